@@ -1,0 +1,111 @@
+//! The table of codes; each has a page `codes/E0203.md` that `llmc explain` prints.
+
+/// Error or warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// The spec cannot run as it stands.
+    Error,
+    /// A lint.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($code:ident $trigger:literal,)*) => {
+        /// The code of a diagnostic; never reused for another meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $trigger] $code,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Code] = &[$(Code::$code,)*];
+
+            /// As written: `E0203`.
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$code => stringify!($code),)* }
+            }
+
+            /// What triggers it, in a few words.
+            pub fn trigger(self) -> &'static str {
+                match self { $(Code::$code => $trigger,)* }
+            }
+
+            /// The page that explains it.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$code => include_str!(concat!("../codes/", stringify!($code), ".md")),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    E0001 "stray character",
+    E0002 "string without its closing quote",
+    E0003 "unknown or misplaced unit of a number",
+    E0004 "bad interpolation or escape in a string",
+    E0005 "a limit of the text: file size, line length, name length, encoding",
+    E0101 "bracket that is never closed",
+    E0102 "token that cannot stand there",
+    E0103 "file ends inside a block",
+    E0104 "space between a callee and its bracket",
+    E0105 "`if` value without `else`",
+    E0106 "expression or blocks nested too deep",
+    E0201 "unknown block",
+    E0202 "unknown name",
+    E0203 "unknown directive",
+    E0204 "`:` or `=` after a directive",
+    E0205 "directive set twice",
+    E0206 "directive of another block",
+    E0207 "two directives on one line",
+    E0208 "unknown option of a directive",
+    E0209 "required directive missing",
+    E0210 "statement without effect",
+    E0211 "more than one candidate for a default",
+    E0212 "file that imports itself",
+    E0213 "part of the language that is not built yet",
+    E0301 "value of the wrong kind",
+    E0302 "value out of range",
+    E0303 "missing or wrong unit",
+    E0304 "argument outside its declared range",
+    E0305 "wrong, missing or extra argument of a call",
+    E0306 "size too large, or too much to elaborate",
+    E0307 "fault while computing a static value",
+    W0311 "decimal `k` where a power of two is usual",
+    E0401 "argument of the wrong shape",
+    E0402 "result of the wrong shape",
+    E0403 "two sizes that cannot be shown equal",
+    E0404 "shapes that do not line up",
+    E0405 "size that does not divide",
+    E0406 "ambiguous or unknown axis",
+    E0407 "pattern with two unknown sizes",
+    E0408 "pattern that reorders a split axis",
+    E0409 "size that no argument fixes",
+    E0410 "repeated layer that changes the shape",
+    E0411 "operand of the wrong dtype",
+    W0412 "weights without a name",
+    W0413 "parameter that never reaches the result",
+    E0414 "more than one rest axis in a shape",
+    E0501 "batch that does not divide into micro-batches",
+    E0502 "batch directives that contradict each other",
+    E0503 "context longer than the model's positions",
+    W0505 "batch not stated",
+    W0511 "learning rate far from the usual range",
+    W0512 "warmup that never ends",
+    W0513 "directive that never fires",
+    W0516 "schedule that outlasts the run",
+    W0518 "schedule end that looks like a learning rate",
+    E0601 "fp16 without loss scaling",
+    E0701 "token ids beyond the embedding",
+    E0702 "data file not found",
+    E0703 "splits that do not add up",
+    E0704 "too little data for one batch",
+    E0901 "run that does not fit in memory",
+}
+
+impl Code {
+    /// Errors start with `E`, lints with `W`.
+    pub fn level(self) -> Level {
+        if self.name().starts_with('E') { Level::Error } else { Level::Warning }
+    }
+}
