@@ -1,0 +1,16 @@
+//! Meaning: names, shapes, units and directives. Syntax trees in, a checked [`Program`] out.
+//!
+//! Pure: what it needs to know of the data comes in as [`Facts`]. It always returns every
+//! diagnostic, and a program only where there is no error.
+
+mod library;
+mod program;
+pub mod trace;
+mod value;
+
+pub use library::{Ambient, Library, Provenance};
+pub use program::{
+    Call, Checkpoint, Clip, DataSource, Eval, Facts, ParamSet, Program, Sample, Setting,
+    SettingClass, Tokenizer, Train,
+};
+pub use value::{StaticArg, StaticEnv};

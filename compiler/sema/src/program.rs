@@ -1,0 +1,214 @@
+//! The checked program: every directive resolved to a value, every call to a declaration.
+//!
+//! It answers two kinds of question: what the run does ([`Train`], [`DataSource`]) and what a
+//! declaration computes for given sizes ([`Program::trace_model`] and its like).
+
+use diag::Span;
+
+use crate::library::Library;
+use crate::value::StaticArg;
+
+/// What compilation needs to know of the data; the driver finds it out and passes it in.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// Distinct ids; known without a scan for `tokenizer bytes`.
+    pub vocab: Option<u64>,
+    /// Tokens of each split, by name.
+    pub tokens: Vec<(String, u64)>,
+    /// Hash of the content.
+    pub hash: Option<String>,
+}
+
+/// A call of a declaration with its configuration: `adamw(beta1: 0.9)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The declaration's name.
+    pub name: String,
+    /// Every configuration argument, defaults filled in, by name.
+    pub args: Vec<(String, StaticArg)>,
+    /// Names of the arguments that the user wrote.
+    pub written: Vec<String>,
+    /// Where.
+    pub span: Span,
+}
+
+/// A checked spec with one training job.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The file's stem: `hello`.
+    pub name: String,
+    /// All declarations, of the spec and of the standard library.
+    pub library: Library,
+    /// The model.
+    pub model: Call,
+    /// The name the spec gives the model, if any.
+    pub model_name: Option<String>,
+    /// Size of the vocabulary the data has.
+    pub vocab: u64,
+    /// The data.
+    pub data: DataSource,
+    /// The training job.
+    pub train: Train,
+}
+
+/// How text becomes ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// One id a byte.
+    Bytes,
+    /// One id a distinct character.
+    Chars,
+}
+
+/// A `data` block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSource {
+    /// The name the spec gives it, if any.
+    pub name: Option<String>,
+    /// Paths or globs, as written.
+    pub paths: Vec<(String, Span)>,
+    /// How text becomes ids.
+    pub tokenizer: Tokenizer,
+    /// Shares, in order.
+    pub splits: Vec<(String, f64)>,
+    /// Whether sequences are permuted in every epoch.
+    pub shuffle: bool,
+    /// The whole block.
+    pub span: Span,
+}
+
+/// Gradient clipping.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clip {
+    /// None.
+    None,
+    /// By the global l2 norm.
+    L2(f64),
+    /// By the largest magnitude of all.
+    Linf(f64),
+    /// Each element by itself.
+    Value(f64),
+}
+
+/// Which parameters a directive is `on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamSet {
+    /// All of them.
+    All,
+    /// Rank 2 and more.
+    Matrices,
+    /// None of them.
+    Nothing,
+}
+
+/// `eval every 250 batches 20`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Eval {
+    /// Optimizer steps between two.
+    pub every: u64,
+    /// Batches each; `None`: the whole split.
+    pub batches: Option<u64>,
+}
+
+/// `checkpoint "runs/{name}" every 500 keep 3 best val.loss`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The folder, when the spec names one; names in it already replaced.
+    pub path: Option<String>,
+    /// Optimizer steps between two.
+    pub every: u64,
+    /// Seconds between two.
+    pub every_s: Option<f64>,
+    /// How many are kept.
+    pub keep: Option<u64>,
+    /// Whether the best by validation loss is kept.
+    pub best_val_loss: bool,
+}
+
+/// `sample "CAESAR." every 1k length 200 temperature 0.8`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The prompt; `None`: the first line of the validation text.
+    pub prompt: Option<String>,
+    /// Optimizer steps between two; `None`: at the end.
+    pub every: Option<u64>,
+    /// Tokens.
+    pub length: u64,
+    /// 0 is greedy.
+    pub temperature: f64,
+}
+
+/// A `train` block with every value resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Train {
+    /// The name the spec gives it, if any.
+    pub name: Option<String>,
+    /// Tokens a sequence.
+    pub context: u64,
+    /// Sequences an optimizer step.
+    pub batch: u64,
+    /// Sequences a micro-batch.
+    pub micro_batch: u64,
+    /// Micro-batches an optimizer step.
+    pub accumulate: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// Shape of the warm-up.
+    pub warmup_exponential: bool,
+    /// A `fn` of `(step, total)` and its configuration.
+    pub schedule: Call,
+    /// A `rule` and its configuration.
+    pub optimizer: Call,
+    /// Decoupled weight decay, for a rule that takes it.
+    pub weight_decay: f64,
+    /// On which parameters.
+    pub weight_decay_on: ParamSet,
+    /// Gradient clipping.
+    pub clip: Clip,
+    /// Of weights, dropout and data order.
+    pub seed: u64,
+    /// A `fn` of `(logits, target)`.
+    pub loss: Call,
+    /// Evaluation; `None` without a validation split.
+    pub eval: Option<Eval>,
+    /// Saving.
+    pub checkpoint: Option<Checkpoint>,
+    /// Samples.
+    pub samples: Vec<Sample>,
+    /// `stop when val.loss < x`.
+    pub stop_below_val_loss: Option<f64>,
+    /// `stop after 2h`, in seconds.
+    pub stop_after_s: Option<f64>,
+    /// Every directive's effective value and where it came from, for people.
+    pub settings: Vec<Setting>,
+    /// The block.
+    pub span: Span,
+}
+
+/// An effective value and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// The directive.
+    pub name: String,
+    /// As it would be written.
+    pub value: String,
+    /// `spec`, `default`, `derived`, `command line`.
+    pub origin: String,
+    /// Part of what a checkpoint must share, of the numbers, or of neither.
+    pub class: SettingClass,
+}
+
+/// What a change of a directive means for a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingClass {
+    /// The weights no longer fit.
+    Identity,
+    /// The numbers change.
+    Trajectory,
+    /// Only what is watched changes.
+    Observation,
+}
