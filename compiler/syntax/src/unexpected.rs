@@ -1,0 +1,196 @@
+//! What to say of a token that the grammar cannot take.
+//!
+//! The parser knows the terminals it could have taken; they are folded to at most four classes
+//! that a person thinks in, after a table of special cases.
+
+use crate::parse::end_of;
+use crate::token::{Token, keyword};
+use diag::{Code, Diagnostic, FileId, Span};
+use lalrpop_util::ParseError;
+
+type Tokens = [(u32, Token, u32)];
+
+/// A diagnostic for one error of the parser.
+pub(crate) fn explain(
+    file: FileId,
+    text: &str,
+    tokens: &Tokens,
+    error: ParseError<u32, Token, ()>,
+) -> Diagnostic {
+    match error {
+        ParseError::UnrecognizedToken { token: (l, token, r), expected } => {
+            let at = tokens.partition_point(|t| t.0 < l || (t.0 == l && t.1 != token));
+            let case = Case { file, text, tokens, at, token, span: Span::new(file, l, r) };
+            case.explain(&expected)
+        }
+        ParseError::ExtraToken { token: (l, _, r) } => {
+            let span = Span::new(file, l, r);
+            let message = format!("unexpected `{}`", &text[span.range()]);
+            Diagnostic::new(Code::E0102, span, message).primary("expected nothing more")
+        }
+        ParseError::UnrecognizedEof { expected, .. } => {
+            Diagnostic::new(Code::E0102, end_of(file, text), "unexpected end of the text")
+                .primary(format!("expected {}", classes(&expected)))
+        }
+        ParseError::InvalidToken { location } => {
+            Diagnostic::new(Code::E0102, Span::new(file, location, location), "unexpected text")
+        }
+        ParseError::User { error: () } => unreachable!("the grammar's actions cannot fail"),
+    }
+}
+
+struct Case<'a> {
+    file: FileId,
+    text: &'a str,
+    tokens: &'a Tokens,
+    /// Index of the token.
+    at: usize,
+    token: Token,
+    span: Span,
+}
+
+impl Case<'_> {
+    fn explain(&self, expected: &[String]) -> Diagnostic {
+        let wants = |what: &str| expected.iter().any(|e| e.trim_matches('"') == what);
+        if expected.len() == 1 && wants("else") {
+            return self.if_without_else();
+        }
+        match self.token {
+            Token::LParen if wants("call(") => return self.spaced("(", "call"),
+            Token::LBracket if wants("index[") => return self.spaced("[", "index"),
+            _ => {}
+        }
+        let d = Diagnostic::new(Code::E0102, self.span, self.message());
+        let d = d.primary(format!("expected {}", classes(expected)));
+        self.advise(d, wants("name"), wants(")"))
+    }
+
+    fn message(&self) -> String {
+        match self.token {
+            Token::Newline if self.span.start == self.span.end => {
+                "unexpected end of the line".to_owned()
+            }
+            Token::Str(_) => "unexpected string".to_owned(),
+            Token::Number(_) | Token::Name(_) => format!("unexpected `{}`", self.shown()),
+            _ => format!("unexpected `{}`", self.shown()),
+        }
+    }
+
+    fn shown(&self) -> &str {
+        &self.text[self.span.range()]
+    }
+
+    fn before(&self) -> Option<(Token, Span)> {
+        let &(l, token, r) = self.tokens.get(self.at.checked_sub(1)?)?;
+        Some((token, Span::new(self.file, l, r)))
+    }
+
+    /// Help for what people write out of habit.
+    fn advise(&self, d: Diagnostic, wants_name: bool, in_call: bool) -> Diagnostic {
+        let next = self.tokens.get(self.at + 1).map(|t| t.1);
+        let before = self.before();
+        match self.token {
+            Token::Assign if in_call && matches!(before, Some((Token::Name(_), _))) => {
+                let (_, name) = before.expect("just matched");
+                let to = name.after().to(self.span);
+                d.fix("name an argument with `:`", to, ":")
+            }
+            Token::Assign if matches!(before, Some((Token::Assign, _))) => {
+                d.help("write `==` to compare")
+            }
+            Token::Neg => {
+                let span = self.span;
+                d.fix("put a space on both sides to subtract", span, "- ")
+            }
+            Token::Slash if next == Some(Token::Slash) || self.is_second(Token::Slash) => {
+                d.help("a comment starts with `#`")
+            }
+            Token::Star if self.is_second(Token::Star) => d.help("a power is written `a ^ b`"),
+            Token::Lt | Token::Le | Token::Gt | Token::Ge | Token::Eq | Token::Ne
+                if !wants_name =>
+            {
+                d.help("join two comparisons with `and`")
+            }
+            Token::LBrace if wants_name => d,
+            token if wants_name && keyword(self.shown()) == Some(token) => {
+                d.help(format!("`{}` is a reserved word; choose another name", self.shown()))
+            }
+            _ => d,
+        }
+    }
+
+    /// Whether the same symbol touches it on the left.
+    fn is_second(&self, token: Token) -> bool {
+        self.before().is_some_and(|(t, span)| t == token && span.end == self.span.start)
+    }
+
+    fn spaced(&self, bracket: &str, what: &str) -> Diagnostic {
+        let before = self.before().map(|b| b.1);
+        let gap = before.map(|b| b.after().to(Span { end: self.span.start, ..self.span }));
+        let callee = before.map_or("", |b| &self.text[b.range()]);
+        let message = format!("unexpected `{bracket}` after `{callee}`");
+        let d =
+            Diagnostic::new(Code::E0104, self.span, message).primary("here it starts a new value");
+        let help = match what {
+            "call" => "the `(` of a call must touch what it calls",
+            _ => "the `[` of an index must touch what it indexes",
+        };
+        match gap {
+            Some(gap) => d.fix(help, gap, ""),
+            None => d.help(help),
+        }
+    }
+
+    fn if_without_else(&self) -> Diagnostic {
+        let end = self.before().map_or(self.span, |b| b.1);
+        let keyword = self.find_if().unwrap_or(end);
+        Diagnostic::new(Code::E0105, keyword, "an `if` value needs an `else`")
+            .label(end, "expected `else` after this")
+            .fix("add `else { .. }`", end.after(), " else { none }")
+    }
+
+    /// The `if` whose block ends just before this token.
+    fn find_if(&self) -> Option<Span> {
+        let mut depth = 0usize;
+        let mut seen_block = false;
+        for &(l, token, r) in self.tokens[..self.at].iter().rev() {
+            match token {
+                Token::RBrace | Token::RParen | Token::RBracket => depth += 1,
+                Token::LBrace | Token::LParen | Token::CallParen => {
+                    depth = depth.checked_sub(1)?;
+                    seen_block = true;
+                }
+                Token::LBracket | Token::IndexBracket => depth = depth.checked_sub(1)?,
+                Token::If if depth == 0 && seen_block => return Some(Span::new(self.file, l, r)),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// The terminals as at most four things to write; operators go without saying.
+fn classes(expected: &[String]) -> String {
+    let has = |what: &str| expected.iter().any(|e| e.trim_matches('"') == what);
+    let value = has("number");
+    let line = has("newline");
+    let table = [
+        (value, "a value"),
+        (!value && has("name"), "a name"),
+        (!value && has("string"), "a string"),
+        (line, "the end of the line"),
+        (has("{") && !line, "`{`"),
+        (has(")"), "`)`"),
+        (has("]"), "`]`"),
+        (has(",") && !line, "`,`"),
+        (has("call(") && expected.len() == 1, "`(`"),
+        (has("in") && expected.len() == 1, "`in`"),
+        (has("}") && expected.len() == 1, "`}`"),
+    ];
+    let classes: Vec<&str> = table.iter().filter(|c| c.0).map(|c| c.1).take(4).collect();
+    match classes.as_slice() {
+        [] => "something else".to_owned(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
+}
