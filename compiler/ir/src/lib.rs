@@ -1,0 +1,15 @@
+//! The intermediate representations: graphs of tensor ops, kernels of scalar bodies, schedules.
+//!
+//! Pure data and pure functions: no file, clock or thread. The interpreter in [`eval`] is the
+//! reference that every back end is compared with.
+
+pub mod attr;
+pub mod body;
+pub mod builder;
+pub mod graph;
+pub mod kernel;
+pub mod ops;
+pub mod sample;
+pub mod scalar;
+pub mod schedule;
+pub mod types;

@@ -1,0 +1,144 @@
+//! A schedule: every function as a list of tasks over buffers. What codegen and memory planning read.
+
+use crate::graph::Role;
+use crate::kernel::Kernel;
+use crate::types::Dtype;
+
+/// A machine as the scheduler sees it: data, no code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// `cpu`.
+    pub name: String,
+    /// Rows a block of a column reduction.
+    pub column_block: u64,
+    /// K elements a slice of an fp32 product.
+    pub product_k_slice: u64,
+    /// Rows of the result that one unit of product work takes.
+    pub product_rows: u64,
+}
+
+/// A buffer of a [`Schedule`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// Memory that tasks read and write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buffer {
+    /// The state's name, or the function and value it holds: `micro.v12`.
+    pub name: String,
+    /// Its elements.
+    pub dtype: Dtype,
+    /// Its shape, for people and for checkpoints.
+    pub shape: Vec<u64>,
+    /// What it is for; `None` for a temporary of one function.
+    pub role: Option<Role>,
+}
+
+impl Buffer {
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().product::<u64>() * self.dtype.bytes()
+    }
+}
+
+/// A buffer and a constant offset into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Arg {
+    /// Which buffer.
+    pub buffer: BufferId,
+    /// In elements of the buffer.
+    pub offset: u64,
+}
+
+/// One axis of a product that is neither contracted nor a row or column of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchAxis {
+    /// Its size.
+    pub size: u64,
+    /// Strides of the left operand, the right operand and the result.
+    pub strides: [i64; 3],
+}
+
+/// `c[m,n] (+)= sum over k of a[m,k] * b[k,n]`, fp32, for each index of the batch axes.
+///
+/// Order of the sum: K slices ascending, see NUMERICS in the project's documents.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// The left operand.
+    pub a: Arg,
+    /// The right operand.
+    pub b: Arg,
+    /// The result.
+    pub c: Arg,
+    /// Axes in front, slowest first.
+    pub batch: Vec<BatchAxis>,
+    /// Rows of the result.
+    pub m: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// Contracted.
+    pub k: u64,
+    /// Row and column stride of the left operand.
+    pub a_strides: [i64; 2],
+    /// Row (k) and column (n) stride of the right operand.
+    pub b_strides: [i64; 2],
+    /// Row and column stride of the result.
+    pub c_strides: [i64; 2],
+}
+
+/// One thing to run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// A kernel over all its extent.
+    Kernel {
+        /// Index into [`Schedule::kernels`].
+        kernel: usize,
+        /// One for each operand.
+        args: Vec<Arg>,
+        /// Where it came from in the spec; may be empty.
+        origin: String,
+    },
+    /// A matrix product.
+    Product {
+        /// What and where.
+        product: Product,
+        /// Where it came from in the spec; may be empty.
+        origin: String,
+    },
+    /// A stable counting sort of i32 ids below `rows`; others (such as -1) are left out.
+    ///
+    /// `order` gets the positions of ids sorted by id then position; `starts[v]..starts[v + 1]`
+    /// are those of id `v`.
+    Sort {
+        /// The ids.
+        ids: Arg,
+        /// How many.
+        n: u64,
+        /// One more than the largest id.
+        rows: u64,
+        /// n i32.
+        order: Arg,
+        /// rows + 1 i32.
+        starts: Arg,
+    },
+}
+
+/// A function as tasks in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    /// As in the graph.
+    pub name: String,
+    /// In order; each sees what the earlier ones wrote.
+    pub tasks: Vec<Task>,
+}
+
+/// All functions, kernels and buffers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Schedule {
+    /// State first, then temporaries.
+    pub buffers: Vec<Buffer>,
+    /// Each different kernel once.
+    pub kernels: Vec<Kernel>,
+    /// The functions.
+    pub functions: Vec<Function>,
+}

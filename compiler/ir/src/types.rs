@@ -1,0 +1,104 @@
+//! Element types and tensor types.
+
+use std::fmt;
+
+/// The type of one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+    /// 32-bit integer, two's complement.
+    I32,
+    /// 0 or 1, stored as a 32-bit integer.
+    Bool,
+}
+
+impl Dtype {
+    /// All of them.
+    pub const ALL: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool];
+
+    /// Bytes of one stored element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F64 => 8,
+            Self::F32 | Self::I32 | Self::Bool => 4,
+        }
+    }
+
+    /// As printed: `f32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::I32 => "i32",
+            Self::Bool => "bool",
+        }
+    }
+
+    /// The type that is printed as `name`.
+    pub fn parse(name: &str) -> Option<Dtype> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
+
+    /// Whether it is a floating-point type: what gradients flow through.
+    pub fn is_float(self) -> bool {
+        match self {
+            Self::F32 | Self::F64 => true,
+            Self::I32 | Self::Bool => false,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Sizes of the axes, slowest first; row-major.
+pub type Shape = Vec<u64>;
+
+/// The type of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Type {
+    /// Of its elements.
+    pub dtype: Dtype,
+    /// Of its axes; empty for a scalar.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A tensor type.
+    pub fn new(dtype: Dtype, shape: impl Into<Shape>) -> Self {
+        Self { dtype, shape: shape.into() }
+    }
+
+    /// A scalar.
+    pub fn scalar(dtype: Dtype) -> Self {
+        Self { dtype, shape: vec![] }
+    }
+
+    /// How many elements; the verifier keeps it below 2^40 bytes.
+    pub fn len(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.len() * self.dtype.bytes()
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<String> = self.shape.iter().map(u64::to_string).collect();
+        write!(f, "{}[{}]", self.dtype, dims.join(","))
+    }
+}
