@@ -1,0 +1,116 @@
+//! How each style looks.
+
+use super::{Style, render};
+use crate::{Code, Diagnostic, FileId, SourceMap, Span};
+
+const SPEC: &str = "train {\n  batch      64\n  warmup     2000\n  steps      1k\n}\n";
+
+fn warmup() -> (SourceMap, Diagnostic) {
+    let mut map = SourceMap::new();
+    let file = map.add("spec.lt", SPEC);
+    let d = Diagnostic::new(Code::W0512, place(file, SPEC, "warmup     2000"), "warmup never ends")
+        .primary("2000 steps of warmup")
+        .label(place(file, SPEC, "steps      1k"), "the run has only 1000 steps")
+        .note("warmup counts optimizer steps")
+        .fix("`warmup 10%` scales with `steps`", place(file, SPEC, "2000"), "10%");
+    (map, d)
+}
+
+fn place(file: FileId, text: &str, what: &str) -> Span {
+    let at = text.find(what).unwrap() as u32;
+    Span::new(file, at, at + what.len() as u32)
+}
+
+#[test]
+fn human() {
+    let (map, d) = warmup();
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+}
+
+#[test]
+fn colour_holds_the_same_text() {
+    let (map, d) = warmup();
+    let text = render(&map, &[d], Style::HumanColour);
+    assert!(text.contains("\u{1b}[") && text.contains("warmup never ends"));
+}
+
+#[test]
+fn short() {
+    let (map, d) = warmup();
+    insta::assert_snapshot!(render(&map, &[d], Style::Short), @"");
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let (map, d) = warmup();
+    let text = render(&map, &[d.clone(), d], Style::Json);
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let label = &lines[0]["labels"][1];
+    assert_eq!((label["line"].as_u64(), label["col"].as_u64()), (Some(4), Some(3)));
+    assert_eq!(lines[0]["fixes"][0]["edits"][0]["text"], "10%");
+    assert_eq!(lines[0]["code"], "W0512");
+    assert_eq!(lines[0]["level"], "warning");
+}
+
+#[test]
+fn sorted_by_place_and_capped() {
+    let mut map = SourceMap::new();
+    let file = map.add("spec.lt", "x".repeat(300));
+    let at = |i| Diagnostic::new(Code::E0202, Span::new(file, i, i + 1), format!("error at {i}"));
+    let diags: Vec<_> = (0..250).rev().map(at).collect();
+    let text = render(&map, &diags, Style::Short);
+    assert!(text.starts_with("spec.lt:1:1: error[E0202]: error at 0\n"));
+    assert_eq!(text.lines().count(), 101);
+    assert!(text.ends_with("and 150 more diagnostics\n"));
+}
+
+#[test]
+fn long_lines_are_cut_around_the_place() {
+    let mut map = SourceMap::new();
+    let text = format!("{}wrong{}", "é ".repeat(1_000_000), " y".repeat(1_000_000));
+    let file = map.add("spec.lt", text.clone());
+    let d = Diagnostic::new(Code::E0202, place(file, &text, "wrong"), "`wrong` is not defined");
+    let out = render(&map, &[d], Style::Human);
+    assert!(out.len() < 1200, "{}", out.len());
+    assert!(out.contains("spec.lt:1:2000001") && out.contains("^^^^^\n"), "{out}");
+}
+
+#[test]
+fn nothing_reaches_the_terminal() {
+    let mut map = SourceMap::new();
+    let text = "a \u{1b}[31m \u{202e} wrong\r\nnext";
+    let file = map.add("spec.lt", text);
+    let d = Diagnostic::new(Code::E0202, place(file, text, "wrong"), "not \u{1b}[0m defined");
+    let out = render(&map, &[d], Style::Human);
+    assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}') && !out.contains('\r'));
+    insta::assert_snapshot!(out, @"");
+}
+
+#[test]
+fn a_label_ends_with_its_line() {
+    let mut map = SourceMap::new();
+    let file = map.add("spec.lt", SPEC);
+    let whole = Span::new(file, 0, SPEC.len() as u32);
+    let d = Diagnostic::new(Code::E0209, whole, "`train` needs `lr`").primary("not in here");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+}
+
+#[test]
+fn places_in_two_files_and_at_the_end() {
+    let mut map = SourceMap::new();
+    let one = map.add("a.lt", "use \"b.lt\"\n");
+    let two = map.add("b.lt", "use \"a.lt\"");
+    let d = Diagnostic::new(Code::E0212, Span::new(one, 11, 11), "a cycle")
+        .label(Span::new(two, 10, 10), "here");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+}
+
+#[test]
+fn empty_file() {
+    let mut map = SourceMap::new();
+    let file = map.add("spec.lt", "");
+    let d = Diagnostic::new(Code::E0209, Span::new(file, 0, 0), "nothing to do");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+}
