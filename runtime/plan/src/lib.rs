@@ -1,0 +1,258 @@
+//! The contract between compiler and runtime: buffers, code, functions as lists of steps.
+//!
+//! A plan is data. It prints as text that parses back equal, has a content hash and carries its
+//! format version. It knows no tensor op, no span and no `.lt`; names and origins are text.
+
+mod run;
+mod text;
+
+pub use run::{Checkpoint, Data, Eval, Run, Sample, Split, Tokenizer};
+pub use text::ParseError;
+
+/// Format of plans; a runtime refuses others.
+pub const FORMAT: u32 = 1;
+
+/// A buffer of a [`Plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// A function of a [`Plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionId(pub u32);
+
+/// The stored type of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+    /// 32-bit integer.
+    I32,
+}
+
+/// What a buffer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// A weight; saved in `model.safetensors`.
+    Param,
+    /// Accumulated gradients.
+    Grad,
+    /// State of the update rule; saved in `optimizer.safetensors`.
+    OptState,
+    /// A scalar that counts or controls; saved in `optimizer.safetensors`.
+    Counter,
+    /// A scalar the host reads after a step.
+    Metric,
+    /// Written by the host before a call.
+    Input,
+    /// Read by the host after a call.
+    Output,
+    /// Lives within one function.
+    Temp,
+}
+
+/// A piece of the arena.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buffer {
+    /// A parameter's path, a counter's name, or `micro.v12`.
+    pub name: String,
+    /// Its elements.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// What it is for.
+    pub role: Role,
+    /// First byte in the arena; a multiple of [`ALIGN`].
+    pub offset: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Alignment of every buffer, in bytes: a cache line, and a vector of AVX-512.
+pub const ALIGN: u64 = 64;
+
+/// A place in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Arg {
+    /// Which buffer.
+    pub buffer: BufferId,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// One compiled function body, as text of its back end's language.
+///
+/// CLIF: `fn(args: *const *mut u8, begin: u64, end: u64)` over a range of the extent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Code {
+    /// Unique, from the content: `k3_sub_exp_sum`.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// One axis of a product that is neither contracted nor a row or column of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchAxis {
+    /// Its size.
+    pub size: u64,
+    /// Strides in elements of the left operand, the right operand and the result.
+    pub strides: [i64; 3],
+}
+
+/// `c[m,n] = sum over k of a[m,k] * b[k,n]` in fp32 for each index of the batch axes.
+///
+/// The sum runs over K slices of `k_slice`, ascending; within a slice it is a sequential FMA.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// The left operand.
+    pub a: Arg,
+    /// The right operand.
+    pub b: Arg,
+    /// The result.
+    pub c: Arg,
+    /// Axes in front, slowest first.
+    pub batch: Vec<BatchAxis>,
+    /// Rows of the result.
+    pub m: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// Contracted size.
+    pub k: u64,
+    /// Row and column stride of the left operand, in elements.
+    pub a_strides: [i64; 2],
+    /// Row (k) and column (n) stride of the right operand.
+    pub b_strides: [i64; 2],
+    /// Row and column stride of the result.
+    pub c_strides: [i64; 2],
+    /// K elements a slice.
+    pub k_slice: u64,
+    /// Rows of the result that one unit of parallel work takes.
+    pub rows: u64,
+}
+
+/// What the host does when a function yields to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Yield {
+    /// Write the next micro-batch to the inputs.
+    Batch,
+    /// Read the metrics of the step.
+    Metrics,
+}
+
+/// One step of a function.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Runs a kernel over `0..extent`, split in pieces of a multiple of `grain`.
+    Kernel {
+        /// Index into [`Plan::code`].
+        code: u32,
+        /// One for each operand.
+        args: Vec<Arg>,
+        /// Units of work.
+        extent: u64,
+        /// Smallest piece worth handing to a thread.
+        grain: u64,
+        /// The place of the spec it came from.
+        origin: String,
+    },
+    /// A matrix product.
+    Product {
+        /// What and where.
+        product: Product,
+        /// The place of the spec it came from.
+        origin: String,
+    },
+    /// A stable counting sort of the i32 ids below `rows`; others are left out.
+    ///
+    /// `order` gets positions by id then position; `starts[v]..starts[v + 1]` are those of `v`.
+    Sort {
+        /// n i32.
+        ids: Arg,
+        /// How many.
+        n: u64,
+        /// One more than the largest id.
+        rows: u64,
+        /// n i32.
+        order: Arg,
+        /// rows + 1 i32.
+        starts: Arg,
+    },
+    /// Runs the body a number of times that the executor holds in a run-time scalar.
+    Loop {
+        /// Which scalar.
+        count: Count,
+        /// What is repeated.
+        body: Vec<Step>,
+    },
+    /// Runs another function.
+    Call(FunctionId),
+    /// Gives the host a turn.
+    Yield(Yield),
+}
+
+/// A run-time scalar that counts a loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Count {
+    /// Micro-batches of an optimizer step, [`Run::accumulate`].
+    Accumulate,
+}
+
+/// Steps under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    /// `init`, `micro`, `update`, `eval`, `prefill`, and `step` that calls them.
+    pub name: String,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// Everything the runtime needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The spec's name.
+    pub name: String,
+    /// The compiler that made it, `llmc 0.1.0`.
+    pub compiler: String,
+    /// The machine it is for, `cpu`.
+    pub target: String,
+    /// What the arena holds; state first.
+    pub buffers: Vec<Buffer>,
+    /// Size of the arena.
+    pub arena_bytes: u64,
+    /// Each different kernel once.
+    pub code: Vec<Code>,
+    /// The functions.
+    pub functions: Vec<Function>,
+    /// What the training loop does.
+    pub run: Run,
+}
+
+impl Plan {
+    /// The buffer called `name`.
+    pub fn buffer(&self, name: &str) -> Option<BufferId> {
+        let index = self.buffers.iter().position(|b| b.name == name)?;
+        Some(BufferId(u32::try_from(index).expect("fewer than 2^32 buffers")))
+    }
+
+    /// The function called `name`.
+    pub fn function(&self, name: &str) -> Option<FunctionId> {
+        let index = self.functions.iter().position(|f| f.name == name)?;
+        Some(FunctionId(u32::try_from(index).expect("fewer than 2^32 functions")))
+    }
+}
+
+impl std::ops::Index<BufferId> for Plan {
+    type Output = Buffer;
+    fn index(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.0 as usize]
+    }
+}
+
+impl std::ops::Index<FunctionId> for Plan {
+    type Output = Function;
+    fn index(&self, id: FunctionId) -> &Function {
+        &self.functions[id.0 as usize]
+    }
+}

@@ -1,0 +1,113 @@
+//! What the training loop does around the functions: data, steps, evaluation, checkpoints.
+//!
+//! The state contract between the compiled functions and the executor, by buffer name:
+//! inputs `ids`, `targets` (i32 `[micro_batch, context]`, targets -1 = none), `row` (i32, the
+//! global row of the micro-batch's first sequence), `eval.ids`, `eval.targets`, `prefill.ids`
+//! (i32 `[1, context]`), `prefill.last` (i32: the position whose logits are wanted); output
+//! `prefill.logits` (f32 `[vocab]`); counters (f64 scalars) `applied_updates`, `skipped_updates`,
+//! `consumed_batches`; `seed` (i32 counter, set before `init`); metrics (f64 scalars) `loss` (mean over target
+//! tokens of the step), `tokens`, `lr`, `grad_norm`, `clip_coef`, `loss_scale`, `finite` (1 when
+//! the update was applied), `eval.loss_sum` and `eval.tokens` (of one eval call).
+
+/// The training loop's settings, all resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Optimizer steps (applied updates).
+    pub steps: u64,
+    /// Sequences an optimizer step.
+    pub batch: u64,
+    /// Sequences a call of `micro`.
+    pub micro_batch: u64,
+    /// Calls of `micro` an optimizer step.
+    pub accumulate: u64,
+    /// Tokens a sequence.
+    pub context: u64,
+    /// Of weights, dropout and the order of the data.
+    pub seed: u64,
+    /// Size of the vocabulary the model was built for.
+    pub vocab: u64,
+    /// Where the text is and how it is cut.
+    pub data: Data,
+    /// Evaluation on the validation split.
+    pub eval: Option<Eval>,
+    /// Saving.
+    pub checkpoint: Option<Checkpoint>,
+    /// Text samples during the run.
+    pub samples: Vec<Sample>,
+    /// Hash of what must be equal for a checkpoint to fit (model shapes, vocabulary).
+    pub identity: String,
+    /// Hash of what changes the numbers (lr, data, steps, batch …).
+    pub trajectory: String,
+    /// Early end: stop when the validation loss falls below this.
+    pub stop_below_val_loss: Option<f64>,
+    /// Early end after so many seconds of training.
+    pub stop_after_s: Option<f64>,
+}
+
+/// Text and its cut into splits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Data {
+    /// Files as the user wrote them, relative to the spec's folder unless absolute.
+    pub paths: Vec<String>,
+    /// How text becomes ids.
+    pub tokenizer: Tokenizer,
+    /// Shares, in order from the start of the text.
+    pub splits: Vec<Split>,
+    /// Whether the order of sequences is permuted in every epoch.
+    pub shuffle: bool,
+}
+
+/// A share of the data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// `train`, `val`, `test`.
+    pub name: String,
+    /// 0..1.
+    pub share: f64,
+}
+
+/// How text becomes ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// 256 ids, one a byte.
+    Bytes,
+    /// One id for each character that occurs, in code point order.
+    Chars,
+}
+
+/// Evaluation on the validation split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Eval {
+    /// Optimizer steps between two.
+    pub every: u64,
+    /// Micro-batches each; `None`: the whole split.
+    pub batches: Option<u64>,
+}
+
+/// Saving of weights and state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The run's folder when the spec names one.
+    pub path: Option<String>,
+    /// Optimizer steps between two.
+    pub every: u64,
+    /// Seconds between two, when given.
+    pub every_s: Option<f64>,
+    /// How many are kept beside the best.
+    pub keep: Option<u64>,
+    /// Whether the one with the lowest validation loss is kept.
+    pub best_val_loss: bool,
+}
+
+/// Generated text during the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The prompt; `None`: the first line of the validation split.
+    pub prompt: Option<String>,
+    /// Optimizer steps between two; `None`: at the end only.
+    pub every: Option<u64>,
+    /// Tokens to generate.
+    pub length: u64,
+    /// 0 is greedy.
+    pub temperature: f64,
+}

@@ -1,0 +1,251 @@
+//! Writes plans as text.
+//!
+//! The order is fixed: header, settings, buffers, code, functions. Fields at their usual value
+//! (no origin, no offset, no batch axes) are left out; the parser knows the same values.
+
+use std::fmt::Write;
+
+use crate::{
+    Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, Plan, Product, Role, Run,
+    Sample, Step, Tokenizer, Yield,
+};
+
+/// How much of the code is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// All of it.
+    Whole,
+    /// How many lines it has.
+    Length,
+}
+
+/// The text of a plan.
+pub(super) fn plan(plan: &Plan, bodies: Bodies) -> String {
+    let mut out = String::new();
+    line(&mut out, 0, &format!("plan {FORMAT}"));
+    line(&mut out, 0, &format!("name {}", quote(&plan.name)));
+    line(&mut out, 0, &format!("compiler {}", quote(&plan.compiler)));
+    line(&mut out, 0, &format!("target {}", quote(&plan.target)));
+    line(&mut out, 0, &format!("arena {}", plan.arena_bytes));
+    run(&mut out, &plan.run);
+    line(&mut out, 0, "buffers {");
+    for (idx, b) in plan.buffers.iter().enumerate() {
+        buffer(&mut out, idx, b);
+    }
+    line(&mut out, 0, "}");
+    for (idx, c) in plan.code.iter().enumerate() {
+        code(&mut out, idx, c, bodies);
+    }
+    for (idx, function) in plan.functions.iter().enumerate() {
+        line(&mut out, 0, &format!("function f{idx} {} {{", quote(&function.name)));
+        steps(&mut out, 1, &function.steps);
+        line(&mut out, 0, "}");
+    }
+    out
+}
+
+fn line(out: &mut String, depth: usize, text: &str) {
+    for _ in 0..depth {
+        out.push_str("  ");
+    }
+    out.push_str(text);
+    out.push('\n');
+}
+
+/// A string in quotes, on one line whatever it holds.
+pub(super) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => {
+                write!(out, "\\u{{{:x}}}", u32::from(c)).expect("writing to a string");
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn run(out: &mut String, run: &Run) {
+    line(out, 0, "run {");
+    let numbers = [
+        ("steps", run.steps),
+        ("batch", run.batch),
+        ("micro_batch", run.micro_batch),
+        ("accumulate", run.accumulate),
+        ("context", run.context),
+        ("seed", run.seed),
+        ("vocab", run.vocab),
+    ];
+    for (name, value) in numbers {
+        line(out, 1, &format!("{name} {value}"));
+    }
+    line(out, 1, &format!("identity {}", quote(&run.identity)));
+    line(out, 1, &format!("trajectory {}", quote(&run.trajectory)));
+    data(out, &run.data);
+    if let Some(eval) = &run.eval {
+        let batches = eval.batches.map(|n| format!(" batches {n}")).unwrap_or_default();
+        line(out, 1, &format!("eval every {}{batches}", eval.every));
+    }
+    if let Some(c) = &run.checkpoint {
+        line(out, 1, &checkpoint(c));
+    }
+    for s in &run.samples {
+        line(out, 1, &sample(s));
+    }
+    if let Some(loss) = run.stop_below_val_loss {
+        line(out, 1, &format!("stop_below_val_loss {loss:?}"));
+    }
+    if let Some(seconds) = run.stop_after_s {
+        line(out, 1, &format!("stop_after_s {seconds:?}"));
+    }
+    line(out, 0, "}");
+}
+
+fn data(out: &mut String, data: &Data) {
+    let tokenizer = match data.tokenizer {
+        Tokenizer::Bytes => "bytes",
+        Tokenizer::Chars => "chars",
+    };
+    let shuffle = if data.shuffle { " shuffle" } else { "" };
+    line(out, 1, &format!("data {tokenizer}{shuffle}"));
+    for path in &data.paths {
+        line(out, 1, &format!("path {}", quote(path)));
+    }
+    for split in &data.splits {
+        line(out, 1, &format!("split {} {:?}", quote(&split.name), split.share));
+    }
+}
+
+fn checkpoint(c: &Checkpoint) -> String {
+    let mut text = format!("checkpoint every {}", c.every);
+    if let Some(seconds) = c.every_s {
+        text += &format!(" every_s {seconds:?}");
+    }
+    if let Some(keep) = c.keep {
+        text += &format!(" keep {keep}");
+    }
+    if c.best_val_loss {
+        text += " best";
+    }
+    if let Some(path) = &c.path {
+        text += &format!(" path {}", quote(path));
+    }
+    text
+}
+
+fn sample(s: &Sample) -> String {
+    let mut text = format!("sample length {} temperature {:?}", s.length, s.temperature);
+    if let Some(every) = s.every {
+        text += &format!(" every {every}");
+    }
+    if let Some(prompt) = &s.prompt {
+        text += &format!(" prompt {}", quote(prompt));
+    }
+    text
+}
+
+/// The word for an element type.
+pub(super) fn dtype(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "f32",
+        Dtype::F64 => "f64",
+        Dtype::I32 => "i32",
+    }
+}
+
+/// The word for a role.
+pub(super) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Param => "param",
+        Role::Grad => "grad",
+        Role::OptState => "opt_state",
+        Role::Counter => "counter",
+        Role::Metric => "metric",
+        Role::Input => "input",
+        Role::Output => "output",
+        Role::Temp => "temp",
+    }
+}
+
+fn buffer(out: &mut String, idx: usize, b: &Buffer) {
+    let shape: Vec<String> = b.shape.iter().map(u64::to_string).collect();
+    let (role, dtype, shape) = (role(b.role), dtype(b.dtype), shape.join(", "));
+    let (offset, bytes, name) = (b.offset, b.bytes, quote(&b.name));
+    line(out, 1, &format!("b{idx} {role} {dtype} [{shape}] at {offset} bytes {bytes} {name}"));
+}
+
+fn code(out: &mut String, idx: usize, code: &Code, bodies: Bodies) {
+    let head = format!("code c{idx} {}", quote(&code.name));
+    match bodies {
+        Bodies::Length => {
+            line(out, 0, &format!("{head} lines {}", code.text.split('\n').count()));
+        }
+        Bodies::Whole => {
+            line(out, 0, &format!("{head} {{"));
+            for text in code.text.split('\n') {
+                line(out, 0, &format!("|{text}"));
+            }
+            line(out, 0, "}");
+        }
+    }
+}
+
+fn steps(out: &mut String, depth: usize, steps: &[Step]) {
+    for s in steps {
+        match s {
+            Step::Kernel { code, args, extent, grain, origin } => {
+                let args: Vec<String> = args.iter().map(arg).collect();
+                let head = format!("kernel c{code}({})", args.join(", "));
+                line(out, depth, &format!("{head} extent {extent} grain {grain}{}", place(origin)));
+            }
+            Step::Product { product: p, origin } => {
+                line(out, depth, &format!("{}{}", product(p), place(origin)));
+            }
+            Step::Sort { ids, n, rows, order, starts } => {
+                let (ids, order, starts) = (arg(ids), arg(order), arg(starts));
+                line(out, depth, &format!("sort ({ids}, {order}, {starts}) n {n} rows {rows}"));
+            }
+            Step::Loop { count, body } => {
+                let count = match count {
+                    Count::Accumulate => "accumulate",
+                };
+                line(out, depth, &format!("loop {count} {{"));
+                self::steps(out, depth + 1, body);
+                line(out, depth, "}");
+            }
+            Step::Call(function) => line(out, depth, &format!("call f{}", function.0)),
+            Step::Yield(Yield::Batch) => line(out, depth, "yield batch"),
+            Step::Yield(Yield::Metrics) => line(out, depth, "yield metrics"),
+        }
+    }
+}
+
+fn place(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!(" from {}", quote(origin)) }
+}
+
+fn arg(arg: &Arg) -> String {
+    match arg.offset {
+        0 => format!("b{}", arg.buffer.0),
+        offset => format!("b{} + {offset}", arg.buffer.0),
+    }
+}
+
+fn product(p: &Product) -> String {
+    let (a, b, c) = (arg(&p.a), arg(&p.b), arg(&p.c));
+    let mut text = format!("product ({a}, {b}, {c}) m {} n {} k {}", p.m, p.n, p.k);
+    for (name, [row, column]) in [("a", p.a_strides), ("b", p.b_strides), ("c", p.c_strides)] {
+        text += &format!(" {name} [{row}, {column}]");
+    }
+    text += &format!(" slice {} rows {}", p.k_slice, p.rows);
+    for BatchAxis { size, strides: [a, b, c] } in &p.batch {
+        text += &format!(" batch {size} [{a}, {b}, {c}]");
+    }
+    text
+}

@@ -1,0 +1,229 @@
+//! Round trips of small and of random plans, and refusals.
+
+use crate::{
+    Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, Function,
+    FunctionId, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+};
+
+/// A small generator of test data; its numbers mean nothing.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        self.0 >> 20
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn flag(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    fn text(&mut self) -> String {
+        const CHARS: [char; 12] =
+            ['a', 'Z', '"', '\\', '\n', '\r', '\t', '{', '}', '|', 'é', '\u{0}'];
+        (0..self.below(8)).map(|_| CHARS[self.below(12) as usize]).collect()
+    }
+
+    fn real(&mut self) -> f64 {
+        f64::from_bits(self.next() << 8 | 0x3000_0000_0000_0000) * 1e3
+    }
+
+    fn some<T>(&mut self, make: impl Fn(&mut Rng) -> T) -> Option<T> {
+        if self.flag() { Some(make(self)) } else { None }
+    }
+
+    fn many<T>(&mut self, make: impl Fn(&mut Rng) -> T) -> Vec<T> {
+        (0..self.below(4)).map(|_| make(self)).collect()
+    }
+
+    fn arg(&mut self) -> Arg {
+        Arg { buffer: BufferId(self.below(9) as u32), offset: self.below(2) * 64 }
+    }
+
+    fn signed(&mut self) -> i64 {
+        self.below(2000) as i64 - 1000
+    }
+
+    fn product(&mut self) -> Product {
+        Product {
+            a: self.arg(),
+            b: self.arg(),
+            c: self.arg(),
+            batch: self.many(|r| BatchAxis {
+                size: r.below(9),
+                strides: [r.signed(), r.signed(), r.signed()],
+            }),
+            m: self.below(99),
+            n: self.below(99),
+            k: self.below(99),
+            a_strides: [self.signed(), self.signed()],
+            b_strides: [self.signed(), self.signed()],
+            c_strides: [self.signed(), self.signed()],
+            k_slice: self.below(512),
+            rows: self.below(64),
+        }
+    }
+
+    fn step(&mut self, depth: u64) -> Step {
+        match self.below(if depth < 3 { 7 } else { 6 }) {
+            0 | 1 => Step::Kernel {
+                code: self.below(5) as u32,
+                args: self.many(Rng::arg),
+                extent: self.next(),
+                grain: self.below(512),
+                origin: self.text(),
+            },
+            2 => Step::Product { product: self.product(), origin: self.text() },
+            3 => Step::Sort {
+                ids: self.arg(),
+                n: self.below(99),
+                rows: self.below(99),
+                order: self.arg(),
+                starts: self.arg(),
+            },
+            4 => Step::Call(FunctionId(self.below(3) as u32)),
+            5 => Step::Yield(if self.flag() { Yield::Batch } else { Yield::Metrics }),
+            _ => Step::Loop { count: Count::Accumulate, body: self.many(|r| r.step(depth + 1)) },
+        }
+    }
+
+    fn run(&mut self) -> Run {
+        Run {
+            steps: self.next(),
+            batch: self.below(99),
+            micro_batch: self.below(99),
+            accumulate: self.below(99),
+            context: self.below(99),
+            seed: u64::MAX - self.below(9),
+            vocab: self.below(999),
+            data: Data {
+                paths: self.many(Rng::text),
+                tokenizer: if self.flag() { Tokenizer::Bytes } else { Tokenizer::Chars },
+                splits: self.many(|r| Split { name: r.text(), share: r.real() }),
+                shuffle: self.flag(),
+            },
+            eval: self.some(|r| Eval { every: r.below(9), batches: r.some(|r| r.below(9)) }),
+            checkpoint: self.some(|r| Checkpoint {
+                path: r.some(Rng::text),
+                every: r.below(9),
+                every_s: r.some(Rng::real),
+                keep: r.some(|r| r.below(9)),
+                best_val_loss: r.flag(),
+            }),
+            samples: self.many(|r| Sample {
+                prompt: r.some(Rng::text),
+                every: r.some(|r| r.below(9)),
+                length: r.below(300),
+                temperature: r.real(),
+            }),
+            identity: self.text(),
+            trajectory: self.text(),
+            stop_below_val_loss: self.some(Rng::real),
+            stop_after_s: self.some(Rng::real),
+        }
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        const ROLES: [Role; 8] = [
+            Role::Param,
+            Role::Grad,
+            Role::OptState,
+            Role::Counter,
+            Role::Metric,
+            Role::Input,
+            Role::Output,
+            Role::Temp,
+        ];
+        Buffer {
+            name: self.text(),
+            dtype: [Dtype::F32, Dtype::F64, Dtype::I32][self.below(3) as usize],
+            shape: self.many(|r| r.below(99)),
+            role: ROLES[self.below(8) as usize],
+            offset: self.next() * 64,
+            bytes: self.next(),
+        }
+    }
+
+    fn plan(&mut self) -> Plan {
+        Plan {
+            name: self.text(),
+            compiler: self.text(),
+            target: self.text(),
+            buffers: self.many(Rng::buffer),
+            arena_bytes: self.next(),
+            code: self.many(|r| Code { name: r.text(), text: r.text() }),
+            functions: self.many(|r| Function { name: r.text(), steps: r.many(|r| r.step(0)) }),
+            run: self.run(),
+        }
+    }
+}
+
+#[test]
+fn random_plans_read_back_equal() {
+    let mut rng = Rng(7);
+    for _ in 0..2000 {
+        let plan = rng.plan();
+        let text = plan.print();
+        assert_eq!(Plan::parse(&text).as_ref(), Ok(&plan), "{text}");
+        assert_eq!(Plan::parse(&text).unwrap().print(), text);
+    }
+}
+
+#[test]
+fn a_cut_or_changed_text_never_panics() {
+    let mut rng = Rng(11);
+    for _ in 0..60 {
+        let text = rng.plan().print();
+        for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+            let _ = Plan::parse(&text[..end]);
+        }
+        let mut bytes = text.into_bytes();
+        for _ in 0..200 {
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] = b"{}()[]|\" 9-"[rng.below(11) as usize];
+            let _ = Plan::parse(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+#[test]
+fn the_hash_follows_the_content() {
+    let mut plan = Rng(3).plan();
+    let before = plan.hash();
+    assert_eq!(before.len(), 64);
+    assert_eq!(before, plan.clone().hash());
+    plan.run.seed ^= 1;
+    assert_ne!(before, plan.hash());
+}
+
+#[test]
+fn another_format_is_refused_with_a_sentence() {
+    let error = Plan::parse("plan 2\nwhatever").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plan, line 1: the plan has format 2, this program reads format 1; compile the spec again"
+    );
+}
+
+#[test]
+fn deep_loops_are_refused() {
+    let mut plan = Rng(5).plan();
+    let mut step = Step::Yield(Yield::Batch);
+    for _ in 0..40 {
+        step = Step::Loop { count: Count::Accumulate, body: vec![step] };
+    }
+    plan.functions = vec![Function { name: "deep".to_owned(), steps: vec![step] }];
+    assert!(Plan::parse(&plan.print()).unwrap_err().message.contains("nested deeper"));
+}
+
+#[test]
+fn the_short_form_names_code_by_length() {
+    let mut plan = Rng(9).plan();
+    plan.code = vec![Code { name: "k0".to_owned(), text: "a\nb\n".to_owned() }];
+    assert!(plan.print_steps().contains("code c0 \"k0\" lines 3\n"));
+    assert!(Plan::parse(&plan.print_steps()).unwrap_err().message.contains("whole plan"));
+}
