@@ -86,16 +86,31 @@ pub(crate) fn report_symbol(file: FileId, text: &str, l: u32, r: u32, out: &mut 
         return;
     }
     let span = Span::new(file, l, r);
-    let shown: String = written.escape_debug().collect();
-    let shown = if written == "'" { "'" } else { &shown };
+    let shown: String = written
+        .chars()
+        .map(|c| if c.is_control() { format!("U+{:04X}", u32::from(c)) } else { c.to_string() })
+        .collect();
     let d = Diagnostic::new(Code::E0001, span, format!("unexpected character `{shown}`"));
     out.diags.push(match written {
         "'" => d.help("strings are written with `\"`"),
-        "&" => d.help("write `and`"),
+        "&" | "&&" => d.fix("write `and`", span, "and"),
+        "||" => d.fix("write `or`", span, "or"),
         "|" => d.help("write `or`, or `|>` to pass a value on"),
         "!" => d.help("write `not`, or `!=` to compare"),
         _ => d.fix("remove it", span, ""),
     });
+    out.patched.push((l, r));
+}
+
+/// Reports a string in single quotes.
+pub(crate) fn report_quotes(file: FileId, text: &str, l: u32, r: u32, out: &mut Lexed) {
+    let written = &text[l as usize..r as usize];
+    let inner = &written[1..written.len() - 1];
+    let span = Span::new(file, l, r);
+    let d = Diagnostic::new(Code::E0001, span, "unexpected character `'`");
+    let help = "strings are written with `\"`";
+    let is_plain = !inner.contains(['"', '\\', '{']);
+    out.diags.push(if is_plain { d.fix(help, span, format!("\"{inner}\"")) } else { d.help(help) });
     out.patched.push((l, r));
 }
 
@@ -125,6 +140,7 @@ pub(crate) fn report_word(file: FileId, text: &str, l: u32, r: u32, out: &mut Le
         (Some(ascii), _) => d
             .primary(format!("U+{:04X} in a word that looks like `{ascii}`", u32::from(c)))
             .fix(format!("write `{ascii}` in ASCII letters"), whole, ascii),
+        (None, Some((_, "\""))) => d.help("strings are written with `\"`"),
         (None, Some((_, ascii))) => d.fix(format!("write `{ascii}`"), span, *ascii),
         (None, None) if is_word => d.help("names are made of ASCII letters, digits and `_`"),
         (None, None) => d.fix("remove it", span, ""),

@@ -4,6 +4,7 @@
 
 pub mod ast;
 mod confusable;
+mod lexer;
 pub mod limits;
 mod literal;
 mod parse;

@@ -157,7 +157,7 @@ pub(crate) fn string(file: FileId, start: u32, text: &str) -> (StrLit, Vec<Diagn
     (StrLit { parts: reader.parts, span }, reader.diags)
 }
 
-/// Whether the last quote is not itself escaped.
+/// Whether the last quote is not itself escaped; a string in single quotes counts as open.
 fn is_closed(inner: &str) -> bool {
     let Some(body) = inner.strip_suffix('"') else { return false };
     body.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 0

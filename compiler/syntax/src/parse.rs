@@ -2,7 +2,8 @@
 
 use crate::ast::{ExprId, Spec};
 use crate::grammar;
-use crate::token::{Lexed, Token, lex};
+use crate::lexer::lex;
+use crate::token::{Lexed, Token};
 use crate::tree::Builder;
 use crate::unexpected;
 use diag::{Diagnostic, FileId, SourceMap, Span};
@@ -58,24 +59,47 @@ fn collect(
     errors: Vec<ParseError<u32, Token, ()>>,
 ) -> Vec<Diagnostic> {
     let Lexed { tokens, diags: mut all, patched, .. } = lexed;
+    let silent = silent_ranges(text, &patched);
     for error in errors {
-        let d = unexpected::explain(file, text, &tokens, error);
-        let at = d.span().start;
-        if !patched.iter().any(|&(l, r)| explains(text, l, r, at)) {
-            all.push(d);
+        let at = place(&error);
+        let before = silent.partition_point(|range| range.0 <= at);
+        let is_silent = before > 0 && at <= silent[before - 1].1;
+        if !is_silent {
+            all.push(unexpected::explain(file, text, &tokens, error));
         }
     }
     all.sort_by_key(|d| (d.span().start, d.code));
     all
 }
 
-/// Whether a patch of the tokens at `l..r` is the cause of an error at `at`: inside it, or later
-/// on the line where it ends.
-fn explains(text: &str, l: u32, r: u32, at: u32) -> bool {
-    if at < l || r == u32::MAX || at <= r {
-        return at >= l;
+fn place(error: &ParseError<u32, Token, ()>) -> u32 {
+    match error {
+        ParseError::UnrecognizedToken { token, .. } | ParseError::ExtraToken { token } => token.0,
+        ParseError::UnrecognizedEof { location, .. } | ParseError::InvalidToken { location } => {
+            *location
+        }
+        ParseError::User { error: () } => 0,
     }
-    !text[r as usize..at as usize].contains('\n')
+}
+
+/// Where an error of the parser would only repeat what the lexer said: from just before a patch
+/// of the tokens to the end of the line where it ends. Sorted, none overlapping.
+fn silent_ranges(text: &str, patched: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = vec![];
+    for &(l, r) in patched {
+        let start = text[..l as usize].trim_end_matches([' ', '\t']).len() as u32;
+        let rest = text.get(r as usize..).and_then(|rest| rest.find('\n'));
+        ranges.push((start, rest.map_or(u32::MAX, |n| r + n as u32)));
+    }
+    ranges.sort_unstable();
+    let mut merged: Vec<(u32, u32)> = vec![];
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.0 <= last.1 => last.1 = last.1.max(range.1),
+            Some(_) | None => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// The empty place at the end of a text.

@@ -31,6 +31,12 @@ pub(crate) enum Raw {
     Str,
     #[regex(r#""([^"\\\n]|\\[^\n])*\\?"#, priority = 1)]
     OpenStr,
+    /// A string in the wrong quotes.
+    #[regex(r"'[^'\n]*'")]
+    SingleQuoted,
+    /// A run of one symbol that means nothing.
+    #[regex(r"\$+|&+|!+|\|+|\?+|`+|~+|%+|\\+|'", priority = 1)]
+    Symbol,
     #[token("{")]
     LBrace,
     #[token("}")]

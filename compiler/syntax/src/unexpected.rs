@@ -3,6 +3,8 @@
 //! The parser knows the terminals it could have taken; they are folded to at most four classes
 //! that a person thinks in, after a table of special cases.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "special cases among all terminals")]
+
 use crate::parse::end_of;
 use crate::token::{Token, keyword};
 use diag::{Code, Diagnostic, FileId, Span};
@@ -55,10 +57,11 @@ impl Case<'_> {
         if expected.len() == 1 && wants("else") {
             return self.if_without_else();
         }
-        match self.token {
-            Token::LParen if wants("call(") => return self.spaced("(", "call"),
-            Token::LBracket if wants("index[") => return self.spaced("[", "index"),
-            _ => {}
+        if self.token == Token::LParen && self.follows_callee() {
+            return self.spaced("(", "the `(` of a call must touch what it calls");
+        }
+        if self.token == Token::LBracket && self.follows_callee() {
+            return self.spaced("[", "the `[` of an index must touch what it indexes");
         }
         let d = Diagnostic::new(Code::E0102, self.span, self.message());
         let d = d.primary(format!("expected {}", classes(expected)));
@@ -124,21 +127,19 @@ impl Case<'_> {
         self.before().is_some_and(|(t, span)| t == token && span.end == self.span.start)
     }
 
-    fn spaced(&self, bracket: &str, what: &str) -> Diagnostic {
-        let before = self.before().map(|b| b.1);
-        let gap = before.map(|b| b.after().to(Span { end: self.span.start, ..self.span }));
-        let callee = before.map_or("", |b| &self.text[b.range()]);
+    /// Whether only spaces stand between it and something to call or index.
+    fn follows_callee(&self) -> bool {
+        matches!(self.before(), Some((Token::Name(_) | Token::RParen | Token::RBracket, _)))
+    }
+
+    fn spaced(&self, bracket: &str, help: &str) -> Diagnostic {
+        let before = self.before().map_or(self.span, |b| b.1);
+        let gap = Span { start: before.end, end: self.span.start, ..self.span };
+        let callee = &self.text[before.range()];
         let message = format!("unexpected `{bracket}` after `{callee}`");
-        let d =
-            Diagnostic::new(Code::E0104, self.span, message).primary("here it starts a new value");
-        let help = match what {
-            "call" => "the `(` of a call must touch what it calls",
-            _ => "the `[` of an index must touch what it indexes",
-        };
-        match gap {
-            Some(gap) => d.fix(help, gap, ""),
-            None => d.help(help),
-        }
+        Diagnostic::new(Code::E0104, self.span, message)
+            .primary("here it starts a new value")
+            .fix(help, gap, "")
     }
 
     fn if_without_else(&self) -> Diagnostic {
@@ -146,7 +147,7 @@ impl Case<'_> {
         let keyword = self.find_if().unwrap_or(end);
         Diagnostic::new(Code::E0105, keyword, "an `if` value needs an `else`")
             .label(end, "expected `else` after this")
-            .fix("add `else { .. }`", end.after(), " else { none }")
+            .help("add `else { .. }`")
     }
 
     /// The `if` whose block ends just before this token.

@@ -1,5 +1,7 @@
 //! Whole files: the design's examples parse, and printing them is a fixpoint.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods, reason = "tests")]
+
 use diag::SourceMap;
 use std::path::Path;
 

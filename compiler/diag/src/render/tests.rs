@@ -24,7 +24,18 @@ fn place(file: FileId, text: &str, what: &str) -> Span {
 #[test]
 fn human() {
     let (map, d) = warmup();
-    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @r#"
+    warning[W0512]: warmup never ends
+      ┌─ spec.lt:3:3
+      │
+    3 │   warmup     2000
+      │   ^^^^^^^^^^^^^^^ 2000 steps of warmup
+    4 │   steps      1k
+      │   ------------- the run has only 1000 steps
+      │
+      = note: warmup counts optimizer steps
+      = help: `warmup 10%` scales with `steps`
+    "#);
 }
 
 #[test]
@@ -37,7 +48,9 @@ fn colour_holds_the_same_text() {
 #[test]
 fn short() {
     let (map, d) = warmup();
-    insta::assert_snapshot!(render(&map, &[d], Style::Short), @"");
+    insta::assert_snapshot!(render(&map, &[d], Style::Short), @r#"
+    spec.lt:3:3: warning[W0512]: warmup never ends
+    "#);
 }
 
 #[test]
@@ -85,7 +98,13 @@ fn nothing_reaches_the_terminal() {
     let d = Diagnostic::new(Code::E0202, place(file, text, "wrong"), "not \u{1b}[0m defined");
     let out = render(&map, &[d], Style::Human);
     assert!(!out.contains('\u{1b}') && !out.contains('\u{202e}') && !out.contains('\r'));
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @r#"
+    error[E0202]: not �[0m defined
+      ┌─ spec.lt:1:11
+      │
+    1 │ a �[31m � wrong
+      │           ^^^^^
+    "#);
 }
 
 #[test]
@@ -94,7 +113,13 @@ fn a_label_ends_with_its_line() {
     let file = map.add("spec.lt", SPEC);
     let whole = Span::new(file, 0, SPEC.len() as u32);
     let d = Diagnostic::new(Code::E0209, whole, "`train` needs `lr`").primary("not in here");
-    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @r#"
+    error[E0209]: `train` needs `lr`
+      ┌─ spec.lt:1:1
+      │
+    1 │ train {
+      │ ^^^^^^^ not in here
+    "#);
 }
 
 #[test]
@@ -104,7 +129,18 @@ fn places_in_two_files_and_at_the_end() {
     let two = map.add("b.lt", "use \"a.lt\"");
     let d = Diagnostic::new(Code::E0212, Span::new(one, 11, 11), "a cycle")
         .label(Span::new(two, 10, 10), "here");
-    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @r#"
+    error[E0212]: a cycle
+      ┌─ a.lt:2:1
+      │
+    2 │ 
+      │ ^
+      │
+      ┌─ b.lt:1:11
+      │
+    1 │ use "a.lt"
+      │           - here
+    "#);
 }
 
 #[test]
@@ -112,5 +148,11 @@ fn empty_file() {
     let mut map = SourceMap::new();
     let file = map.add("spec.lt", "");
     let d = Diagnostic::new(Code::E0209, Span::new(file, 0, 0), "nothing to do");
-    insta::assert_snapshot!(render(&map, &[d], Style::Human), @"");
+    insta::assert_snapshot!(render(&map, &[d], Style::Human), @r#"
+    error[E0209]: nothing to do
+      ┌─ spec.lt:1:1
+      │
+    1 │ 
+      │ ^
+    "#);
 }
