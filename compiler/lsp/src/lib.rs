@@ -1,0 +1,1 @@
+//! The language server; filled when editors are served.

@@ -1,0 +1,434 @@
+//! Decides which nodes of a graph become one kernel.
+//!
+//! In: a simplified graph. Out: [`Tasks`] in an order that respects every read and write. Pointwise
+//! nodes, gathers and row reductions over the same rows join one task; constants and indices, and
+//! what only depends on them, are recomputed where they are used; what only feeds column
+//! reductions is computed inside them. Everything a task leaves for others is stored once.
+
+use ir::graph::{Graph, Value};
+use ir::ops::{Lowering, View};
+
+use crate::access::Access;
+use crate::bits::Bits;
+use crate::coords::{Coords, through};
+use crate::split_reductions::is_row_reduction;
+
+/// What runs as one piece.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kind {
+    /// Fused pointwise nodes, gathers and row reductions over one full shape.
+    Rows {
+        /// The shape that elements of the group have.
+        shape: Vec<u64>,
+        /// Whether a member reduces the last axis.
+        reduces: bool,
+    },
+    /// One column reduction.
+    Columns,
+    /// One product.
+    Dot,
+    /// One sorted scatter.
+    Scatter,
+    /// Operands copied one after the other.
+    Concat,
+    /// The operand of a reshape that no strides express, copied into row-major order.
+    Copy,
+}
+
+/// A task and the nodes it computes, ascending.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) kind: Kind,
+    pub(crate) members: Vec<Value>,
+    /// Every task that must run before, directly or not.
+    deps: Bits,
+}
+
+/// The roles of nodes and the tasks that compute them.
+#[derive(Debug)]
+pub(crate) struct Tasks<'a> {
+    pub(crate) graph: &'a Graph,
+    roles: Vec<NodeRole>,
+    tasks: Vec<Option<Task>>,
+    owner: Vec<Option<usize>>,
+}
+
+/// What becomes of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NodeRole {
+    /// A state: memory that is there.
+    Leaf,
+    /// Recomputed where it is used.
+    Inline,
+    /// Another way to index its operand.
+    View,
+    /// Computed by a task.
+    Computed,
+}
+
+/// Members of one group at most, so that kernels stay small enough to compile fast.
+const MAX_MEMBERS: usize = 96;
+
+/// Groups the nodes of `graph` into tasks.
+pub(crate) fn fuse(graph: &Graph) -> Tasks<'_> {
+    let roles = roles(graph);
+    let owner = vec![None; graph.nodes.len()];
+    let mut tasks = Tasks { graph, roles, tasks: vec![], owner };
+    for index in 0..graph.nodes.len() {
+        if tasks.roles[index] == NodeRole::Computed {
+            tasks.place(Value(u32::try_from(index).expect("node counts fit")));
+        }
+    }
+    tasks
+}
+
+fn roles(graph: &Graph) -> Vec<NodeRole> {
+    let feeds_columns_only = feeds_columns_only(graph);
+    let mut roles: Vec<NodeRole> = Vec::with_capacity(graph.nodes.len());
+    let mut views: Vec<Option<Access>> = vec![None; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let is_inline = |v: &Value| roles[v.index()] == NodeRole::Inline;
+        let role = match node.op.lowering() {
+            Lowering::Leaf => NodeRole::Leaf,
+            Lowering::Pointwise(_) if node.args.iter().all(is_inline) => NodeRole::Inline,
+            Lowering::Pointwise(_) if feeds_columns_only[index] => NodeRole::Inline,
+            Lowering::View(view) => {
+                let x = node.args[0];
+                if is_inline(&x) && is_same_sizes(graph, x, &view) {
+                    NodeRole::Inline
+                } else {
+                    let base = views[x.index()].clone();
+                    let base = base.unwrap_or_else(|| Access::contiguous(&graph[x].ty.shape));
+                    views[index] = base.view(&view);
+                    let is_affine = views[index].is_some() && !is_inline(&x);
+                    if is_affine { NodeRole::View } else { NodeRole::Computed }
+                }
+            }
+            Lowering::Pointwise(_)
+            | Lowering::Reduce { .. }
+            | Lowering::Dot
+            | Lowering::Gather
+            | Lowering::Scatter { .. }
+            | Lowering::Concat { .. }
+            | Lowering::Pad { .. } => NodeRole::Computed,
+        };
+        if role == NodeRole::Computed {
+            views[index] = None;
+        }
+        roles.push(role);
+    }
+    for node in &graph.nodes {
+        for &arg in needs_memory(&node.op.lowering(), &node.args) {
+            if roles[arg.index()] == NodeRole::Inline {
+                roles[arg.index()] = NodeRole::Computed;
+            }
+        }
+    }
+    roles
+}
+
+/// Operands that are read by address and so cannot be recomputed in place.
+fn needs_memory<'a>(lowering: &Lowering, args: &'a [Value]) -> &'a [Value] {
+    match lowering {
+        Lowering::Dot | Lowering::Scatter { .. } => args,
+        Lowering::Gather => &args[..1],
+        Lowering::Leaf
+        | Lowering::Pointwise(_)
+        | Lowering::Reduce { .. }
+        | Lowering::View(_)
+        | Lowering::Concat { .. }
+        | Lowering::Pad { .. } => &[],
+    }
+}
+
+/// Whether indices pass through a view one by one: all but reshapes that split or merge axes.
+fn is_same_sizes(graph: &Graph, x: Value, view: &View) -> bool {
+    match view {
+        View::Reshape(shape) => through(view, &graph[x].ty.shape, &Coords::identity(shape)).is_some(),
+        View::Permute(_) | View::Broadcast(_) | View::Slice { .. } => true,
+    }
+}
+
+/// Pointwise nodes that nothing but column reductions of them read.
+fn feeds_columns_only(graph: &Graph) -> Vec<bool> {
+    let mut feeds = vec![false; graph.nodes.len()];
+    let mut elsewhere = vec![false; graph.nodes.len()];
+    for (_, value) in &graph.stores {
+        elsewhere[value.index()] = true;
+    }
+    for node in &graph.nodes {
+        for arg in &node.args {
+            match node.op.lowering() {
+                Lowering::Reduce { axes, .. }
+                    if !is_row_reduction(&graph[*arg].ty.shape, &axes) =>
+                {
+                    feeds[arg.index()] = true;
+                }
+                _ => elsewhere[arg.index()] = true,
+            }
+        }
+    }
+    feeds.iter().zip(&elsewhere).map(|(&f, &e)| f && !e).collect()
+}
+
+impl Tasks<'_> {
+    /// Whether a node is recomputed where it is used.
+    pub(crate) fn is_inline(&self, value: Value) -> bool {
+        self.roles[value.index()] == NodeRole::Inline
+    }
+
+    /// Whether a node is only another way to index its operand.
+    pub(crate) fn is_view(&self, value: Value) -> bool {
+        self.roles[value.index()] == NodeRole::View
+    }
+
+    /// The task that computes a node.
+    pub(crate) fn owner(&self, value: Value) -> Option<usize> {
+        self.owner[value.index()]
+    }
+
+    /// A task by its index.
+    pub(crate) fn task(&self, index: usize) -> &Task {
+        self.tasks[index].as_ref().expect("a merged task is not asked for")
+    }
+
+    /// The tasks that are left, in an order in which each follows what it depends on.
+    pub(crate) fn in_order(&self) -> Vec<usize> {
+        let mut left: Vec<usize> = (0..self.tasks.len()).filter(|&t| self.tasks[t].is_some()).collect();
+        left.sort_by_key(|&t| self.task(t).members[0]);
+        let mut done = Bits::default();
+        let mut order = vec![];
+        while !left.is_empty() {
+            let at = left
+                .iter()
+                .position(|&t| self.task(t).deps.is_subset(&done))
+                .expect("tasks have no cycle");
+            let task = left.remove(at);
+            done.insert(task);
+            order.push(task);
+        }
+        order
+    }
+
+    /// Tasks that a value's reader must wait for.
+    pub(crate) fn sources(&self, value: Value, into: &mut Vec<usize>) {
+        let mut computed = vec![];
+        self.computed(value, &mut computed);
+        into.extend(computed.iter().filter_map(|v| self.owner[v.index()]));
+    }
+
+    /// Computed values that a value reads, itself included.
+    pub(crate) fn computed(&self, value: Value, into: &mut Vec<Value>) {
+        match self.roles[value.index()] {
+            NodeRole::Leaf => {}
+            NodeRole::Computed => into.push(value),
+            NodeRole::Inline | NodeRole::View => {
+                for &arg in &self.graph[value].args {
+                    self.computed(arg, into);
+                }
+            }
+        }
+    }
+
+    /// Whether `task` must run after `other`.
+    pub(crate) fn depends(&self, task: usize, other: usize) -> bool {
+        self.task(task).deps.contains(other)
+    }
+
+    /// States that a value reads, through views and recomputed nodes.
+    pub(crate) fn leaves(&self, value: Value, into: &mut Vec<Value>) {
+        match self.roles[value.index()] {
+            NodeRole::Leaf => into.push(value),
+            NodeRole::Computed => {}
+            NodeRole::Inline | NodeRole::View => {
+                for &arg in &self.graph[value].args {
+                    self.leaves(arg, into);
+                }
+            }
+        }
+    }
+
+    /// Makes `after` wait for `before`; says whether that is possible.
+    pub(crate) fn order(&mut self, before: usize, after: usize) -> bool {
+        if before == after || self.task(after).deps.contains(before) {
+            return true;
+        }
+        if self.task(before).deps.contains(after) {
+            return false;
+        }
+        let mut deps = self.task(before).deps.clone();
+        deps.insert(before);
+        self.add_deps(after, &deps);
+        true
+    }
+
+    fn add_deps(&mut self, task: usize, deps: &Bits) {
+        for (index, other) in self.tasks.iter_mut().enumerate() {
+            if let Some(other) = other
+                && (index == task || other.deps.contains(task))
+            {
+                other.deps.union(deps);
+            }
+        }
+    }
+
+    fn place(&mut self, value: Value) {
+        let kind = self.kind(value);
+        let mut direct = vec![];
+        for &arg in &self.graph[value].args {
+            self.sources(arg, &mut direct);
+        }
+        direct.sort_unstable();
+        direct.dedup();
+        let mut deps = Bits::default();
+        for &task in &direct {
+            deps.insert(task);
+            deps.union(&self.task(task).deps);
+        }
+        let new = self.tasks.len();
+        self.tasks.push(Some(Task { kind, members: vec![value], deps }));
+        self.owner[value.index()] = Some(new);
+        // Latest first: the nearest producer is the likeliest to share the loop.
+        for &producer in direct.iter().rev() {
+            let current = self.owner[value.index()].expect("just placed");
+            if self.tasks[producer].is_some() && producer != current {
+                self.try_merge(producer, current);
+            }
+        }
+    }
+
+    fn kind(&self, value: Value) -> Kind {
+        let node = &self.graph[value];
+        let rows = |shape: &[u64], reduces| Kind::Rows { shape: shape.to_vec(), reduces };
+        match node.op.lowering() {
+            Lowering::Leaf => unreachable!("a state is not computed"),
+            Lowering::Pointwise(_) | Lowering::Gather => rows(&node.ty.shape, false),
+            Lowering::Reduce { axes, .. } => {
+                let shape = &self.graph[node.args[0]].ty.shape;
+                if is_row_reduction(shape, &axes) { rows(shape, true) } else { Kind::Columns }
+            }
+            Lowering::View(_) => Kind::Copy,
+            Lowering::Dot => Kind::Dot,
+            Lowering::Scatter { .. } => Kind::Scatter,
+            Lowering::Concat { .. } | Lowering::Pad { .. } => Kind::Concat,
+        }
+    }
+
+    /// Joins a consumer to its producer where one loop over rows can compute both.
+    fn try_merge(&mut self, producer: usize, consumer: usize) {
+        let Some(kind) = self.merged_kind(producer, consumer) else { return };
+        let (Kind::Rows { shape, .. }, first, second) =
+            (&kind, self.task(producer), self.task(consumer))
+        else {
+            return;
+        };
+        if first.members.len() + second.members.len() > MAX_MEMBERS
+            || !self.reads_in_place(consumer, producer, shape)
+            || self.has_path_around(producer, consumer)
+        {
+            return;
+        }
+        self.merge(producer, consumer, kind);
+    }
+
+    /// The kind of both together, when their elements walk the same rows.
+    fn merged_kind(&self, producer: usize, consumer: usize) -> Option<Kind> {
+        let (Kind::Rows { shape: a, reduces: ra }, Kind::Rows { shape: b, reduces: rb }) =
+            (&self.task(producer).kind, &self.task(consumer).kind)
+        else {
+            return None;
+        };
+        let reduces = *ra || *rb;
+        if a == b {
+            return Some(Kind::Rows { shape: a.clone(), reduces });
+        }
+        let wide = if is_row_of(b, a) { a } else { b };
+        let is_row_pair = (*ra && is_row_of(b, a)) || (*rb && is_row_of(a, b));
+        is_row_pair.then(|| Kind::Rows { shape: wide.clone(), reduces })
+    }
+
+    /// Whether all that `consumer` reads of `producer` is at its own place of the rows.
+    fn reads_in_place(&self, consumer: usize, producer: usize, shape: &[u64]) -> bool {
+        self.task(consumer).members.iter().all(|&member| {
+            let node = &self.graph[member];
+            let at = Coords::of(&node.ty.shape, shape);
+            node.args.iter().enumerate().all(|(i, &arg)| {
+                let read = self.coords_of_arg(member, i, &at, shape);
+                self.is_in_place(arg, read, producer, shape)
+            })
+        })
+    }
+
+    /// The place where a member at `at` reads its argument; `None`: anywhere.
+    fn coords_of_arg(&self, member: Value, arg: usize, at: &Coords, shape: &[u64]) -> Option<Coords> {
+        let node = &self.graph[member];
+        let arg_shape = &self.graph[node.args[arg]].ty.shape;
+        match node.op.lowering() {
+            Lowering::Pointwise(_) | Lowering::Reduce { .. } => Some(Coords::of(arg_shape, shape)),
+            // The ids of a gather are read once a row.
+            Lowering::Gather if arg == 1 => Some(at.front(arg_shape.len())),
+            _ => None,
+        }
+    }
+
+    fn is_in_place(&self, value: Value, at: Option<Coords>, producer: usize, shape: &[u64]) -> bool {
+        match self.roles[value.index()] {
+            NodeRole::Leaf => true,
+            NodeRole::Computed => {
+                let own = &self.graph[value].ty.shape;
+                self.owner[value.index()] != Some(producer)
+                    || (own.len() == shape.len() && at == Some(Coords::of(own, shape)))
+            }
+            NodeRole::View => {
+                let node = &self.graph[value];
+                let Lowering::View(view) = node.op.lowering() else { return false };
+                let x = node.args[0];
+                let inner = at.and_then(|c| through(&view, &self.graph[x].ty.shape, &c));
+                self.is_in_place(x, inner, producer, shape)
+            }
+            // Recomputed nodes of column reductions never feed rows; the others read no task.
+            NodeRole::Inline => true,
+        }
+    }
+
+    /// Whether the consumer also waits for the producer through a third task.
+    fn has_path_around(&self, producer: usize, consumer: usize) -> bool {
+        let deps = &self.task(consumer).deps;
+        deps.iter().any(|t| {
+            t != producer && self.tasks[t].as_ref().is_some_and(|task| task.deps.contains(producer))
+        })
+    }
+
+    fn merge(&mut self, producer: usize, consumer: usize, kind: Kind) {
+        let taken = self.tasks[consumer].take().expect("a task merges once");
+        for &member in &taken.members {
+            self.owner[member.index()] = Some(producer);
+        }
+        let mut deps = taken.deps.clone();
+        deps.remove(producer);
+        let task = self.tasks[producer].as_mut().expect("the producer is there");
+        task.kind = kind;
+        task.members.extend(taken.members);
+        task.members.sort_unstable();
+        task.deps.union(&deps);
+        let mut deps = task.deps.clone();
+        deps.insert(producer);
+        for (index, other) in self.tasks.iter_mut().enumerate() {
+            if let Some(other) = other
+                && index != producer
+                && (other.deps.contains(consumer) || other.deps.contains(producer))
+            {
+                other.deps.remove(consumer);
+                other.deps.union(&deps);
+            }
+        }
+    }
+}
+
+/// Whether `row` is `wide` with its last axis reduced to 1.
+fn is_row_of(row: &[u64], wide: &[u64]) -> bool {
+    row.len() == wide.len()
+        && row.split_last().is_some_and(|(last, front)| {
+            *last == 1 && front == &wide[..front.len()] && wide[front.len()] != 1
+        })
+}

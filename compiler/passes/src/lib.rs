@@ -1,0 +1,25 @@
+//! From a checked program to a plan: lowering, autodiff, the training step, fusion, scheduling, memory.
+//!
+//! [`pipeline`] is the list of all passes. Everything here is pure.
+
+mod access;
+mod autodiff;
+mod bits;
+mod coords;
+mod cse;
+mod dce;
+mod fuse;
+mod lower;
+mod memory;
+mod origins;
+pub mod pipeline;
+pub mod plan_of;
+mod rewrite;
+mod schedule;
+mod simplify;
+mod split_reductions;
+mod train;
+
+pub use autodiff::gradients;
+pub use memory::Memory;
+pub use train::{Training, names};

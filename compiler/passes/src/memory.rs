@@ -1,0 +1,103 @@
+//! Plans the arena: an offset for every buffer of a schedule.
+//!
+//! State lies first and stays. Temporaries of one function share the space behind it by liveness;
+//! functions share it with each other, because none is interrupted by another that has
+//! temporaries. First fit in order of need; deterministic.
+
+use ir::schedule::{Arg, Schedule, Task};
+
+/// Offsets in bytes and the size of the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// One for each buffer.
+    pub offsets: Vec<u64>,
+    /// Size of the arena.
+    pub bytes: u64,
+}
+
+/// Places all buffers.
+pub fn memory(schedule: &Schedule) -> Memory {
+    let mut offsets = vec![0; schedule.buffers.len()];
+    let mut state_bytes = 0;
+    for (offset, buffer) in offsets.iter_mut().zip(&schedule.buffers) {
+        if buffer.role.is_some() {
+            *offset = state_bytes;
+            state_bytes += aligned(buffer.bytes());
+        }
+    }
+    let mut bytes = state_bytes;
+    for function in &schedule.functions {
+        let peak = place_temporaries(schedule, &function.tasks, &mut offsets, state_bytes);
+        bytes = bytes.max(peak);
+    }
+    Memory { offsets, bytes }
+}
+
+fn aligned(bytes: u64) -> u64 {
+    bytes.next_multiple_of(plan::ALIGN)
+}
+
+/// A temporary and the tasks between which it holds something.
+struct Live {
+    buffer: usize,
+    first: usize,
+    last: usize,
+}
+
+fn place_temporaries(
+    schedule: &Schedule,
+    tasks: &[Task],
+    offsets: &mut [u64],
+    base: u64,
+) -> u64 {
+    let mut peak = base;
+    // Placed temporaries that are still alive, as (offset, end, last task), by offset.
+    let mut held: Vec<(u64, u64, usize)> = vec![];
+    for live in lives(schedule, tasks) {
+        held.retain(|&(_, _, last)| last >= live.first);
+        let size = aligned(schedule.buffers[live.buffer].bytes());
+        let mut at = base;
+        for &(start, end, _) in &held {
+            if at + size <= start {
+                break;
+            }
+            at = at.max(end);
+        }
+        offsets[live.buffer] = at;
+        held.push((at, at + size, live.last));
+        held.sort_unstable();
+        peak = peak.max(at + size);
+    }
+    peak
+}
+
+/// Lives of the temporaries of a function, in order of their first task.
+fn lives(schedule: &Schedule, tasks: &[Task]) -> Vec<Live> {
+    let mut lives: Vec<Live> = vec![];
+    let mut found: Vec<Option<usize>> = vec![None; schedule.buffers.len()];
+    for (index, task) in tasks.iter().enumerate() {
+        for arg in args(task) {
+            let buffer = arg.buffer.0 as usize;
+            if schedule.buffers[buffer].role.is_some() {
+                continue;
+            }
+            match found[buffer] {
+                Some(at) => lives[at].last = index,
+                None => {
+                    found[buffer] = Some(lives.len());
+                    lives.push(Live { buffer, first: index, last: index });
+                }
+            }
+        }
+    }
+    lives
+}
+
+/// Everything a task touches.
+fn args(task: &Task) -> Vec<Arg> {
+    match task {
+        Task::Kernel { args, .. } => args.clone(),
+        Task::Product { product, .. } => vec![product.a, product.b, product.c],
+        Task::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
+    }
+}

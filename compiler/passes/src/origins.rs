@@ -1,0 +1,34 @@
+//! The texts that say where a node of the graph came from.
+
+use diag::{SourceMap, Span};
+use indexmap::IndexSet;
+use ir::graph::Origin;
+
+/// Interns origins as `hello.lt:1:7 blocks.0.norm`.
+#[derive(Debug)]
+pub struct Origins<'a> {
+    map: &'a SourceMap,
+    texts: IndexSet<String>,
+}
+
+impl<'a> Origins<'a> {
+    /// Starts with the empty origin.
+    pub fn new(map: &'a SourceMap) -> Self {
+        Self { map, texts: IndexSet::from([String::new()]) }
+    }
+
+    /// The origin of an expression in a module.
+    pub fn intern(&mut self, span: Span, scope: &str) -> Origin {
+        let (line, column) = self.map.line_col(span.file, span.start);
+        let file = &self.map.file(span.file).name;
+        let file = file.rsplit('/').next().unwrap_or(file);
+        let text = format!("{file}:{line}:{column} {scope}");
+        let (index, _) = self.texts.insert_full(text.trim_end().to_owned());
+        Origin(u32::try_from(index).expect("fewer than 2^32 origins"))
+    }
+
+    /// All texts, by origin.
+    pub fn into_texts(self) -> Vec<String> {
+        self.texts.into_iter().collect()
+    }
+}

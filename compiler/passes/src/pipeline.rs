@@ -1,0 +1,76 @@
+//! The whole order of the passes, read from top to bottom.
+
+use diag::Diagnostic;
+use ir::graph::{Graph, Module};
+use ir::schedule::{Schedule, Target};
+
+use crate::cse::cse;
+use crate::dce::dce;
+use crate::memory::{self, Memory};
+use crate::schedule;
+use crate::simplify::simplify;
+use crate::split_reductions::split_reductions;
+use crate::train::{self, Training};
+
+/// What a step of the pipeline made, for `--emit`, timing and tests.
+#[derive(Debug)]
+pub enum Stage<'a> {
+    /// A module of graphs.
+    Graph(&'a Module),
+    /// Scheduled kernels.
+    Schedule(&'a Schedule),
+    /// An arena.
+    Memory(&'a Memory),
+}
+
+/// The result of all passes.
+#[derive(Debug)]
+pub struct Scheduled {
+    /// The graphs that were scheduled.
+    pub module: Module,
+    /// Their tasks.
+    pub schedule: Schedule,
+    /// Their memory.
+    pub memory: Memory,
+}
+
+/// The CPU as the scheduler sees it.
+pub fn cpu() -> Target {
+    Target { name: "cpu".to_owned(), column_block: 64, product_k_slice: 512, product_rows: 128 }
+}
+
+/// Runs every pass; `observe` is called after each with its name and what it made.
+pub fn run(
+    training: &Training<'_>,
+    target: &Target,
+    observe: &mut dyn FnMut(&str, Stage<'_>),
+) -> Result<Scheduled, Vec<Diagnostic>> {
+    let mut module = train::module(training)?;
+    check("train", &module, observe);
+    let mut step = |name: &str, pass: fn(&Graph) -> Graph| {
+        for graph in &mut module.functions {
+            *graph = pass(graph);
+        }
+        check(name, &module, observe);
+    };
+    step("dce", dce);
+    step("simplify", simplify);
+    step("cse", cse);
+    step("split_reductions", split_reductions);
+    // Splitting leaves reshapes of reshapes and may make reductions equal.
+    step("simplify", simplify);
+    step("cse", cse);
+    step("dce", dce);
+    let schedule = schedule::schedule(&module, target);
+    observe("schedule", Stage::Schedule(&schedule));
+    let memory = memory::memory(&schedule);
+    observe("memory", Stage::Memory(&memory));
+    Ok(Scheduled { module, schedule, memory })
+}
+
+fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
+    if let Err(errors) = ir::verify::verify(module) {
+        panic!("{name} leaves a sound module: {errors:?}");
+    }
+    observe(name, Stage::Graph(module));
+}

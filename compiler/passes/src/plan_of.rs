@@ -1,0 +1,203 @@
+//! Assembles the plan: buffers with offsets, code, functions as steps, settings of the run.
+
+use ir::graph::Role;
+use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
+use ir::schedule::{self, Schedule, Target, Task};
+use ir::types::Dtype;
+use plan::{Buffer, BufferId, Code, Count, Function, FunctionId, Plan, Step, Yield};
+use sema::{Program, Tokenizer};
+
+use crate::memory::Memory;
+
+/// Elements of work below which a kernel is not split over threads.
+const GRAIN_ELEMENTS: u64 = 8192;
+
+/// The plan of a scheduled program; `code` has one entry for each kernel.
+pub fn plan(
+    program: &Program,
+    run: plan::Run,
+    target: &Target,
+    schedule: &Schedule,
+    memory: &Memory,
+    code: Vec<Code>,
+) -> Plan {
+    let mut functions: Vec<Function> = schedule
+        .functions
+        .iter()
+        .map(|f| Function {
+            name: f.name.clone(),
+            steps: f.tasks.iter().map(|t| step(schedule, target, t)).collect(),
+        })
+        .collect();
+    functions.push(training_step(&functions));
+    Plan {
+        name: program.name.clone(),
+        compiler: concat!("llmc ", env!("CARGO_PKG_VERSION")).to_owned(),
+        target: target.name.clone(),
+        buffers: buffers(schedule, memory),
+        arena_bytes: memory.bytes,
+        code,
+        functions,
+        run,
+    }
+}
+
+/// `step`: all micro-batches, then the update.
+fn training_step(functions: &[Function]) -> Function {
+    let id = |name: &str| {
+        let at = functions.iter().position(|f| f.name == name);
+        let at = at.expect("a training program has micro and update");
+        FunctionId(u32::try_from(at).expect("function counts fit"))
+    };
+    let body = vec![Step::Yield(Yield::Batch), Step::Call(id("micro"))];
+    let steps = vec![
+        Step::Loop { count: Count::Accumulate, body },
+        Step::Call(id("update")),
+        Step::Yield(Yield::Metrics),
+    ];
+    Function { name: "step".to_owned(), steps }
+}
+
+fn buffers(schedule: &Schedule, memory: &Memory) -> Vec<Buffer> {
+    let buffer = |(b, &offset): (&schedule::Buffer, &u64)| Buffer {
+        name: b.name.clone(),
+        dtype: dtype(b.dtype),
+        shape: b.shape.clone(),
+        role: role(b.role),
+        offset,
+        bytes: b.bytes(),
+    };
+    schedule.buffers.iter().zip(&memory.offsets).map(buffer).collect()
+}
+
+fn dtype(dtype: Dtype) -> plan::Dtype {
+    match dtype {
+        Dtype::F32 => plan::Dtype::F32,
+        Dtype::F64 => plan::Dtype::F64,
+        Dtype::I32 | Dtype::Bool => plan::Dtype::I32,
+    }
+}
+
+fn role(role: Option<Role>) -> plan::Role {
+    match role {
+        Some(Role::Param) => plan::Role::Param,
+        Some(Role::Grad) => plan::Role::Grad,
+        Some(Role::OptState) => plan::Role::OptState,
+        Some(Role::Counter) => plan::Role::Counter,
+        Some(Role::Metric) => plan::Role::Metric,
+        Some(Role::Input) => plan::Role::Input,
+        Some(Role::Output) => plan::Role::Output,
+        None => plan::Role::Temp,
+    }
+}
+
+fn arg(schedule: &Schedule, arg: schedule::Arg) -> plan::Arg {
+    let bytes = schedule.buffers[arg.buffer.0 as usize].dtype.bytes();
+    plan::Arg { buffer: BufferId(arg.buffer.0), offset: arg.offset * bytes }
+}
+
+fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
+    match task {
+        Task::Kernel { kernel, args, origin } => Step::Kernel {
+            code: u32::try_from(*kernel).expect("kernel counts fit"),
+            args: args.iter().map(|&a| arg(schedule, a)).collect(),
+            extent: schedule.kernels[*kernel].extent(),
+            grain: grain(&schedule.kernels[*kernel]),
+            origin: origin.clone(),
+        },
+        Task::Product { product, origin } => {
+            Step::Product { product: self::product(schedule, target, product), origin: origin.clone() }
+        }
+        Task::Sort { ids, n, rows, order, starts } => Step::Sort {
+            ids: arg(schedule, *ids),
+            n: *n,
+            rows: *rows,
+            order: arg(schedule, *order),
+            starts: arg(schedule, *starts),
+        },
+    }
+}
+
+fn product(schedule: &Schedule, target: &Target, p: &schedule::Product) -> plan::Product {
+    let axis = |a: &schedule::BatchAxis| plan::BatchAxis { size: a.size, strides: a.strides };
+    plan::Product {
+        a: arg(schedule, p.a),
+        b: arg(schedule, p.b),
+        c: arg(schedule, p.c),
+        batch: p.batch.iter().map(axis).collect(),
+        m: p.m,
+        n: p.n,
+        k: p.k,
+        a_strides: p.a_strides,
+        b_strides: p.b_strides,
+        c_strides: p.c_strides,
+        k_slice: target.product_k_slice,
+        rows: target.product_rows,
+    }
+}
+
+/// Units of work that are worth a thread.
+fn grain(kernel: &Kernel) -> u64 {
+    let unit = match kernel.skeleton {
+        Skeleton::Rows if kernel.outer.is_empty() => 1,
+        Skeleton::Rows => kernel.cols,
+        Skeleton::Columns { block, .. } => block * COLUMN_TILE.min(kernel.cols.max(1)),
+        Skeleton::Segments { .. } => COLUMN_TILE.min(kernel.cols.max(1)) * 4,
+    };
+    (GRAIN_ELEMENTS / unit.max(1)).max(1)
+}
+
+/// The settings of the run, as the runtime needs them.
+pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run {
+    let train = &program.train;
+    plan::Run {
+        steps: train.steps,
+        batch: train.batch,
+        micro_batch: train.micro_batch,
+        accumulate: train.accumulate,
+        context: train.context,
+        seed: train.seed,
+        vocab: program.vocab,
+        data: data(program),
+        eval: train.eval.as_ref().map(|e| plan::Eval { every: e.every, batches: e.batches }),
+        checkpoint: train.checkpoint.as_ref().map(|c| plan::Checkpoint {
+            path: c.path.clone(),
+            every: c.every,
+            every_s: c.every_s,
+            keep: c.keep,
+            best_val_loss: c.best_val_loss,
+        }),
+        samples: train
+            .samples
+            .iter()
+            .map(|s| plan::Sample {
+                prompt: s.prompt.clone(),
+                every: s.every,
+                length: s.length,
+                temperature: s.temperature,
+            })
+            .collect(),
+        identity,
+        trajectory,
+        stop_below_val_loss: train.stop_below_val_loss,
+        stop_after_s: train.stop_after_s,
+    }
+}
+
+/// The data of a program, as the runtime opens it.
+pub fn data(program: &Program) -> plan::Data {
+    let source = &program.data;
+    plan::Data {
+        paths: source.paths.iter().map(|(path, _)| path.clone()).collect(),
+        tokenizer: match source.tokenizer {
+            Tokenizer::Bytes => plan::Tokenizer::Bytes,
+            Tokenizer::Chars => plan::Tokenizer::Chars,
+        },
+        splits: source
+            .splits
+            .iter()
+            .map(|(name, share)| plan::Split { name: name.clone(), share: *share })
+            .collect(),
+        shuffle: source.shuffle,
+    }
+}

@@ -1,0 +1,38 @@
+//! Turns the functions of a module into tasks over buffers.
+//!
+//! In: a module whose reductions are split. Out: a [`Schedule`]: kernels with affine operands,
+//! each different one once, and for every function its tasks in order. A stored value is written
+//! straight into its state where all readers of the old value can run before.
+
+mod emit;
+mod function;
+mod kernels;
+mod space;
+mod stores;
+
+use ir::graph::Module;
+use ir::schedule::{Buffer, Schedule, Target};
+
+use function::Scheduler;
+use kernels::Kernels;
+
+/// Schedules all functions for a target.
+pub fn schedule(module: &Module, target: &Target) -> Schedule {
+    let mut buffers: Vec<Buffer> = module
+        .states
+        .iter()
+        .map(|s| Buffer {
+            name: s.name.clone(),
+            dtype: s.ty.dtype,
+            shape: s.ty.shape.clone(),
+            role: Some(s.role),
+        })
+        .collect();
+    let mut kernels = Kernels::default();
+    let mut functions = vec![];
+    for graph in &module.functions {
+        let scheduler = Scheduler::new(module, graph, target, &mut buffers, &mut kernels);
+        functions.push(scheduler.run());
+    }
+    Schedule { buffers, kernels: kernels.into_list(), functions }
+}

@@ -1,0 +1,103 @@
+//! Where stored values are written: straight into their state, or copied at the end.
+//!
+//! A function reads states as they were before the call. A task may write a state directly when
+//! every other reader of it can run before, and when the task's own reads of it are at the places
+//! that it writes.
+
+use ir::graph::Value;
+
+use crate::fuse::{Kind, Tasks};
+
+/// A copy at the end of the function.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) state: String,
+    pub(crate) value: Value,
+}
+
+/// What is written when.
+#[derive(Debug, Default)]
+pub(crate) struct Stores {
+    /// Values computed straight into a state.
+    pub(crate) direct: Vec<(Value, String)>,
+    /// Copied after all tasks.
+    pub(crate) late: Vec<Late>,
+    /// Old values of states: read before all tasks, written after them.
+    pub(crate) early: Vec<(String, Value)>,
+}
+
+impl Stores {
+    /// Decides, and adds the order between readers and writers that the decision needs.
+    pub(crate) fn decide(tasks: &mut Tasks<'_>) -> Self {
+        let mut stores = Self::default();
+        let graph = tasks.graph;
+        let mut sources = vec![];
+        for (state, value) in &graph.stores {
+            let is_taken = stores.direct.iter().any(|(v, _)| v == value);
+            sources.clear();
+            tasks.sources(*value, &mut sources);
+            if !is_taken && is_direct(tasks, state, *value) {
+                stores.direct.push((*value, state.clone()));
+            } else if sources.is_empty() && !tasks.is_inline(*value) {
+                stores.early.push((state.clone(), *value));
+            } else {
+                stores.late.push(Late { state: state.clone(), value: *value });
+            }
+        }
+        stores
+    }
+}
+
+fn is_direct(tasks: &mut Tasks<'_>, state: &str, value: Value) -> bool {
+    let Some(writer) = tasks.owner(value) else { return false };
+    let readers = readers(tasks, state);
+    let reads_itself = readers.contains(&writer);
+    let is_map = matches!(&tasks.task(writer).kind, Kind::Rows { reduces: false, .. });
+    if reads_itself && !(is_map && reads_in_place(tasks, writer, state, value)) {
+        return false;
+    }
+    let others: Vec<usize> = readers.into_iter().filter(|&r| r != writer).collect();
+    if others.iter().any(|&reader| tasks.depends(reader, writer)) {
+        return false;
+    }
+    others.iter().all(|&reader| tasks.order(reader, writer))
+}
+
+/// Tasks that read a state.
+fn readers(tasks: &Tasks<'_>, state: &str) -> Vec<usize> {
+    let mut readers = vec![];
+    for task in tasks.in_order() {
+        let mut leaves = vec![];
+        for &member in &tasks.task(task).members {
+            for &arg in &tasks.graph[member].args {
+                tasks.leaves(arg, &mut leaves);
+            }
+        }
+        if leaves.iter().any(|&leaf| is_state(tasks, leaf, state)) {
+            readers.push(task);
+        }
+    }
+    readers
+}
+
+fn is_state(tasks: &Tasks<'_>, leaf: Value, state: &str) -> bool {
+    matches!(&tasks.graph[leaf].op, ir::ops::Op::State(s) if s.name == state)
+}
+
+/// Whether a task reads a state only as a plain operand of the shape it is stored in.
+fn reads_in_place(tasks: &Tasks<'_>, task: usize, state: &str, value: Value) -> bool {
+    let graph = tasks.graph;
+    let shape = &graph[value].ty.shape;
+    tasks.task(task).members.iter().all(|&member| {
+        graph[member].args.iter().all(|&arg| {
+            let mut leaves = vec![];
+            tasks.leaves(arg, &mut leaves);
+            let reads = leaves.iter().any(|&leaf| is_state(tasks, leaf, state));
+            !reads
+                || (is_state(tasks, arg, state)
+                    && graph[arg].ty.shape == *shape
+                    && graph[member].ty.shape == *shape
+                    && matches!(graph[member].op.lowering(), ir::ops::Lowering::Pointwise(_)))
+        })
+    })
+}

@@ -1,0 +1,86 @@
+//! Local rewrites that keep every bit.
+//!
+//! Only exact ones: `x * 1`, `x / 1`, `x - 0`, double negation, views of views, constants seen
+//! through views. `x + 0` stays, because -0 + 0 is +0.
+
+use ir::builder::Builder;
+use ir::graph::{Graph, Node, Value};
+use ir::ops::Op;
+use ir::types::Dtype;
+
+use crate::rewrite::rewrite;
+
+/// In: any graph. Out: the same values from fewer nodes.
+pub fn simplify(graph: &Graph) -> Graph {
+    rewrite(graph, |b, node, args| {
+        simpler(b, node, args).unwrap_or_else(|| b.push(node.op.clone(), args))
+    })
+}
+
+fn simpler(b: &mut Builder, node: &Node, args: &[Value]) -> Option<Value> {
+    let keeps_type = |b: &Builder, v: Value| (b.ty(v) == &node.ty).then_some(v);
+    match &node.op {
+        Op::Mul(_) if is_constant(b, args[1], 1.0) => keeps_type(b, args[0]),
+        Op::Mul(_) if is_constant(b, args[0], 1.0) => keeps_type(b, args[1]),
+        Op::Div(_) if is_constant(b, args[1], 1.0) => keeps_type(b, args[0]),
+        Op::Sub(_) if is_constant(b, args[1], 0.0) => keeps_type(b, args[0]),
+        Op::Neg(_) => match &b.graph()[args[0]].op {
+            Op::Neg(_) => keeps_type(b, b.graph()[args[0]].args[0]),
+            _ => None,
+        },
+        Op::Cast(cast) => match constant(b, args[0]) {
+            Some(value) => Some(b.full(rounded(value, cast.to), cast.to, &node.ty.shape)),
+            None => keeps_type(b, args[0]),
+        },
+        Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => simpler_view(b, node, args[0]),
+        _ => None,
+    }
+}
+
+fn simpler_view(b: &mut Builder, node: &Node, x: Value) -> Option<Value> {
+    if let Some(value) = constant(b, x) {
+        return Some(b.full(value, node.ty.dtype, &node.ty.shape));
+    }
+    let inner = b.graph()[x].clone();
+    match (&node.op, &inner.op) {
+        (Op::Reshape(reshape), Op::Reshape(_)) => Some(b.reshape(inner.args[0], &reshape.shape)),
+        (Op::Broadcast(wide), Op::Broadcast(_)) => Some(b.broadcast(inner.args[0], &wide.shape)),
+        (Op::Permute(outer), Op::Permute(first)) => {
+            let axes: Vec<usize> = outer.axes.iter().map(|&a| first.axes[a]).collect();
+            Some(permute(b, inner.args[0], &axes))
+        }
+        (Op::Permute(outer), _) if is_identity(&outer.axes) => Some(x),
+        (Op::Reshape(_) | Op::Broadcast(_), _) if inner.ty == node.ty => Some(x),
+        _ => None,
+    }
+}
+
+fn permute(b: &mut Builder, x: Value, axes: &[usize]) -> Value {
+    if is_identity(axes) { x } else { b.permute(x, axes) }
+}
+
+fn is_identity(axes: &[usize]) -> bool {
+    axes.iter().enumerate().all(|(i, &a)| i == a)
+}
+
+fn constant(b: &Builder, value: Value) -> Option<f64> {
+    match &b.graph()[value].op {
+        Op::Constant(constant) => Some(constant.value),
+        _ => None,
+    }
+}
+
+/// Whether a value is this constant, sign of zero included.
+fn is_constant(b: &Builder, value: Value, wanted: f64) -> bool {
+    constant(b, value).is_some_and(|c| c.to_bits() == wanted.to_bits())
+}
+
+/// A constant as the cast would leave it.
+fn rounded(value: f64, to: Dtype) -> f64 {
+    match to {
+        Dtype::F64 => value,
+        Dtype::F32 => f64::from(value as f32),
+        Dtype::I32 => f64::from(value as i32),
+        Dtype::Bool => f64::from(u8::from(value != 0.0)),
+    }
+}

@@ -1,0 +1,110 @@
+//! The model and its loss in a function, and the functions that only run forward.
+
+use diag::Diagnostic;
+use ir::builder::Builder;
+use ir::graph::{Graph, Value};
+use ir::types::{Dtype, Type};
+use sema::Program;
+use sema::trace::Trace;
+
+use super::read_params;
+use crate::lower::{Draw, Operands, lower};
+use crate::origins::Origins;
+
+/// What a model and its loss compute for a number of sequences.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) model: Trace,
+    loss: Trace,
+    rows: u64,
+    context: u64,
+}
+
+/// Masked loss per token, f32, and the number of target tokens, an f64 scalar.
+pub(super) struct Losses {
+    pub(super) per_token: Value,
+    pub(super) sum: Value,
+    pub(super) tokens: Value,
+}
+
+impl Forward {
+    pub(super) fn trace(program: &Program, rows: u64, context: u64) -> Result<Self, Vec<Diagnostic>> {
+        let model = program.trace_model(rows, context)?;
+        let loss = program.trace_loss(rows, context)?;
+        Ok(Self { model, loss, rows, context })
+    }
+
+    /// The logits of `ids`.
+    fn logits(
+        &self,
+        b: &mut Builder,
+        params: &[Value],
+        ids: Value,
+        dropout: Option<Draw>,
+        origins: &mut Origins<'_>,
+    ) -> Value {
+        let operands = Operands { inputs: &[ids], params, states: &[], dropout };
+        lower(b, &self.model, &operands, origins).outputs[0]
+    }
+
+    /// The losses of a batch; a target below 0 counts nothing.
+    pub(super) fn losses(
+        &self,
+        b: &mut Builder,
+        params: &[Value],
+        [ids, targets]: [&str; 2],
+        dropout: Option<Draw>,
+        origins: &mut Origins<'_>,
+    ) -> Losses {
+        let ty = Type::new(Dtype::I32, [self.rows, self.context]);
+        let ids = b.state(ids, ty.clone());
+        let targets = b.state(targets, ty);
+        let logits = self.logits(b, params, ids, dropout, origins);
+        let inputs = [logits, targets];
+        let operands = Operands { inputs: &inputs, params: &[], states: &[], dropout: None };
+        let all = lower(b, &self.loss, &operands, origins).outputs[0];
+        let none = b.zeros_like(targets);
+        let is_target = b.le(none, targets);
+        let zero = b.zeros_like(all);
+        let per_token = b.select(is_target, all, zero);
+        Losses { per_token, sum: sum_f64(b, per_token), tokens: sum_f64(b, is_target) }
+    }
+}
+
+/// The sum of all elements in f64, an axis at a time from the last.
+fn sum_f64(b: &mut Builder, x: Value) -> Value {
+    let wide = b.cast(x, Dtype::F64);
+    total(b, wide)
+}
+
+/// The sum of all elements as a scalar.
+pub(super) fn total(b: &mut Builder, x: Value) -> Value {
+    let axes: Vec<usize> = (0..b.ty(x).shape.len()).collect();
+    let sum = if axes.is_empty() { x } else { b.sum(x, &axes) };
+    b.reshape(sum, &[])
+}
+
+/// `eval`: sums over one batch of the validation split.
+pub(super) fn eval(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+    let mut b = Builder::new("eval");
+    let params = read_params(&mut b, &forward.model.params);
+    let names = ["eval.ids", "eval.targets"];
+    let losses = forward.losses(&mut b, &params, names, None, origins);
+    b.store("eval.loss_sum", losses.sum);
+    b.store("eval.tokens", losses.tokens);
+    b.finish()
+}
+
+/// `prefill`: the logits after one position of a sequence.
+pub(super) fn prefill(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+    let mut b = Builder::new("prefill");
+    let params = read_params(&mut b, &forward.model.params);
+    let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
+    let last = b.state("prefill.last", Type::scalar(Dtype::I32));
+    let logits = forward.logits(&mut b, &params, ids, None, origins);
+    let vocab = b.ty(logits).shape[2];
+    let rows = b.reshape(logits, &[forward.context, vocab]);
+    let row = b.gather(rows, last);
+    b.store("prefill.logits", row);
+    b.finish()
+}

@@ -1,0 +1,88 @@
+//! `init`: weights from the seed, moments and counters at their start.
+
+use ir::builder::Builder;
+use ir::graph::{Graph, Role, State, Value};
+use ir::types::{Dtype, Type};
+use sema::trace::{Init, Param};
+
+use super::optimizer::Rules;
+use super::{moment_name, names};
+use crate::lower::stream;
+use crate::origins::Origins;
+
+/// The function.
+pub(super) fn build(
+    states: &[State],
+    params: &[Param],
+    rules: &Rules,
+    origins: &mut Origins<'_>,
+) -> Graph {
+    let mut b = Builder::new("init");
+    let seed = b.state(names::SEED, Type::scalar(Dtype::I32));
+    for (param, rule) in params.iter().zip(&rules.each) {
+        b.origin = origins.intern(param.span, &param.path);
+        let value = start(&mut b, seed, &param.path, param.init, &param.shape);
+        b.store(&param.path, value);
+        for state in &rule.states {
+            let name = moment_name(param, &state.name);
+            let value = start(&mut b, seed, &name, state.init, &state.ty.shape);
+            b.store(&name, value);
+        }
+    }
+    for state in states {
+        let is_zero = match state.role {
+            Role::Counter => state.name != names::SEED,
+            Role::Grad | Role::Metric => true,
+            Role::Param | Role::OptState | Role::Input | Role::Output => false,
+        };
+        if is_zero {
+            let zero = b.full(0.0, state.ty.dtype, &state.ty.shape);
+            b.store(&state.name, zero);
+        }
+    }
+    b.finish()
+}
+
+fn start(b: &mut Builder, seed: Value, path: &str, init: Init, shape: &[u64]) -> Value {
+    match init {
+        Init::Zeros => b.full(0.0, Dtype::F32, shape),
+        Init::Ones => b.full(1.0, Dtype::F32, shape),
+        Init::Constant(value) => b.full(value, Dtype::F32, shape),
+        Init::Uniform(bound) => {
+            let u = uniform(b, seed, path, shape);
+            affine(b, u, 2.0 * bound, -bound)
+        }
+        Init::Normal(std) => {
+            let z = normal(b, seed, path, shape);
+            let std = b.full_like(std, z);
+            b.mul(z, std)
+        }
+    }
+}
+
+fn uniform(b: &mut Builder, seed: Value, path: &str, shape: &[u64]) -> Value {
+    let zero = b.scalar_i32(0);
+    b.random(stream(path), shape, seed, zero, zero)
+}
+
+/// `x * scale + offset`.
+fn affine(b: &mut Builder, x: Value, scale: f64, offset: f64) -> Value {
+    let scale = b.full_like(scale, x);
+    let offset = b.full_like(offset, x);
+    let scaled = b.mul(x, scale);
+    b.add(scaled, offset)
+}
+
+/// Standard normal numbers (Box and Muller 1958): `sqrt(-2 ln(1 - u)) cos(2 pi v)`.
+fn normal(b: &mut Builder, seed: Value, path: &str, shape: &[u64]) -> Value {
+    let u = uniform(b, seed, &format!("{path}/radius"), shape);
+    let v = uniform(b, seed, &format!("{path}/angle"), shape);
+    // 1 - u lies in (0, 1], so its logarithm is finite.
+    let rest = affine(b, u, -1.0, 1.0);
+    let log = b.log(rest);
+    let square = affine(b, log, -2.0, 0.0);
+    let radius = b.sqrt(square);
+    let angle = affine(b, v, std::f64::consts::TAU, 0.0);
+    let cos = b.cos(angle);
+    b.mul(radius, cos)
+}

@@ -1,0 +1,63 @@
+//! `micro`: forward and backward of one micro-batch; gradients as sums over target tokens.
+//!
+//! The backward pass starts from 2^-k, k = floor(log2(planned target tokens of the step)): an exact
+//! power of two that keeps the sums in range and is divided out once, in `update`.
+
+use ir::builder::Builder;
+use ir::graph::{Graph, Value};
+use ir::types::{Dtype, Type};
+use sema::Program;
+use sema::trace::Param;
+
+use super::forward::Forward;
+use super::{grad_name, names, read_params, read_scalar};
+use crate::autodiff::gradients;
+use crate::lower::Draw;
+use crate::origins::Origins;
+
+/// The function.
+pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+    let mut b = Builder::new("micro");
+    let params = read_params(&mut b, &forward.model.params);
+    let draw = draw(&mut b);
+    let losses = forward.losses(&mut b, &params, ["ids", "targets"], Some(draw), origins);
+    let cotangent = b.full_like(prescale(program), losses.per_token);
+    let grads = gradients(&mut b, losses.per_token, cotangent, &params);
+    for (param, grad) in forward.model.params.iter().zip(grads) {
+        accumulate(&mut b, program, param, grad);
+    }
+    for (name, value) in [(names::LOSS_SUM, losses.sum), (names::TOKEN_SUM, losses.tokens)] {
+        let before = read_scalar(&mut b, name);
+        let sum = b.add(before, value);
+        b.store(name, sum);
+    }
+    b.finish()
+}
+
+/// The power of two that the backward pass starts from.
+pub(super) fn prescale(program: &Program) -> f64 {
+    let tokens = program.train.batch * program.train.context;
+    0.5f64.powi(tokens.max(1).ilog2().cast_signed())
+}
+
+fn draw(b: &mut Builder) -> Draw {
+    let seed = b.state(names::SEED, Type::scalar(Dtype::I32));
+    let consumed = read_scalar(b, names::CONSUMED);
+    let step = b.cast(consumed, Dtype::I32);
+    let row = b.state("row", Type::scalar(Dtype::I32));
+    Draw { seed, step, row }
+}
+
+/// Adds a gradient to what earlier micro-batches left; a lone micro-batch replaces it.
+fn accumulate(b: &mut Builder, program: &Program, param: &Param, grad: Option<Value>) {
+    let ty = Type::new(Dtype::F32, param.shape.clone());
+    let grad = grad.unwrap_or_else(|| b.full(0.0, ty.dtype, &ty.shape));
+    let name = grad_name(param);
+    let sum = if program.train.accumulate > 1 {
+        let before = b.state(&name, ty);
+        b.add(before, grad)
+    } else {
+        grad
+    };
+    b.store(&name, sum);
+}
