@@ -1,0 +1,3 @@
+//! The machines that run plans.
+
+pub mod cpu;

@@ -1,0 +1,90 @@
+//! The CPU: compiled kernels, products and sorts over one arena and one thread pool.
+//!
+//! Everything unsafe of the CPU path is in this folder. The plan was verified before anything here
+//! runs, so addresses are inside the arena.
+#![allow(unsafe_code, reason = "calls compiled code on raw memory")]
+
+mod jit;
+mod memory;
+mod pool;
+mod product;
+mod sort;
+
+pub use memory::Memory;
+pub use pool::Pool;
+
+use crate::error::Error;
+use jit::{Entry, Jit};
+
+/// A loaded plan on this machine.
+#[derive(Debug)]
+pub struct Cpu {
+    jit: Jit,
+    pool: Pool,
+    memory: Memory,
+    /// Addresses of the operands of the kernel that runs; kept so that a run does not allocate.
+    pointers: Vec<Pointer>,
+}
+
+/// An address in the arena that threads may share: a kernel's units write different elements.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+struct Pointer(*mut u8);
+
+// SAFETY: what is behind it belongs to the arena; the plan's units of work do not overlap.
+unsafe impl Send for Pointer {}
+// SAFETY: as above.
+unsafe impl Sync for Pointer {}
+
+impl Cpu {
+    /// Compiles the code of a verified plan and allocates its arena, zeroed.
+    pub fn load(plan: &plan::Plan, threads: usize) -> Result<Self, Error> {
+        let memory = Memory::new(plan)?;
+        let jit = Jit::compile(&plan.code, threads)?;
+        Ok(Self { jit, pool: Pool::new(threads), memory, pointers: Vec::new() })
+    }
+
+    /// The arena.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The arena.
+    pub fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// Runs a kernel over its extent.
+    pub fn kernel(&mut self, code: u32, args: &[plan::Arg], extent: u64, grain: u64) {
+        self.pointers.clear();
+        self.pointers.extend(args.iter().map(|&arg| Pointer(self.memory.pointer(arg))));
+        let entry: Entry = self.jit.entry(code);
+        let pointers = self.pointers.as_slice();
+        self.pool.run(extent, grain, &|units| {
+            // SAFETY: `entry` was compiled from a verified plan for these operands, `Pointer` is a
+            // transparent address, and units of one kernel write different elements.
+            unsafe { entry(pointers.as_ptr().cast(), units.start, units.end) }
+        });
+    }
+
+    /// Runs a matrix product.
+    pub fn product(&mut self, p: &plan::Product) {
+        let operands = [p.a, p.b, p.c].map(|arg| self.memory.pointer(arg).cast::<f32>());
+        // SAFETY: the plan was verified: every element of the three operands is inside its buffer.
+        unsafe { product::run(p, operands, &mut self.pool) }
+    }
+
+    /// Sorts ids by value, stably.
+    pub fn sort(&mut self, ids: plan::Arg, n: u64, rows: u64, order: plan::Arg, starts: plan::Arg) {
+        let [ids, order, starts] =
+            [ids, order, starts].map(|arg| self.memory.pointer(arg).cast::<i32>());
+        let (n, rows) = (n as usize, rows as usize);
+        // SAFETY: the plan was verified: the three ranges are inside different buffers.
+        unsafe {
+            let ids = std::slice::from_raw_parts(ids, n);
+            let order = std::slice::from_raw_parts_mut(order, n);
+            let starts = std::slice::from_raw_parts_mut(starts, rows + 1);
+            sort::counting(ids, order, starts);
+        }
+    }
+}

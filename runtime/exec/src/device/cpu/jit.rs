@@ -1,0 +1,151 @@
+//! CLIF text to callable machine code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::{AbiParam, Function, Signature, types};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable, Flags};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
+
+use crate::error::Error;
+
+/// A compiled kernel: operands, begin, end.
+pub(super) type Entry = unsafe extern "C" fn(*const *mut u8, u64, u64);
+
+/// Compiled code; lives as long as its entries are called.
+pub(super) struct Jit {
+    modules: Vec<JITModule>,
+    entries: Vec<Entry>,
+}
+
+// SAFETY: nothing changes after `compile`; the entries are plain code.
+unsafe impl Send for Jit {}
+// SAFETY: as above.
+unsafe impl Sync for Jit {}
+
+impl fmt::Debug for Jit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jit").field("entries", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
+impl Jit {
+    /// Compiles each code to the entry at its index.
+    pub(super) fn compile(code: &[plan::Code], threads: usize) -> Result<Self, Error> {
+        let isa = host()?;
+        let n_parts = threads.clamp(1, 4).min(code.len().max(1));
+        // Neighbours differ least in size, so each part takes every n-th.
+        let part = |first: usize| {
+            let isa = Arc::clone(&isa);
+            let own: Vec<&plan::Code> = code.iter().skip(first).step_by(n_parts).collect();
+            move || compile_part(isa, &own)
+        };
+        let parts: Vec<Result<Part, Error>> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..n_parts).map(|i| scope.spawn(part(i))).collect();
+            let mut all = vec![part(0)()];
+            all.extend(others.into_iter().map(|t| t.join().expect("compiling does not panic")));
+            all
+        });
+        let mut modules = vec![];
+        let mut tables = vec![];
+        for part in parts {
+            let Part { module, entries } = part?;
+            modules.push(module);
+            tables.push(entries);
+        }
+        let entries = (0..code.len()).map(|i| tables[i % n_parts][i / n_parts]).collect();
+        Ok(Self { modules, entries })
+    }
+
+    /// The entry of a code.
+    pub(super) fn entry(&self, code: u32) -> Entry {
+        self.entries[code as usize]
+    }
+}
+
+impl Drop for Jit {
+    fn drop(&mut self) {
+        for module in self.modules.drain(..) {
+            // SAFETY: entries are called by borrows of `self` only, and none is left.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+/// One module and the entries of its functions.
+struct Part {
+    module: JITModule,
+    entries: Vec<Entry>,
+}
+
+// SAFETY: a part moves from the thread that compiled it to the one that keeps it.
+unsafe impl Send for Part {}
+
+fn host() -> Result<OwnedTargetIsa, Error> {
+    let refuse = |what: &dyn fmt::Display| Error::Resources(format!("a code generator: {what}"));
+    let mut flags = settings::builder();
+    for (name, value) in [("opt_level", "speed"), ("enable_verifier", "true"), ("is_pic", "false")]
+    {
+        flags.set(name, value).map_err(|e| refuse(&e))?;
+    }
+    let isa = cranelift_native::builder().map_err(|e| refuse(&e))?;
+    isa.finish(Flags::new(flags)).map_err(|e| refuse(&e))
+}
+
+fn compile_part(isa: OwnedTargetIsa, code: &[&plan::Code]) -> Result<Part, Error> {
+    let builder = JITBuilder::with_isa(isa, default_libcall_names());
+    let mut module = JITModule::new(builder);
+    let mut ids = vec![];
+    let mut context = module.make_context();
+    for code in code {
+        ids.push(compile_one(&mut module, &mut context, code)?);
+    }
+    let refuse = |e| Error::Resources(format!("executable memory: {e}"));
+    module.finalize_definitions().map_err(refuse)?;
+    let entries = ids
+        .into_iter()
+        .map(|id| {
+            let address = module.get_finalized_function(id);
+            // SAFETY: the function was compiled with the signature of `Entry`.
+            unsafe { std::mem::transmute::<*const u8, Entry>(address) }
+        })
+        .collect();
+    Ok(Part { module, entries })
+}
+
+fn compile_one(
+    module: &mut JITModule,
+    context: &mut Context,
+    code: &plan::Code,
+) -> Result<FuncId, Error> {
+    let refuse = |what: String| Error::BadPlan(format!("code `{}`: {what}", code.name));
+    let functions = cranelift_reader::parse_functions(&code.text)
+        .map_err(|e| refuse(format!("line {}: {}", e.location.line_number, e.message)))?;
+    let [mut function] = <[Function; 1]>::try_from(functions)
+        .map_err(|all| refuse(format!("expected one function, found {}", all.len())))?;
+    let signature = signature(module.isa());
+    if function.signature.params != signature.params
+        || function.signature.returns != signature.returns
+        || !function.dfg.ext_funcs.is_empty()
+        || !function.global_values.is_empty()
+    {
+        return Err(refuse("expected a function of three i64 that refers to no other".to_owned()));
+    }
+    function.signature = signature.clone();
+    let id = module
+        .declare_function(&code.name, Linkage::Export, &signature)
+        .map_err(|e| refuse(e.to_string()))?;
+    module.clear_context(context);
+    context.func = function;
+    module.define_function(id, context).map_err(|e| refuse(format!("{e:?}")))?;
+    Ok(id)
+}
+
+fn signature(isa: &dyn TargetIsa) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.extend([AbiParam::new(types::I64); 3]);
+    signature
+}

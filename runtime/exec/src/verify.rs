@@ -1,0 +1,136 @@
+//! Checks that a plan fits itself, before anything of it runs.
+//!
+//! Kernels name their operands' extents in machine code only, so of them just the bases are checked
+//! here; the compiler that wrote the plan answers for the rest.
+
+use plan::{ALIGN, Arg, Dtype, FunctionId, Plan, Product, Step};
+
+use crate::error::Error;
+
+/// Refuses a plan with a place outside its buffer, an unknown id or a circle of calls.
+pub(crate) fn verify(plan: &Plan) -> Result<(), Error> {
+    for buffer in &plan.buffers {
+        let elements = buffer.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
+        let bytes = elements.and_then(|n| n.checked_mul(width(buffer.dtype)));
+        let end = buffer.offset.checked_add(buffer.bytes);
+        let fits = bytes == Some(buffer.bytes) && end.is_some_and(|e| e <= plan.arena_bytes);
+        ensure(fits && buffer.offset % ALIGN == 0, || {
+            format!("buffer `{}` does not fit the arena", buffer.name)
+        })?;
+    }
+    let mut depth = vec![Visit::New; plan.functions.len()];
+    (0..plan.functions.len()).try_for_each(|f| function(plan, f, &mut depth))
+}
+
+/// How far a function was checked.
+#[derive(Clone, Copy, PartialEq)]
+enum Visit {
+    New,
+    Open,
+    Done,
+}
+
+fn ensure(is_right: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if is_right { Ok(()) } else { Err(Error::BadPlan(what())) }
+}
+
+fn width(dtype: Dtype) -> u64 {
+    match dtype {
+        Dtype::F64 => 8,
+        Dtype::F32 | Dtype::I32 => 4,
+    }
+}
+
+fn function(plan: &Plan, index: usize, visits: &mut [Visit]) -> Result<(), Error> {
+    let name = &plan.functions[index].name;
+    match visits[index] {
+        Visit::Done => return Ok(()),
+        Visit::Open => return Err(Error::BadPlan(format!("function `{name}` calls itself"))),
+        Visit::New => visits[index] = Visit::Open,
+    }
+    steps(plan, &plan.functions[index].steps, visits)?;
+    visits[index] = Visit::Done;
+    Ok(())
+}
+
+fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> {
+    list.iter().try_for_each(|step| match step {
+        Step::Kernel { code, args, extent: _, grain: _, origin } => {
+            ensure((*code as usize) < plan.code.len(), || format!("no code {code} ({origin})"))?;
+            args.iter().try_for_each(|&arg| base(plan, arg))
+        }
+        Step::Product { product, origin } => whole_product(plan, product, origin),
+        Step::Sort { ids, n, rows, order, starts } => {
+            ints(plan, *ids, *n)?;
+            ints(plan, *order, *n)?;
+            ints(plan, *starts, rows.saturating_add(1))?;
+            let apart = ids.buffer != order.buffer
+                && order.buffer != starts.buffer
+                && ids.buffer != starts.buffer;
+            ensure(apart, || "a sort overwrites its input".to_owned())?;
+            ensure(i32::try_from(*n).is_ok(), || format!("a sort of {n} ids"))
+        }
+        Step::Loop { count: _, body } => steps(plan, body, visits),
+        Step::Call(FunctionId(id)) => {
+            ensure((*id as usize) < plan.functions.len(), || format!("no function {id}"))?;
+            function(plan, *id as usize, visits)
+        }
+        Step::Yield(_) => Ok(()),
+    })
+}
+
+fn base(plan: &Plan, arg: Arg) -> Result<(), Error> {
+    let buffer = plan.buffers.get(arg.buffer.0 as usize);
+    let buffer = buffer.ok_or_else(|| Error::BadPlan(format!("no buffer {}", arg.buffer.0)))?;
+    let fits = arg.offset <= buffer.bytes && arg.offset % width(buffer.dtype) == 0;
+    ensure(fits, || format!("a place outside buffer `{}`", buffer.name))
+}
+
+/// `n` elements of `dtype` from a place on.
+fn elements(plan: &Plan, arg: Arg, n: u64, dtype: Dtype) -> Result<(), Error> {
+    base(plan, arg)?;
+    let buffer = &plan[arg.buffer];
+    let end = n.checked_mul(width(dtype)).and_then(|b| b.checked_add(arg.offset));
+    let fits = buffer.dtype == dtype && end.is_some_and(|e| e <= buffer.bytes);
+    ensure(fits, || format!("buffer `{}` does not hold {n} {dtype:?}", buffer.name))
+}
+
+fn ints(plan: &Plan, arg: Arg, n: u64) -> Result<(), Error> {
+    elements(plan, arg, n, Dtype::I32)
+}
+
+fn whole_product(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
+    let is_empty = p.m == 0 || p.n == 0 || p.batch.iter().any(|axis| axis.size == 0);
+    let axes = |operand: usize, strides: [i64; 2], sizes: [u64; 2]| {
+        let batch = p.batch.iter().map(move |axis| (axis.size, axis.strides[operand]));
+        batch.chain(sizes.into_iter().zip(strides)).collect::<Vec<_>>()
+    };
+    let operands = [
+        (p.a, axes(0, p.a_strides, [p.m, p.k])),
+        (p.b, axes(1, p.b_strides, [p.k, p.n])),
+        (p.c, axes(2, p.c_strides, [p.m, p.n])),
+    ];
+    for (arg, axes) in operands {
+        let reads_none = is_empty || axes.iter().any(|&(size, _)| size == 0);
+        let n = if reads_none { Some(0) } else { span(&axes) };
+        let n = n.ok_or_else(|| Error::BadPlan(format!("strides of a product ({origin})")))?;
+        elements(plan, arg, n, Dtype::F32)?;
+    }
+    ensure(p.c.buffer != p.a.buffer && p.c.buffer != p.b.buffer || is_apart(p), || {
+        format!("a product overwrites its operand ({origin})")
+    })
+}
+
+/// Operands in one buffer are told apart by their places only.
+fn is_apart(p: &Product) -> bool {
+    let differs = |x: Arg| x.buffer != p.c.buffer || x.offset != p.c.offset;
+    differs(p.a) && differs(p.b)
+}
+
+/// One more than the last element that non-negative strides reach.
+fn span(axes: &[(u64, i64)]) -> Option<u64> {
+    axes.iter().try_fold(1u64, |n, &(size, stride)| {
+        let stride = u64::try_from(stride).ok()?;
+        (size - 1).checked_mul(stride)?.checked_add(n)
+    })
+}
