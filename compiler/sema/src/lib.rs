@@ -5,6 +5,8 @@
 
 mod library;
 mod program;
+pub mod schema;
+mod spec;
 pub mod trace;
 mod value;
 
@@ -13,4 +15,5 @@ pub use program::{
     Call, Checkpoint, Clip, DataSource, Eval, Facts, ParamSet, Program, Sample, Setting,
     SettingClass, Tokenizer, Train,
 };
+pub use spec::{Override, check, data_request};
 pub use value::{StaticArg, StaticEnv};

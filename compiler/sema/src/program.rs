@@ -3,6 +3,9 @@
 //! It answers two kinds of question: what the run does ([`Train`], [`DataSource`]) and what a
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).
 
+mod text;
+mod traces;
+
 use diag::Span;
 
 use crate::library::Library;

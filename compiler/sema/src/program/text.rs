@@ -1,0 +1,82 @@
+//! A program as text, for `build --emit program`: settings with their origins, then what the
+//! model has to learn.
+
+use std::fmt::Write;
+
+use super::{Program, SettingClass};
+use crate::value::StaticArg;
+
+impl Program {
+    /// One line a setting, aligned; then the parameters and the number of operations.
+    pub fn print(&self) -> String {
+        let mut out = format!("program {}\n\nsettings\n", self.name);
+        let settings = &self.train.settings;
+        let name_width = settings.iter().map(|s| s.name.len()).max().unwrap_or(0);
+        let value_width =
+            settings.iter().map(|s| s.value.chars().count()).max().unwrap_or(0).min(48);
+        for s in settings {
+            let class = s.class.word();
+            let (name, value, origin) = (&s.name, &s.value, &s.origin);
+            line(
+                &mut out,
+                &format!("  {name:name_width$}  {value:value_width$}  {origin:12}  {class}"),
+            );
+        }
+        self.print_traces(&mut out);
+        out
+    }
+
+    fn print_traces(&self, out: &mut String) {
+        let (batch, time) = (self.train.micro_batch, self.train.context);
+        let Ok(model) = self.trace_model(batch, time) else {
+            return line(out, "\nmodel: not traced");
+        };
+        let count: u64 = model.params.iter().map(|p| p.shape.iter().product::<u64>()).sum();
+        let (params, ops) = (model.params.len(), model.instrs.len());
+        line(out, &format!("\nmodel {}", self.model.text()));
+        line(out, &format!("  {count} weights in {params} parameters, {ops} operations"));
+        for p in &model.params {
+            line(out, &format!("  {} {:?}", p.path, p.shape));
+        }
+        let parts = [
+            ("loss", self.trace_loss(batch, time)),
+            ("rule", self.trace_rule(&[2, 3], true)),
+            ("schedule", self.trace_schedule()),
+        ];
+        for (name, trace) in parts {
+            let size = trace.map_or(0, |t| t.instrs.len());
+            line(out, &format!("{name}: {size} operations"));
+        }
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{}", text.trim_end()).expect("a string takes every write");
+}
+
+impl SettingClass {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Trajectory => "trajectory",
+            Self::Observation => "observation",
+        }
+    }
+}
+
+impl StaticArg {
+    /// As it would be written.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Int(n) => n.to_string(),
+            Self::Real(x) if *x != 0.0 && x.abs() < 1e-3 => format!("{x:e}"),
+            Self::Real(x) => x.to_string(),
+            Self::Bool(b) => b.to_string(),
+            Self::Str(text) => format!("{text:?}"),
+            Self::None => "none".to_owned(),
+            Self::Module(call) => call.text(),
+            Self::Unknown => "?".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the declarations of a program compute at the sizes of a run.
+
+use diag::Diagnostic;
+
+use super::{Call, Program};
+use crate::library::Ambient;
+use crate::spec::ids;
+use crate::trace::{Elem, Trace, Type};
+use crate::value::StaticArg;
+
+/// What a trace is, or what is wrong with the sizes.
+type Traced = Result<Trace, Vec<Diagnostic>>;
+
+impl Program {
+    /// The model for ids `[batch, time]`.
+    ///
+    /// # Errors
+    /// Sizes that the model does not take.
+    pub fn trace_model(&self, batch: u64, time: u64) -> Traced {
+        self.trace(&self.model, &[ids(self.vocab, batch, time)])
+    }
+
+    /// The loss for logits `[batch, time, vocab]` and targets `[batch, time]`.
+    ///
+    /// # Errors
+    /// Sizes that the loss does not take.
+    pub fn trace_loss(&self, batch: u64, time: u64) -> Traced {
+        let model = self.trace_model(batch, time)?;
+        let logits = model.outputs.first().map(|id| model.instrs[id.0 as usize].ty.clone());
+        let rows = logits.as_ref().and_then(|ty| ty.shape.last().copied()).unwrap_or(self.vocab);
+        let inputs: Vec<Type> = logits.into_iter().chain([ids(rows, batch, time)]).collect();
+        self.trace(&self.train.loss, &inputs)
+    }
+
+    /// The optimizer's rule for one weight; `decayed` says whether weight decay is on for it.
+    ///
+    /// # Errors
+    /// A rule of other inputs than `(w, g, lr, t)`.
+    pub fn trace_rule(&self, shape: &[u64], decayed: bool) -> Traced {
+        let mut call = self.train.optimizer.clone();
+        let decay = if decayed { self.train.weight_decay } else { 0.0 };
+        if let Some(slot) = call.args.iter_mut().find(|(name, _)| name == "weight_decay") {
+            slot.1 = StaticArg::Real(decay);
+        }
+        let tensor = Type { elem: Elem::Fp32, shape: shape.to_vec() };
+        self.trace(&call, &[tensor.clone(), tensor, scalar(), scalar()])
+    }
+
+    /// The factor of the learning rate at a step of a total.
+    ///
+    /// # Errors
+    /// A schedule of other inputs than `(step, total)`.
+    pub fn trace_schedule(&self) -> Traced {
+        self.trace(&self.train.schedule, &[scalar(), scalar()])
+    }
+
+    fn trace(&self, call: &Call, inputs: &[Type]) -> Traced {
+        self.library.trace(call, inputs, &Ambient { context: self.train.context })
+    }
+}
+
+fn scalar() -> Type {
+    Type { elem: Elem::Scalar, shape: vec![] }
+}

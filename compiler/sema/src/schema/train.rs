@@ -1,0 +1,206 @@
+//! The directives of a `train` block.
+
+use super::{
+    Directive, Form, Kind, Word, built, directive, flagged, later, lead, opt, opt_later, unbuilt,
+    value, word,
+};
+use crate::SettingClass::{Identity, Observation, Trajectory};
+
+const SETS: &[Word] = &[
+    built("all"),
+    built("matrices"),
+    built("none"),
+    later("embeddings"),
+    later("norms"),
+    later("biases"),
+    later("head"),
+    later("rest"),
+];
+
+const DTYPES: &[Word] =
+    &[built("fp32"), later("fp16"), later("bf16"), later("fp8"), later("tf32"), later("fp64")];
+
+const CLIPS: &[Form] = &[
+    word("none"),
+    lead("value", Kind::Positive),
+    flagged(Kind::Positive, &[built("l2"), built("linf")]),
+];
+
+const STOPS: &[Form] = &[lead("when", Kind::Cond), lead("after", Kind::Time)];
+
+const DEVICES: &[Word] = &[built("auto"), built("cpu"), later("cuda"), later("emulated")];
+
+const NUMERICS: &[Word] = &[built("exact"), later("fast")];
+
+const RESUMES: &[Word] = &[built("auto"), later("exact"), later("never")];
+
+/// All of them, in the order of the reference.
+pub(super) const TRAIN: &[Directive] = &[
+    directive("model", &[value(Kind::Call)], "the only one", Identity, "What is trained."),
+    directive("data", &[value(Kind::Name)], "the only one", Trajectory, "What it is trained on."),
+    directive(
+        "loss",
+        &[value(Kind::Call)],
+        "cross_entropy",
+        Trajectory,
+        "What is made small: the mean over target tokens.",
+    ),
+    directive(
+        "context",
+        &[value(Kind::Count { min: 1, max: 1 << 20 })],
+        "the model's, else 1024",
+        Identity,
+        "Tokens in a sequence.",
+    )
+    .with(&[opt_later("from"), opt_later("over")]),
+    directive(
+        "batch",
+        &[flagged(Kind::Count { min: 1, max: 1 << 31 }, &[built("tokens")])],
+        "32",
+        Trajectory,
+        "Sequences, or tokens, of one optimizer step.",
+    ),
+    directive(
+        "micro_batch",
+        &[value(Kind::Count { min: 1, max: 1 << 16 })],
+        "the largest divisor of `batch` with at most 8192 tokens",
+        Trajectory,
+        "Sequences computed at once.",
+    ),
+    directive(
+        "accumulate",
+        &[value(Kind::Count { min: 1, max: 1 << 16 })],
+        "derived",
+        Trajectory,
+        "Micro-batches whose gradients are added up for one optimizer step.",
+    ),
+    unbuilt("data_parallel", "devices at launch", Trajectory, "Devices that share a batch."),
+    unbuilt("shard", "none", Trajectory, "What devices hold only a part of."),
+    directive(
+        "steps",
+        &[value(Kind::Span)],
+        "required unless `stop` is given",
+        Trajectory,
+        "How long the run is.",
+    ),
+    directive(
+        "lr",
+        &[value(Kind::Positive)],
+        "the rule's usual value",
+        Trajectory,
+        "The peak learning rate.",
+    )
+    .with(&[opt_later("layer_decay"), opt_later("at")]),
+    directive(
+        "schedule",
+        &[value(Kind::Call)],
+        "cosine(to: 10%)",
+        Trajectory,
+        "The factor of `lr` over the steps after the warm-up.",
+    ),
+    directive(
+        "warmup",
+        &[flagged(Kind::Span, &[built("linear"), built("exp")])],
+        "1%",
+        Trajectory,
+        "How long the learning rate rises at the start.",
+    ),
+    directive(
+        "optimizer",
+        &[value(Kind::Call)],
+        "adamw(beta1: 0.9, beta2: 0.95)",
+        Trajectory,
+        "The rule that updates the weights.",
+    )
+    .with(&[opt_later("on")]),
+    directive(
+        "weight_decay",
+        &[value(Kind::NonNegative), word("none")],
+        "0.1 on matrices",
+        Trajectory,
+        "Pulls weights toward 0, apart from the gradient.",
+    )
+    .with(&[opt("on", Kind::Choice(SETS))]),
+    directive("clip", CLIPS, "1.0 l2", Trajectory, "Limits the gradient."),
+    directive(
+        "precision",
+        &[value(Kind::Choice(DTYPES))],
+        "fp32",
+        Trajectory,
+        "The dtype that is computed in.",
+    )
+    .with(&[opt_later("master"), opt_later("reduce")]),
+    unbuilt("loss_scale", "dynamic iff fp16", Trajectory, "Keeps small gradients above 0 in fp16."),
+    unbuilt("on_nan", "stop", Trajectory, "What a non-finite gradient does."),
+    unbuilt("on_spike", "none", Trajectory, "What a sudden rise of the loss does."),
+    unbuilt("recompute", "none", Observation, "Which activations are computed again."),
+    unbuilt("memory", "60% of RAM", Observation, "How much memory the run may use."),
+    unbuilt("offload", "none", Observation, "What is kept in host memory."),
+    unbuilt("dropout", "the model's", Trajectory, "The share of activations set to 0."),
+    unbuilt("label_smoothing", "0", Trajectory, "Spreads a share of each target over all ids."),
+    unbuilt("ema", "none", Trajectory, "Keeps a moving average of the weights."),
+    unbuilt("freeze", "none", Trajectory, "Weights that are not updated."),
+    unbuilt("lora", "none", Identity, "Trains low-rank adapters instead of weights."),
+    unbuilt("carry", "none", Trajectory, "Keeps recurrent state from batch to batch."),
+    directive(
+        "seed",
+        &[value(Kind::Count { min: 0, max: i32::MAX as u64 })],
+        "0",
+        Trajectory,
+        "Starts the random numbers of weights, dropout and data order.",
+    ),
+    directive(
+        "numerics",
+        &[value(Kind::Choice(NUMERICS))],
+        "exact",
+        Trajectory,
+        "Whether sums keep one order everywhere.",
+    ),
+    directive(
+        "resume",
+        &[value(Kind::Choice(RESUMES))],
+        "auto",
+        Observation,
+        "What a second run of the same spec does.",
+    ),
+    directive(
+        "checkpoint",
+        &[value(Kind::Str)],
+        "runs/NAME, every 10% and 30min",
+        Observation,
+        "Saves weights and state.",
+    )
+    .with(&[
+        opt("every", Kind::SpanOrTime),
+        opt("keep", Kind::Count { min: 1, max: 1 << 20 }),
+        opt("best", Kind::Metric),
+    ])
+    .may_be_bare(),
+    directive("eval", &[], "every 5%", Observation, "Measures the loss on the validation split.")
+        .with(&[opt("every", Kind::Span), opt("batches", Kind::Count { min: 1, max: 1 << 31 })])
+        .may_be_bare()
+        .repeated(),
+    unbuilt("metric", "loss, perplexity", Observation, "What is measured.").repeated().listed(),
+    directive("stop", STOPS, "after `steps`", Trajectory, "Ends the run early.").repeated(),
+    unbuilt("early_stop", "none", Trajectory, "Ends the run when it no longer improves."),
+    directive(
+        "sample",
+        &[value(Kind::Str)],
+        "200 tokens at the end",
+        Observation,
+        "Writes text with the model as it is.",
+    )
+    .with(&[
+        opt("every", Kind::Span),
+        opt("length", Kind::Count { min: 1, max: 1 << 20 }),
+        opt("temperature", Kind::NonNegative),
+        opt_later("top_k"),
+        opt_later("top_p"),
+    ])
+    .repeated(),
+    unbuilt("log", "console every 10", Observation, "Where numbers of the run go.").repeated(),
+    unbuilt("profile", "none", Observation, "Times each kernel."),
+    directive("device", &[value(Kind::Choice(DEVICES))], "auto", Observation, "What computes."),
+    unbuilt("budget", "none", Observation, "The time the run may take."),
+    unbuilt("allow", "none", Observation, "Silences a lint in this block.").repeated(),
+];

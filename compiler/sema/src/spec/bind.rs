@@ -1,0 +1,250 @@
+//! Models and the calls of rules, schedules and losses, bound to their declarations.
+
+use diag::{Code, Diagnostic, Span};
+use syntax::ast::{DeclKind, ExprId, ExprKind, Spec};
+
+use super::Checker;
+use super::file::{BlockNode, Blocks};
+use super::lines::{Line, Lines};
+use super::words::{not_built, word};
+use crate::program::{Call, Program};
+use crate::trace::{Elem, Type};
+use crate::value::StaticArg;
+
+/// Declarations of the language's library that a later version has.
+const LATER: &[(&str, DeclKind)] = &[
+    ("lamb", DeclKind::Rule),
+    ("lars", DeclKind::Rule),
+    ("lion", DeclKind::Rule),
+    ("adafactor", DeclKind::Rule),
+    ("muon", DeclKind::Rule),
+    ("inverse_sqrt", DeclKind::Fn),
+    ("wsd", DeclKind::Fn),
+    ("plateau", DeclKind::Fn),
+    ("mlm", DeclKind::Fn),
+    ("next_sentence", DeclKind::Fn),
+    ("kl", DeclKind::Fn),
+    ("mse", DeclKind::Fn),
+    ("focal", DeclKind::Fn),
+    ("contrastive", DeclKind::Fn),
+    ("bert", DeclKind::Layer),
+    ("llama", DeclKind::Layer),
+    ("classifier", DeclKind::Layer),
+    ("tagger", DeclKind::Layer),
+    ("lstm", DeclKind::Layer),
+    ("gru", DeclKind::Layer),
+    ("moe", DeclKind::Layer),
+];
+
+/// A model of the spec.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) name: Option<String>,
+    pub(super) call: Call,
+    /// Its call as written.
+    pub(super) text: String,
+    pub(super) word: Span,
+}
+
+/// Binds every model of the file.
+pub(super) fn models(cx: &mut Checker<'_>, blocks: &Blocks) -> Vec<Model> {
+    let bound: Vec<_> = blocks.models.iter().map(|block| model(cx, block)).collect();
+    bound.into_iter().flatten().collect()
+}
+
+fn model(cx: &mut Checker<'_>, block: &BlockNode) -> Option<Model> {
+    let spec = cx.spec;
+    let Some(expr) = block.head else {
+        cx.report(
+            Diagnostic::new(Code::E0209, block.word, "`model` needs a layer")
+                .help("write `model gpt(layers: 2, width: 128, heads: 4)`"),
+        );
+        return None;
+    };
+    let call = bind(cx, spec, expr, DeclKind::Layer)?;
+    let text = cx.map.text(spec[expr].span).to_owned();
+    let name = block.name.as_ref().map(|(n, _)| n.clone());
+    Some(Model { name, call, text, word: block.word })
+}
+
+/// The model of the job: the one it names or calls, else the only one.
+pub(super) fn choose_model(
+    cx: &mut Checker<'_>,
+    blocks: &Blocks,
+    models: &[Model],
+    lines: &Lines<'_>,
+) -> Option<Model> {
+    if let Some(line) = lines.get("model") {
+        let expr = call_of(line)?;
+        let name = word(line.spec, expr);
+        let stated =
+            |b: &&BlockNode| b.name.as_ref().is_some_and(|(n, _)| Some(n.as_str()) == name);
+        if let Some(block) = blocks.models.iter().find(stated) {
+            return models.iter().find(|m| m.word == block.word).cloned();
+        }
+        if let Some(name) = name.filter(|n| cx.library.kind(n).is_none()) {
+            let at = line.spec[expr].span;
+            let names: Vec<_> = models.iter().filter_map(|m| m.name.as_deref()).collect();
+            let wrong = Diagnostic::new(Code::E0202, at, format!("there is no model `{name}`"));
+            if !blocks.incomplete {
+                cx.report(super::words::did_you_mean(wrong, name, at, &names));
+            }
+            return None;
+        }
+        let call = bind(cx, line.spec, expr, DeclKind::Layer)?;
+        let text = cx.map.text(line.spec[expr].span).to_owned();
+        return Some(Model { name: None, call, text, word: line.span });
+    }
+    let job = blocks.trains.first()?;
+    if lines.is_broken("model") {
+        return None;
+    }
+    match blocks.models.as_slice() {
+        [] if blocks.incomplete => None,
+        [] => {
+            cx.report(
+                Diagnostic::new(Code::E0209, job.word, "the spec has no `model`")
+                    .primary("this needs something to train")
+                    .help("add `model gpt(layers: 2, width: 128, heads: 4)`"),
+            );
+            None
+        }
+        [only] => models.iter().find(|m| m.word == only.word).cloned(),
+        [first, second, ..] => {
+            let name = first.name.as_ref().map_or("name", |(n, _)| n.as_str());
+            cx.report(
+                Diagnostic::new(Code::E0211, job.word, "`train` must name its model")
+                    .primary(format!("{} models to choose from", blocks.models.len()))
+                    .label(first.word, "one")
+                    .label(second.word, "another")
+                    .help(format!("add `model {name}`")),
+            );
+            None
+        }
+    }
+}
+
+/// The call that a line gives.
+pub(super) fn call_of(line: &Line<'_>) -> Option<ExprId> {
+    match line.value()?.value {
+        super::args::Value::Call(expr) => Some(expr),
+        _ => None,
+    }
+}
+
+/// Binds a call; what is wrong with it is reported.
+pub(super) fn bind(
+    cx: &mut Checker<'_>,
+    spec: &Spec,
+    expr: ExprId,
+    want: DeclKind,
+) -> Option<Call> {
+    let callee = match &spec[expr].kind {
+        ExprKind::Call { callee, .. } => *callee,
+        _ => expr,
+    };
+    if let Some(name) = word(spec, callee)
+        && cx.library.kind(name).is_none()
+        && LATER.contains(&(name, want))
+    {
+        cx.report(not_built(name, spec[callee].span));
+        return None;
+    }
+    match cx.library.bind(spec, expr, want, &cx.env) {
+        Ok(call) => Some(call),
+        Err(diagnostics) => {
+            cx.report_all(diagnostics);
+            None
+        }
+    }
+}
+
+/// Binds a declaration of the standard library with these arguments in place of its defaults.
+pub(super) fn bind_default(
+    cx: &mut Checker<'_>,
+    name: &str,
+    args: &[(&str, f64)],
+    span: Span,
+) -> Option<Call> {
+    match cx.library.bind_defaults(name, span) {
+        Ok(mut call) => {
+            for (arg, value) in args {
+                if let Some(slot) = call.args.iter_mut().find(|(n, _)| n == arg) {
+                    slot.1 = StaticArg::Real(*value);
+                }
+            }
+            Some(call)
+        }
+        Err(diagnostics) => {
+            cx.report_all(diagnostics);
+            None
+        }
+    }
+}
+
+impl Call {
+    /// The value of an argument.
+    pub fn arg(&self, name: &str) -> Option<&StaticArg> {
+        self.args.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// A whole number above 0 that an argument has.
+    pub(super) fn count(&self, name: &str) -> Option<u64> {
+        match self.arg(name)? {
+            StaticArg::Int(n) => u64::try_from(*n).ok().filter(|n| *n > 0),
+            StaticArg::Real(_)
+            | StaticArg::Bool(_)
+            | StaticArg::Str(_)
+            | StaticArg::None
+            | StaticArg::Module(_)
+            | StaticArg::Unknown => None,
+        }
+    }
+
+    /// A number that an argument has.
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        match self.arg(name)? {
+            StaticArg::Int(n) => Some(*n as f64),
+            StaticArg::Real(x) => Some(*x),
+            StaticArg::Bool(_)
+            | StaticArg::Str(_)
+            | StaticArg::None
+            | StaticArg::Module(_)
+            | StaticArg::Unknown => None,
+        }
+    }
+}
+
+/// Whether the model has a row for every id of the data.
+pub(super) fn vocab_fits(cx: &mut Checker<'_>, program: &Program) -> bool {
+    let Some(rows) = program.model.count("vocab").filter(|rows| *rows < program.vocab) else {
+        return true;
+    };
+    let ids = program.vocab;
+    let wrong = format!("data ids go to {} but the embedding has {rows} rows", ids - 1);
+    cx.report(
+        Diagnostic::new(Code::E0701, program.model.span, wrong)
+            .primary(format!("`vocab` is {rows}"))
+            .label(program.data.span, format!("{ids} different ids"))
+            .help("write `vocab: data.vocab`"),
+    );
+    false
+}
+
+/// A language model returns one number for each id at each position.
+pub(super) fn check_output(cx: &mut Checker<'_>, program: &Program, found: Option<&Type>) {
+    let fits = found.is_some_and(|ty| {
+        matches!(ty.elem, Elem::Real | Elem::Fp32)
+            && ty.shape.len() == 3
+            && ty.shape[..2] == [program.train.micro_batch, program.train.context]
+    });
+    if !fits {
+        let wrong = "the model does not return one number for each id at each position";
+        let shape = found.map_or_else(String::new, |ty| format!("{:?}", ty.shape));
+        cx.report(
+            Diagnostic::new(Code::E0402, program.model.span, wrong)
+                .primary(format!("returns `{shape}` for ids `[b, t]`"))
+                .help("the last axis is the vocabulary: `[b, t, vocab]`"),
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! File level: which line is which block.
+
+use diag::{Code, Diagnostic, Span};
+use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
+
+use super::Checker;
+use super::words::{clipped, did_you_mean, not_built, word};
+use crate::schema::{BLOCKS, Home, Status};
+
+/// The blocks of a file that this version runs.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) models: Vec<BlockNode>,
+    pub(super) datas: Vec<BlockNode>,
+    pub(super) trains: Vec<BlockNode>,
+    /// Whether something at file level is wrong or not built, so that nothing is said of what may
+    /// only be missing because of it.
+    pub(super) incomplete: bool,
+}
+
+/// One block.
+#[derive(Debug)]
+pub(super) struct BlockNode {
+    /// The word that opens it.
+    pub(super) word: Span,
+    /// The whole statement.
+    pub(super) span: Span,
+    /// The name the spec gives it.
+    pub(super) name: Option<(String, Span)>,
+    /// The call of a `model` or `data`.
+    pub(super) head: Option<ExprId>,
+    /// The lines in it.
+    pub(super) stmts: Vec<StmtId>,
+}
+
+/// Sorts the lines of the file and reports those that are no block.
+pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
+    let mut blocks = Blocks::default();
+    let spec = cx.spec;
+    for &id in &spec.body {
+        let stmt = &spec[id];
+        match &stmt.kind {
+            StmtKind::Use { name, .. } => {
+                cx.report(not_built("use", stmt.span));
+                cx.imported.extend(name.iter().map(|n| n.text.clone()));
+                blocks.incomplete = true;
+            }
+            StmtKind::Decl(_) => {}
+            StmtKind::For { .. } => cx.report(
+                Diagnostic::new(Code::E0210, stmt.span, "`for` has no effect at file level")
+                    .help("`for` repeats lines inside a `layer` or `fn`"),
+            ),
+            StmtKind::Node(node) => classify_node(cx, node, stmt.span, &mut blocks),
+            StmtKind::Error => blocks.incomplete = true,
+        }
+    }
+    blocks
+}
+
+fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blocks) {
+    let spec = cx.spec;
+    let first = node.groups[0][0];
+    let at = spec[first].span;
+    let ExprKind::Name(name) = &spec[first].kind else {
+        blocks.incomplete = true;
+        let text = clipped(cx.map.text(at));
+        let wrong = Diagnostic::new(Code::E0210, at, "this value is not used");
+        let wrong = wrong.primary("the file level holds blocks and declarations");
+        let is_call = matches!(spec[first].kind, ExprKind::Call { .. });
+        return cx.report(if is_call {
+            wrong.help(format!("write `model {text}`"))
+        } else {
+            wrong
+        });
+    };
+    match BLOCKS.iter().find(|b| b.word == name) {
+        None => {
+            blocks.incomplete = true;
+            cx.report(unknown_block(name, at));
+        }
+        Some(block) if block.status == Status::NotYet => {
+            blocks.incomplete = true;
+            cx.report(not_built(name, at));
+            // Its name is defined, only not its value.
+            if let Some(declared) = node.groups[0].get(1).and_then(|&e| word(spec, e)) {
+                cx.env.set_unknown(declared);
+            }
+        }
+        Some(block) if block.home == Some(Home::Train) && !blocks.trains.is_empty() => {
+            blocks.incomplete = true;
+            cx.report(
+                not_built("train", at)
+                    .primary("a second training job")
+                    .label(blocks.trains[0].word, "the first one")
+                    .help("put it in a spec of its own"),
+            );
+        }
+        Some(block) => {
+            let read = read_block(cx, node, span, block.word);
+            match block.home {
+                None => blocks.models.push(read),
+                Some(Home::Data) => blocks.datas.push(read),
+                Some(Home::Train) => blocks.trains.push(read),
+            }
+        }
+    }
+}
+
+fn unknown_block(name: &str, at: Span) -> Diagnostic {
+    for home in [Home::Train, Home::Data] {
+        if home.find(name).is_some() {
+            let block = home.word();
+            return Diagnostic::new(
+                Code::E0206,
+                at,
+                format!("`{name}` belongs to a `{block}` block"),
+            )
+            .primary("not inside any block")
+            .help(format!("move it between the braces of `{block} {{ .. }}`"));
+        }
+    }
+    let wrong = Diagnostic::new(Code::E0201, at, format!("unknown block `{name}`"))
+        .primary("not a block, `layer`, `fn` or `rule`");
+    let words: Vec<_> = BLOCKS.iter().map(|b| b.word).chain(["layer", "fn", "rule"]).collect();
+    did_you_mean(wrong, name, at, &words)
+}
+
+/// `word [name] [= call] [{ .. }]`, and for `model` and `data` also `word call`.
+fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -> BlockNode {
+    let spec = cx.spec;
+    let words = &node.groups[0];
+    let at = spec[words[0]].span;
+    let takes_call = block_word != "train";
+    let stmts = node.block.as_ref().map_or_else(Vec::new, |b: &Block| b.stmts.clone());
+    let mut read = BlockNode { word: at, span, name: None, head: node.value, stmts };
+    let mut rest = &words[1..];
+    if let [first, more @ ..] = rest {
+        let is_link =
+            more.is_empty() || word(spec, *first).is_none_or(|w| w != "from" && w != "like");
+        if let (Some(name), true) =
+            (word(spec, *first), is_link && !(takes_call && node.value.is_none()))
+        {
+            read.name = Some((name.to_owned(), spec[*first].span));
+            rest = more;
+        } else if takes_call && node.value.is_none() {
+            read.head = Some(*first);
+            rest = more;
+        }
+    }
+    if let (false, Some(value)) = (takes_call, node.value) {
+        read.head = None;
+        cx.report(
+            Diagnostic::new(Code::E0204, spec[value].span, format!("`{block_word}` takes no `=`"))
+                .help(format!("write `{block_word} name {{ .. }}`")),
+        );
+    }
+    if let Some(&extra) = rest.first() {
+        let extra_span = spec[extra].span;
+        match word(spec, extra) {
+            Some(link @ ("from" | "like")) => {
+                cx.report(not_built(&format!("{block_word} .. {link}"), extra_span));
+            }
+            Some(_) | None => cx.report(unexpected(cx, block_word, extra_span)),
+        }
+    }
+    if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
+        cx.report(unexpected(cx, block_word, spec[extra].span));
+    }
+    if block_word == "model"
+        && let Some(block) = &node.block
+    {
+        cx.report(
+            Diagnostic::new(Code::E0210, block.span, "`model` takes no block")
+                .help("a model's settings are the arguments of its call"),
+        );
+    }
+    read
+}
+
+fn unexpected(cx: &Checker<'_>, block_word: &str, span: Span) -> Diagnostic {
+    let text = clipped(cx.map.text(span));
+    Diagnostic::new(Code::E0301, span, format!("`{block_word}` does not take `{text}`"))
+        .primary("one value too many")
+}
+
+/// A spec that describes a model or data but no job cannot run.
+pub(super) fn require_blocks(cx: &mut Checker<'_>, blocks: &Blocks) {
+    let present = blocks.models.iter().chain(&blocks.datas).next();
+    if let (Some(present), true, false) = (present, blocks.trains.is_empty(), blocks.incomplete) {
+        cx.report(
+            Diagnostic::new(Code::E0209, present.word, "the spec has no `train` block")
+                .primary("nothing uses this yet")
+                .help("add `train { steps 1k }`"),
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! The lines of a block: each becomes a directive with typed arguments.
+//!
+//! A line of the command line replaces the block's; an option set there replaces that option.
+
+use diag::{Code, Diagnostic, Span};
+use syntax::ast::{ExprId, ExprKind, Node, Spec, StmtId, StmtKind};
+
+use super::Checker;
+use super::args::{Given, Item, Reader};
+use super::file::BlockNode;
+use super::overrides::Override;
+use super::words::{clipped, did_you_mean, hyphenated, not_built, word};
+use crate::schema::{Directive, Home, Status, foreign_word, nearest};
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Spec,
+    CommandLine,
+}
+
+/// A directive and its arguments.
+#[derive(Debug, Clone)]
+pub(super) struct Line<'a> {
+    pub(super) directive: &'static Directive,
+    /// The tree its expressions are in.
+    pub(super) spec: &'a Spec,
+    /// The whole line.
+    pub(super) span: Span,
+    /// One for each part between commas; at least one.
+    pub(super) items: Vec<Item>,
+    pub(super) origin: Origin,
+}
+
+impl Line<'_> {
+    /// The positional value.
+    pub(super) fn value(&self) -> Option<&Given> {
+        self.items[0].value.as_ref()
+    }
+
+    pub(super) fn lead(&self) -> Option<&'static str> {
+        self.items[0].lead
+    }
+
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        self.items[0].flag.map(|(word, _)| word)
+    }
+
+    pub(super) fn option(&self, name: &str) -> Option<&Given> {
+        self.items[0].option(name)
+    }
+}
+
+/// All lines of a block.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    pub(super) lines: Vec<Line<'a>>,
+    /// Directives that stand there but could not be read.
+    broken: Vec<&'static str>,
+}
+
+impl<'a> Lines<'a> {
+    /// The line of a directive.
+    pub(super) fn get(&self, name: &str) -> Option<&Line<'a>> {
+        self.lines.iter().find(|l| l.directive.name == name)
+    }
+
+    /// All lines of a directive that may repeat.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &Line<'a>> {
+        self.lines.iter().filter(move |l| l.directive.name == name)
+    }
+
+    /// Whether a directive stands there but is wrong, which is already reported.
+    pub(super) fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(&name)
+    }
+}
+
+/// Reads the lines of a block whose directives are those of `home`.
+pub(super) fn read<'a>(
+    cx: &mut Checker<'a>,
+    block: &BlockNode,
+    home: Home,
+    overrides: &'a [Override],
+) -> Lines<'a> {
+    let spec = cx.spec;
+    let mut lines = Lines { lines: vec![], broken: vec![] };
+    let mut seen: Vec<(&'static str, Span)> = vec![];
+    let unscaled = unscaled_fp16(cx, block);
+    lines.broken.extend(if unscaled.is_empty() { [].as_slice() } else { &["precision"] });
+    for &id in block.stmts.iter().filter(|id| !unscaled.contains(id)) {
+        read_stmt(cx, id, spec, home, &mut lines, &mut seen);
+    }
+    for set in overrides.iter().filter(|o| o.targets(home, block)) {
+        apply(cx, set, home, &mut lines);
+    }
+    lines
+}
+
+/// E0601: the two lines that contradict each other; nothing more is said of them.
+fn unscaled_fp16(cx: &mut Checker<'_>, block: &BlockNode) -> Vec<StmtId> {
+    let spec = cx.spec;
+    let line = |name: &str, value: &str| {
+        block.stmts.iter().copied().find(|&id| {
+            let StmtKind::Node(node) = &spec[id].kind else { return false };
+            let words = &node.groups[0];
+            word(spec, words[0]) == Some(name)
+                && words.get(1).is_some_and(|&e| word(spec, e) == Some(value))
+        })
+    };
+    let (Some(fp16), Some(off)) = (line("precision", "fp16"), line("loss_scale", "none")) else {
+        return vec![];
+    };
+    cx.report(
+        Diagnostic::new(Code::E0601, spec[off].span, "`precision fp16` needs loss scaling")
+            .primary("turned off here")
+            .label(spec[fp16].span, "gradients below 6e-8 become zero in fp16")
+            .note("`fp16` and `loss_scale` are not built yet")
+            .help("remove both lines: this version computes in `fp32`"),
+    );
+    vec![fp16, off]
+}
+
+fn read_stmt<'a>(
+    cx: &mut Checker<'a>,
+    id: StmtId,
+    spec: &'a Spec,
+    home: Home,
+    lines: &mut Lines<'a>,
+    seen: &mut Vec<(&'static str, Span)>,
+) {
+    let stmt = &spec[id];
+    match &stmt.kind {
+        StmtKind::Node(node) => {
+            let Some((directive, words)) = directive_of(cx, node, spec, home) else {
+                return;
+            };
+            let at = spec[node.groups[0][0]].span;
+            if let Some((_, first)) = seen.iter().find(|(n, _)| *n == directive.name)
+                && !directive.repeats
+            {
+                let (name, block) = (directive.name, home.word());
+                let wrong = format!("`{name}` is set twice in `{block}`");
+                cx.report(
+                    Diagnostic::new(Code::E0205, at, wrong)
+                        .label(*first, "set here first")
+                        .help("remove one; the later does not win"),
+                );
+                return;
+            }
+            seen.push((directive.name, at));
+            read_line(cx, node, &words, spec, home, directive, stmt.span, Origin::Spec, lines);
+        }
+        StmtKind::Decl(decl) => cx.report(
+            Diagnostic::new(Code::E0206, decl.name.span, "declarations stand at file level")
+                .primary(format!("inside a `{}` block", home.word()))
+                .help("move it out of the block"),
+        ),
+        StmtKind::For { .. } | StmtKind::Use { .. } => cx.report(Diagnostic::new(
+            Code::E0210,
+            stmt.span,
+            "this has no effect in a block of directives",
+        )),
+        StmtKind::Error => {}
+    }
+}
+
+/// The directive a line starts with, and the words after it.
+fn directive_of(
+    cx: &mut Checker<'_>,
+    node: &Node,
+    spec: &Spec,
+    home: Home,
+) -> Option<(&'static Directive, Vec<ExprId>)> {
+    let first = node.groups[0][0];
+    let at = spec[first].span;
+    let Some(text) = word(spec, first).map(str::to_owned).or_else(|| hyphenated(spec, first))
+    else {
+        no_directive(cx, spec, first, home);
+        return None;
+    };
+    let Some(directive) = home.find(&text) else {
+        let wrong = unknown(&text, at, home, node.groups[0].len() > 1);
+        cx.report(wrong);
+        return None;
+    };
+    let mut words = node.groups[0][1..].to_vec();
+    if let Some(value) = node.ty.or(node.value) {
+        let sign = if node.ty.is_some() { ":" } else { "=" };
+        let last = node.groups[0].last().map_or(at, |&e| spec[e].span);
+        let gap = Span { start: last.end, end: spec[value].span.start, file: at.file };
+        let line = format!("{text} {}", clipped(cx.map.text(spec[value].span)));
+        cx.report(Diagnostic::new(Code::E0204, gap, format!("directives take no `{sign}`")).fix(
+            format!("write `{line}`"),
+            gap,
+            " ",
+        ));
+        words.push(value);
+    }
+    if let Some(block) = &node.block {
+        let wrong = format!("`{text}` takes no block");
+        cx.report(Diagnostic::new(Code::E0301, block.span, wrong).help("remove the braces"));
+    }
+    Some((directive, words))
+}
+
+/// A line that starts with something that is no word.
+fn no_directive(cx: &mut Checker<'_>, spec: &Spec, first: ExprId, home: Home) {
+    let at = spec[first].span;
+    if let ExprKind::Call { callee, args } = &spec[first].kind
+        && let Some(name) = word(spec, *callee).filter(|n| home.find(n).is_some())
+    {
+        let arg = args.first().map_or(String::new(), |a| clipped(cx.map.text(spec[a.value].span)));
+        let line = format!("{name} {arg}");
+        let wrong = format!("`{name}` is a directive, not a function");
+        return cx.report(Diagnostic::new(Code::E0204, at, wrong).help(format!("write `{line}`")));
+    }
+    cx.report(
+        Diagnostic::new(Code::E0210, at, "this value is not used")
+            .primary(format!("a line of `{}` starts with a directive", home.word())),
+    );
+}
+
+/// A word that is no directive of this block.
+pub(super) fn unknown(text: &str, at: Span, home: Home, has_value: bool) -> Diagnostic {
+    let block = home.word();
+    let other = home.other();
+    if other.find(text).is_some() {
+        let there = other.word();
+        return Diagnostic::new(Code::E0206, at, format!("`{text}` belongs to a `{there}` block"))
+            .primary(format!("inside `{block}`"))
+            .help(format!("move it to `{there}`"));
+    }
+    let wrong =
+        Diagnostic::new(Code::E0203, at, format!("unknown directive `{text}` in `{block}`"))
+            .primary(format!("not a `{block}` directive"));
+    let underscored = text.replace('-', "_");
+    let names: Vec<_> = home.directives().iter().map(|d| d.name).collect();
+    if let Some(same) = names.iter().find(|n| **n == underscored) {
+        return wrong.fix(format!("did you mean `{same}`?"), at, *same);
+    }
+    if let Some(ours) = foreign_word(text) {
+        // The whole line has to change where more than the word differs.
+        let renamed = has_value && names.contains(&ours);
+        return match renamed {
+            true => wrong.fix(format!("`{text}` is called `{ours}` here"), at, ours),
+            false => wrong.help(format!("write `{ours}` instead")),
+        };
+    }
+    match nearest(text, names.iter().copied()) {
+        Some(near) => did_you_mean(wrong, text, at, &[near]),
+        None => wrong.help(format!("`llmc explain E0203` lists the directives of `{block}`")),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a line is made of")]
+fn read_line<'a>(
+    cx: &mut Checker<'a>,
+    node: &Node,
+    words: &[ExprId],
+    spec: &'a Spec,
+    home: Home,
+    directive: &'static Directive,
+    span: Span,
+    origin: Origin,
+    lines: &mut Lines<'a>,
+) {
+    let at = spec[node.groups[0][0]].span;
+    if directive.status == Status::NotYet {
+        cx.report(not_built(directive.name, at));
+        lines.broken.push(directive.name);
+        return;
+    }
+    let mut groups = vec![words];
+    if directive.list {
+        groups.extend(node.groups[1..].iter().map(Vec::as_slice));
+    } else if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
+        let wrong = format!("`{}` takes one value, found a list", directive.name);
+        cx.report(Diagnostic::new(Code::E0301, spec[extra].span, wrong).primary("after a comma"));
+        lines.broken.push(directive.name);
+        return;
+    }
+    let mut reader = Reader { cx, spec, home, directive, swallowed: vec![] };
+    let items: Vec<_> = groups.into_iter().map(|group| reader.item(group, at)).collect();
+    lines.broken.append(&mut reader.swallowed);
+    match items.into_iter().collect::<Option<Vec<_>>>() {
+        Some(items) => lines.lines.push(Line { directive, spec, span, items, origin }),
+        None => lines.broken.push(directive.name),
+    }
+}
+
+/// Puts what the command line sets in the place of what the block says.
+fn apply<'a>(cx: &mut Checker<'a>, set: &'a Override, home: Home, lines: &mut Lines<'a>) {
+    let (Some(name), Some(node)) = (set.path.get(1), set.node()) else {
+        return;
+    };
+    // Unknown paths are reported once, for all blocks.
+    let Some(directive) = home.find(&name.text) else {
+        return;
+    };
+    let origin = Origin::CommandLine;
+    let Some(option) = set.path.get(2) else {
+        lines.lines.retain(|l| l.directive.name != directive.name);
+        lines.broken.retain(|n| *n != directive.name);
+        let words = &node.groups[0][1..];
+        read_line(cx, node, words, &set.spec, home, directive, set.span, origin, lines);
+        return;
+    };
+    if directive.status == Status::NotYet {
+        return cx.report(not_built(directive.name, name.span));
+    }
+    let Some(opt) = directive.options.iter().find(|o| o.word == option.text) else {
+        return;
+    };
+    let mut reader = Reader { cx, spec: &set.spec, home, directive, swallowed: vec![] };
+    let Some(item) = reader.options_only(&node.groups[0]) else {
+        lines.broken.push(directive.name);
+        return;
+    };
+    match lines.lines.iter_mut().find(|l| l.directive.name == directive.name) {
+        Some(line) => {
+            line.items[0].options.retain(|(n, _)| *n != opt.word);
+            line.items[0].options.extend(item.options);
+            line.origin = origin;
+        }
+        None => lines.lines.push(Line {
+            directive,
+            spec: &set.spec,
+            span: set.span,
+            items: vec![item],
+            origin,
+        }),
+    }
+}

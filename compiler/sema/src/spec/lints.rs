@@ -1,0 +1,161 @@
+//! Lints: what is allowed but hardly meant.
+
+use diag::{Code, Diagnostic};
+use syntax::ast::{ExprKind, Unit};
+
+use super::Checker;
+use super::args::Value;
+use super::file::BlockNode;
+use super::lines::{Line, Lines};
+use crate::program::Train;
+
+/// Rules and the learning rates they usually run with.
+const USUAL_LR: &[(&str, f64, f64)] =
+    &[("adamw", 1e-5, 1e-3), ("adam", 1e-5, 1e-3), ("sgd", 1e-3, 1.0)];
+
+/// How far outside the usual range a learning rate is worth a word.
+const FAR: f64 = 10.0;
+
+/// All lints that need the resolved run.
+pub(super) fn check(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, _job: &BlockNode) {
+    lr_scale(cx, lines, train);
+    warmup_ends(cx, lines, train);
+    fires(cx, lines, train);
+    schedule_fits(cx, lines, train);
+    schedule_end(cx, lines, train);
+}
+
+/// W0311, which needs no more than the line.
+pub(super) fn decimal_k(cx: &mut Checker<'_>, line: &Line<'_>, expr: syntax::ast::ExprId) {
+    let is_size = match line.directive.name {
+        "context" => true,
+        "batch" => line.flag() == Some("tokens"),
+        _ => false,
+    };
+    let ExprKind::Number(n) = &line.spec[expr].kind else { return };
+    let Some(digits) = n.text.strip_suffix(['k', 'M']) else { return };
+    let Some(int) = n.int.filter(|_| is_size && n.unit == Unit::Count) else { return };
+    let span = line.spec[expr].span;
+    let suffix = if n.text.ends_with('k') { "Ki" } else { "Mi" };
+    let binary = digits.parse::<i64>().ok().map(|d| d << if suffix == "Ki" { 10 } else { 20 });
+    let Some(binary) = binary else { return };
+    cx.report(
+        Diagnostic::new(Code::W0311, span, format!("`{}` is {int}, not {binary}", n.text)).fix(
+            format!("write `{digits}{suffix}`"),
+            span,
+            format!("{digits}{suffix}"),
+        ),
+    );
+}
+
+fn lr_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let rule = train.optimizer.name.as_str();
+    let (Some(line), Some(&(_, low, high))) =
+        (lines.get("lr"), USUAL_LR.iter().find(|(name, ..)| *name == rule))
+    else {
+        return;
+    };
+    let lr = train.lr;
+    let (times, side) = if lr > high { (lr / high, "above") } else { (low / lr, "below") };
+    if times < FAR * (1.0 - 1e-9) {
+        return;
+    }
+    let times = times.round();
+    let wrong = format!("lr {lr} is {times}x {side} the usual range for {rule}");
+    cx.report(
+        Diagnostic::new(Code::W0511, line.span, wrong)
+            .note(format!("{rule} usually runs with {low:e}..{high:e}")),
+    );
+}
+
+fn warmup_ends(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let (Some(line), Some(steps)) = (lines.get("warmup"), lines.get("steps")) else {
+        return;
+    };
+    let (warmup, total) = (train.warmup, train.steps);
+    if warmup >= total {
+        cx.report(
+            Diagnostic::new(Code::W0512, line.span, "warmup never ends")
+                .primary(format!("{warmup} steps of warmup"))
+                .label(steps.span, format!("the run has only {total} steps"))
+                .help("`warmup 10%` scales with `steps`"),
+        );
+    }
+}
+
+fn fires(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let total = train.steps;
+    let mut late: Vec<(&Line<'_>, u64)> = vec![];
+    if let (Some(line), Some(eval)) = (lines.get("eval"), &train.eval) {
+        late.push((line, eval.every));
+    }
+    if let (Some(line), Some(checkpoint)) = (lines.get("checkpoint"), &train.checkpoint) {
+        late.push((line, checkpoint.every));
+    }
+    let samples = lines.all("sample").zip(&train.samples);
+    late.extend(samples.filter_map(|(line, sample)| Some((line, sample.every?))));
+    for (line, every) in late.into_iter().filter(|&(_, every)| every > total) {
+        let name = line.directive.name;
+        cx.report(
+            Diagnostic::new(
+                Code::W0513,
+                line.span,
+                format!("`{name} every {every}` never runs in {total} steps"),
+            )
+            .help(format!("`{name} every 10%` scales with `steps`")),
+        );
+    }
+}
+
+fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let (Some(line), Some(end)) = (lines.get("schedule"), train.schedule.count("steps")) else {
+        return;
+    };
+    let (name, total) = (&train.schedule.name, train.steps);
+    if end > total {
+        cx.report(
+            Diagnostic::new(
+                Code::W0516,
+                line.span,
+                format!("{name} ends at {end}, run stops at {total}"),
+            )
+            .help("leave `steps` out: the schedule covers the run"),
+        );
+    }
+}
+
+/// `to: 6e-5` where a ratio is meant.
+fn schedule_end(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let (Some(line), Some(to)) = (lines.get("schedule"), train.schedule.number("to")) else {
+        return;
+    };
+    if !train.schedule.written.iter().any(|w| w == "to") || to <= 0.0 || to > train.lr.min(0.01) {
+        return;
+    }
+    let (end, share) = (to * train.lr, to / train.lr * 100.0);
+    let wrong = Diagnostic::new(Code::W0518, line.span, format!("`to: {to:e}` ends at {end:.1e}"))
+        .primary("`to` is a factor of `lr`");
+    let absolute = train.schedule.arg("min_lr").is_some();
+    cx.report(match absolute {
+        true => wrong.help(format!("did you mean `min_lr: {to:e}`?")),
+        false => wrong.help(format!("did you mean `to: {share:.0}%`?")),
+    });
+}
+
+/// The lints and rules of single lines, checked before anything is resolved.
+pub(super) fn check_lines(cx: &mut Checker<'_>, lines: &Lines<'_>) {
+    for line in &lines.lines {
+        if let Some(given) = line.value()
+            && let Value::Count(_) = given.value
+            && let Some(expr) = position(line, given.span)
+        {
+            decimal_k(cx, line, expr);
+        }
+    }
+}
+
+/// The expression at a place.
+fn position(line: &Line<'_>, span: diag::Span) -> Option<syntax::ast::ExprId> {
+    let found = line.spec.exprs.iter().position(|e| e.span == span)?;
+    u32::try_from(found).ok().map(syntax::ast::ExprId)
+}

@@ -1,0 +1,448 @@
+//! The `train` block: every directive resolved to a value, defaults filled in.
+
+use diag::{Code, Diagnostic, Span};
+use syntax::ast::DeclKind;
+
+use super::Checker;
+use super::args::{Item, Stretch, Value};
+use super::batch::{self, Batch};
+use super::bind::{self, Model, call_of};
+use super::data::Resolved;
+use super::file::BlockNode;
+use super::lengths::{Scale, sequences};
+use super::lines::{Line, Lines};
+use super::settings::interpolate;
+use super::words::not_built;
+use crate::program::{Call, Checkpoint, Clip, Eval, ParamSet, Sample, Train};
+
+/// Tokens of a sequence when neither the block nor the model says.
+const DEFAULT_CONTEXT: u64 = 1024;
+
+/// The weight decay of rules that take one.
+const DEFAULT_DECAY: f64 = 0.1;
+
+/// Tokens of a sample when it does not say.
+const SAMPLE_LENGTH: u64 = 200;
+
+/// Resolves the block; none where a size of the run is wrong or not known yet.
+pub(super) fn resolve(
+    cx: &mut Checker<'_>,
+    job: &BlockNode,
+    lines: &Lines<'_>,
+    model: Option<&Model>,
+    data: Option<&Resolved<'_>>,
+) -> Option<Train> {
+    require_steps(cx, job, lines);
+    let context = context(cx, lines, model);
+    let sizes = batch::resolve(cx, lines, context, job.word);
+    let seed = count(lines, "seed").unwrap_or(0);
+    let optimizer = optimizer(cx, lines, job.word);
+    let schedule = schedule(cx, lines, job.word);
+    let loss = loss(cx, lines, job.word);
+    let lr = lr(lines, optimizer.as_ref());
+    let decay = weight_decay(cx, lines, optimizer.as_ref());
+    let has_val = data.is_none_or(Resolved::has_val);
+    let stops = stops(cx, lines, has_val);
+
+    let Batch { batch, micro_batch, accumulate } =
+        sizes.unwrap_or(Batch { batch: 1, micro_batch: 1, accumulate: 1 });
+    let train_tokens = data.and_then(|d| d.tokens(cx, "train"));
+    let mut scale = Scale { batch, context: context.unwrap_or(1), train_tokens, steps: None };
+    let steps = steps(cx, lines, &scale);
+    scale.steps = steps;
+    let cadence = Cadence { scale, has_val };
+    let eval = cadence.eval(cx, lines);
+    let checkpoint = cadence.checkpoint(cx, lines);
+    let samples = cadence.samples(cx, lines);
+    let (warmup, warmup_exponential) = cadence.warmup(lines);
+    if let (Some(data), Some(_), Some(context)) = (data, sizes, context) {
+        enough_data(cx, data, context, batch);
+    }
+
+    // What depends on the data is not known without it; what is wrong is reported by now.
+    sizes?;
+    Some(Train {
+        name: job.name.as_ref().map(|(n, _)| n.clone()),
+        context: context?,
+        batch,
+        micro_batch,
+        accumulate,
+        steps: steps?,
+        lr,
+        warmup: warmup?,
+        warmup_exponential,
+        schedule: schedule?,
+        optimizer: optimizer?,
+        weight_decay: decay.0,
+        weight_decay_on: decay.1,
+        clip: clip(lines),
+        seed,
+        loss: loss?,
+        eval: eval?,
+        checkpoint: checkpoint?,
+        samples: samples?,
+        stop_below_val_loss: stops.0,
+        stop_after_s: stops.1,
+        settings: vec![],
+        span: job.span,
+    })
+}
+
+fn require_steps(cx: &mut Checker<'_>, job: &BlockNode, lines: &Lines<'_>) {
+    if lines.get("steps").is_some() || lines.is_broken("steps") {
+        return;
+    }
+    let wrong = Diagnostic::new(Code::E0209, job.word, "`train` needs `steps`")
+        .primary("nothing says how long the run is");
+    let wrong = match lines.get("stop") {
+        Some(stop) => wrong
+            .label(stop.span, "this may end the run earlier")
+            .note("the schedule has to know the length of the run"),
+        None => wrong,
+    };
+    cx.report(wrong.help("add `steps 10k`"));
+}
+
+fn count(lines: &Lines<'_>, name: &str) -> Option<u64> {
+    match lines.get(name)?.value()?.value {
+        Value::Count(n) => Some(n),
+        _ => None,
+    }
+}
+
+/// Stated, else the model's own, else the default.
+fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Option<u64> {
+    if lines.is_broken("context") {
+        return None;
+    }
+    let positions =
+        model.and_then(|m| m.call.count("positions").or_else(|| m.call.count("context")));
+    let Some(stated) = count(lines, "context") else {
+        return Some(positions.unwrap_or(DEFAULT_CONTEXT));
+    };
+    if let (Some(most), Some(line), Some(model)) = (positions, lines.get("context"), model)
+        && stated > most
+    {
+        cx.report(
+            Diagnostic::new(
+                Code::E0503,
+                line.span,
+                format!("context {stated} exceeds the model's {most} positions"),
+            )
+            .label(model.call.span, format!("has {most} positions"))
+            .help(format!("use `context {most}`")),
+        );
+    }
+    Some(stated)
+}
+
+fn optimizer(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
+    match lines.get("optimizer") {
+        Some(line) => bind::bind(cx, line.spec, call_of(line)?, DeclKind::Rule),
+        None if lines.is_broken("optimizer") => None,
+        None => bind::bind_default(cx, "adamw", &[("beta1", 0.9), ("beta2", 0.95)], word),
+    }
+}
+
+fn schedule(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
+    match lines.get("schedule") {
+        Some(line) => bind::bind(cx, line.spec, call_of(line)?, DeclKind::Fn),
+        None if lines.is_broken("schedule") => None,
+        None => bind::bind_default(cx, "cosine", &[("to", 0.1)], word),
+    }
+}
+
+fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
+    let Some(line) = lines.get("loss") else {
+        let bindable = !lines.is_broken("loss");
+        return bindable.then(|| bind::bind_default(cx, "cross_entropy", &[], word)).flatten();
+    };
+    let call = bind::bind(cx, line.spec, call_of(line)?, DeclKind::Fn)?;
+    if call.name != "cross_entropy" {
+        let unbuilt = not_built(&format!("loss {}", call.name), line.span);
+        cx.report(unbuilt.help("this version trains with `cross_entropy`"));
+        return None;
+    }
+    Some(call)
+}
+
+/// Stated, else usual for the rule.
+fn lr(lines: &Lines<'_>, optimizer: Option<&Call>) -> f64 {
+    let usual = match optimizer.map(|c| c.name.as_str()) {
+        Some("sgd") => 0.1,
+        Some(_) | None => 3e-4,
+    };
+    real(lines, "lr").unwrap_or(usual)
+}
+
+fn real(lines: &Lines<'_>, name: &str) -> Option<f64> {
+    match lines.get(name)?.value()?.value {
+        Value::Real(x) => Some(x),
+        _ => None,
+    }
+}
+
+/// The directive, else the rule's own argument, else the default of rules that take one.
+fn weight_decay(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    optimizer: Option<&Call>,
+) -> (f64, ParamSet) {
+    let takes = optimizer.is_none_or(|c| c.arg("weight_decay").is_some());
+    let own = optimizer.filter(|c| c.written.iter().any(|w| w == "weight_decay"));
+    let Some(line) = lines.get("weight_decay") else {
+        let value = match own {
+            Some(call) => call.number("weight_decay").unwrap_or(0.0),
+            None if takes => DEFAULT_DECAY,
+            None => 0.0,
+        };
+        return (value, ParamSet::Matrices);
+    };
+    if let Some(call) = own {
+        cx.report(
+            Diagnostic::new(Code::E0205, line.span, "weight decay is set twice")
+                .label(call.span, "set here too")
+                .help("remove one"),
+        );
+    }
+    let value = real(lines, "weight_decay").unwrap_or(0.0);
+    if let Some(call) = optimizer.filter(|_| !takes && value > 0.0) {
+        let wrong = format!("`{}` has no weight decay", call.name);
+        cx.report(
+            Diagnostic::new(Code::E0305, line.span, wrong)
+                .label(call.span, "the rule has no argument `weight_decay`")
+                .help("remove the line, or use `adamw`"),
+        );
+    }
+    let on = match line.option("on").map(|g| &g.value) {
+        Some(Value::Word("all")) => ParamSet::All,
+        Some(Value::Word("none")) => ParamSet::Nothing,
+        _ => ParamSet::Matrices,
+    };
+    (value, on)
+}
+
+fn clip(lines: &Lines<'_>) -> Clip {
+    let Some(line) = lines.get("clip") else {
+        return Clip::L2(1.0);
+    };
+    let limit = real(lines, "clip").unwrap_or(1.0);
+    match (line.lead(), line.flag()) {
+        (Some("none"), _) => Clip::None,
+        (Some(_), _) => Clip::Value(limit),
+        (None, Some("linf")) => Clip::Linf(limit),
+        (None, _) => Clip::L2(limit),
+    }
+}
+
+/// `stop when val.loss < x` and `stop after time`.
+fn stops(cx: &mut Checker<'_>, lines: &Lines<'_>, has_val: bool) -> (Option<f64>, Option<f64>) {
+    let mut stops = (None, None);
+    for line in lines.all("stop") {
+        match line.value().map(|g| (&g.value, g.span)) {
+            Some((Value::Below(metric, limit), span)) if metric == "val.loss" => {
+                if !has_val {
+                    cx.report(needs_val("stop when val.loss", span));
+                }
+                stops.0 = Some(stops.0.unwrap_or(*limit).max(*limit));
+            }
+            Some((Value::Below(metric, _), span)) => {
+                let unbuilt = not_built(&format!("stop when {metric}"), span);
+                cx.report(unbuilt.help("this version knows `val.loss`"));
+            }
+            Some((Value::Time(s), _)) => stops.1 = Some(stops.1.unwrap_or(*s).min(*s)),
+            _ => {}
+        }
+    }
+    stops
+}
+
+fn needs_val(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E0209, span, format!("`{what}` needs a `val` split"))
+        .help("add `split 90% train, 10% val` to the data")
+}
+
+/// The length of the run.
+fn steps(cx: &mut Checker<'_>, lines: &Lines<'_>, scale: &Scale) -> Option<u64> {
+    let line = lines.get("steps")?;
+    let given = line.value()?;
+    let Value::Span(stretch) = given.value else { return None };
+    if let Stretch::Share(_) = stretch {
+        cx.report(
+            Diagnostic::new(Code::E0303, given.span, "`steps` cannot be a share of itself")
+                .help("write `steps 10k`, `steps 3 epochs` or `steps 1B tokens`"),
+        );
+        return None;
+    }
+    let steps = scale.steps_of(stretch)?;
+    if steps == 0 {
+        cx.report(Diagnostic::new(Code::E0302, given.span, "`steps` must be above 0"));
+    }
+    (steps > 0).then_some(steps)
+}
+
+/// What happens every so often, in steps of the run.
+struct Cadence {
+    scale: Scale,
+    has_val: bool,
+}
+
+impl Cadence {
+    /// A stretch that has to be at least one step long.
+    fn every(&self, cx: &mut Checker<'_>, line: &Line<'_>, item: &Item) -> Option<Option<u64>> {
+        let Some(given) = item.option("every") else {
+            return Some(None);
+        };
+        let Value::Span(stretch) = given.value else { return None };
+        let steps = self.scale.steps_of(stretch)?;
+        if steps == 0 {
+            let wrong = format!("`{} every` must be above 0", line.directive.name);
+            cx.report(Diagnostic::new(Code::E0302, given.span, wrong));
+            return None;
+        }
+        Some(Some(steps))
+    }
+
+    fn share(&self, share: f64) -> Option<u64> {
+        self.scale.steps_of(Stretch::Share(share)).map(|n| n.max(1))
+    }
+
+    /// None: not known; `Some(None)`: no evaluation.
+    fn eval(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Option<Eval>> {
+        let mut stated = lines.all("eval");
+        let Some(line) = stated.next() else {
+            let default = self.share(0.05).map(|every| Eval { every, batches: None });
+            return if self.has_val { default.map(Some) } else { Some(None) };
+        };
+        if let Some(second) = stated.next() {
+            cx.report(not_built("eval", second.span).primary("a second evaluation"));
+        }
+        if !self.has_val {
+            cx.report(needs_val("eval", line.span));
+        }
+        let batches = match line.option("batches").map(|g| &g.value) {
+            Some(Value::Count(n)) => Some(*n),
+            _ => None,
+        };
+        let every = self.every(cx, line, &line.items[0])?.or_else(|| self.share(0.05))?;
+        Some(Some(Eval { every, batches }))
+    }
+
+    fn checkpoint(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Option<Checkpoint>> {
+        let default_every = self.share(0.1);
+        let Some(line) = lines.get("checkpoint") else {
+            return Some(Some(Checkpoint {
+                path: None,
+                every: default_every?,
+                every_s: Some(1800.0),
+                keep: None,
+                best_val_loss: false,
+            }));
+        };
+        let path = match line.value().map(|g| &g.value) {
+            Some(Value::Str(text)) => Some(interpolate(cx, text, Some(lines))?),
+            _ => None,
+        };
+        let keep = match line.option("keep").map(|g| &g.value) {
+            Some(Value::Count(n)) => Some(*n),
+            _ => None,
+        };
+        let best_val_loss = self.best(cx, line);
+        let (every, every_s) = match line.option("every").map(|g| &g.value) {
+            None => (default_every?, Some(1800.0)),
+            // Between times the run is saved at its end only.
+            Some(Value::Span(Stretch::Seconds(s))) => (self.scale.steps?, Some(*s)),
+            Some(_) => (self.every(cx, line, &line.items[0])??, None),
+        };
+        Some(Some(Checkpoint { path, every, every_s, keep, best_val_loss }))
+    }
+
+    fn best(&self, cx: &mut Checker<'_>, line: &Line<'_>) -> bool {
+        let Some(given) = line.option("best") else {
+            return false;
+        };
+        match &given.value {
+            Value::Metric(name) if name == "val.loss" => {
+                if !self.has_val {
+                    cx.report(needs_val("checkpoint best val.loss", given.span));
+                }
+                true
+            }
+            _ => {
+                let text = cx.map.text(given.span);
+                cx.report(
+                    not_built(&format!("checkpoint best {text}"), given.span)
+                        .help("this version knows `best val.loss`"),
+                );
+                false
+            }
+        }
+    }
+
+    fn samples(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Vec<Sample>> {
+        if lines.get("sample").is_none() {
+            let length = SAMPLE_LENGTH;
+            return Some(vec![Sample { prompt: None, every: None, length, temperature: 1.0 }]);
+        }
+        lines.all("sample").map(|line| self.sample(cx, lines, line)).collect()
+    }
+
+    fn sample(&self, cx: &mut Checker<'_>, lines: &Lines<'_>, line: &Line<'_>) -> Option<Sample> {
+        let prompt = match line.value().map(|g| &g.value) {
+            Some(Value::Str(text)) => Some(interpolate(cx, text, Some(lines))?),
+            _ => None,
+        };
+        let length = match line.option("length").map(|g| &g.value) {
+            Some(Value::Count(n)) => *n,
+            _ => SAMPLE_LENGTH,
+        };
+        let temperature = match line.option("temperature").map(|g| &g.value) {
+            Some(Value::Real(x)) => *x,
+            _ => 1.0,
+        };
+        let every = self.every(cx, line, &line.items[0])?;
+        Some(Sample { prompt, every, length, temperature })
+    }
+
+    /// Steps, none when not known; and whether it is exponential.
+    fn warmup(&self, lines: &Lines<'_>) -> (Option<u64>, bool) {
+        let Some(line) = lines.get("warmup") else {
+            return (self.scale.steps_of(Stretch::Share(0.01)), false);
+        };
+        let steps = match line.value().map(|g| &g.value) {
+            Some(Value::Span(stretch)) => self.scale.steps_of(*stretch),
+            _ => None,
+        };
+        (steps, line.flag() == Some("exp"))
+    }
+}
+
+/// A step needs a batch of sequences, an evaluation at least one.
+fn enough_data(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64, batch: u64) {
+    for (split, needed) in [("train", batch), ("val", 1)] {
+        let stated = data.source.splits.iter().any(|(n, share)| n == split && *share > 0.0);
+        let Some(tokens) = data.tokens(cx, split).filter(|_| stated) else {
+            continue;
+        };
+        let found = sequences(tokens, context);
+        if found >= needed {
+            continue;
+        }
+        let wants = if split == "train" {
+            format!("fewer than one batch of {batch}")
+        } else {
+            "not even one".to_owned()
+        };
+        let plural = if found == 1 { "" } else { "s" };
+        cx.report(
+            Diagnostic::new(
+                Code::E0704,
+                data.word,
+                format!("{split} has {found} sequence{plural}, {wants}"),
+            )
+            .primary(format!("{tokens} tokens in `{split}`"))
+            .note(format!("a sequence has {context} tokens, and one more as the last target"))
+            .help("use more text, a smaller `context`, or a smaller `batch`"),
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! How expressions are called in messages, and the words read out of them.
+
+use diag::{Code, Diagnostic, SourceMap, Span};
+use syntax::ast::{BinaryOp, ExprId, ExprKind, Spec};
+
+use crate::schema::nearest;
+
+/// The word of a name; `none` and `true` are words too.
+pub(super) fn word(spec: &Spec, expr: ExprId) -> Option<&str> {
+    match &spec[expr].kind {
+        ExprKind::Name(name) => Some(name),
+        ExprKind::None => Some("none"),
+        ExprKind::Bool(true) => Some("true"),
+        ExprKind::Bool(false) => Some("false"),
+        ExprKind::Number(_)
+        | ExprKind::Str(_)
+        | ExprKind::Tuple(_)
+        | ExprKind::List(_)
+        | ExprKind::If { .. }
+        | ExprKind::Call { .. }
+        | ExprKind::Index { .. }
+        | ExprKind::Field { .. }
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary { .. } => None,
+    }
+}
+
+/// A name or a chain of members: `val.loss`.
+pub(super) fn dotted(spec: &Spec, expr: ExprId) -> Option<String> {
+    match &spec[expr].kind {
+        ExprKind::Name(name) => Some(name.clone()),
+        ExprKind::Field { base, name } => Some(format!("{}.{}", dotted(spec, *base)?, name.text)),
+        ExprKind::None
+        | ExprKind::Bool(_)
+        | ExprKind::Number(_)
+        | ExprKind::Str(_)
+        | ExprKind::Tuple(_)
+        | ExprKind::List(_)
+        | ExprKind::If { .. }
+        | ExprKind::Call { .. }
+        | ExprKind::Index { .. }
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary { .. } => None,
+    }
+}
+
+/// A word that was written with hyphens, which are minus signs here: `weight-decay`.
+pub(super) fn hyphenated(spec: &Spec, expr: ExprId) -> Option<String> {
+    if let ExprKind::Binary { op: BinaryOp::Sub, left, right, .. } = &spec[expr].kind {
+        let left = hyphenated(spec, *left).or_else(|| word(spec, *left).map(str::to_owned))?;
+        return Some(format!("{left}-{}", word(spec, *right)?));
+    }
+    None
+}
+
+/// What an expression is, with its text: the name `eight`.
+pub(super) fn describe(spec: &Spec, map: &SourceMap, expr: ExprId) -> String {
+    let text = clipped(map.text(spec[expr].span));
+    match &spec[expr].kind {
+        ExprKind::Name(_) => format!("the name `{text}`"),
+        ExprKind::Number(_) => format!("`{text}`"),
+        ExprKind::Str(_) => format!("the string `{text}`"),
+        ExprKind::Call { .. } => format!("the call `{text}`"),
+        ExprKind::List(_) => "a list".to_owned(),
+        ExprKind::Tuple(_)
+        | ExprKind::None
+        | ExprKind::Bool(_)
+        | ExprKind::If { .. }
+        | ExprKind::Index { .. }
+        | ExprKind::Field { .. }
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary { .. } => format!("`{text}`"),
+    }
+}
+
+/// The first line of a text, at most 40 characters of it.
+pub(super) fn clipped(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(40).collect();
+    if short.len() < text.len() { format!("{short}..") } else { short }
+}
+
+/// Part of the language that this version only names.
+pub(super) fn not_built(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E0213, span, format!("`{what}` is not built yet"))
+        .primary("part of the language, but not of this version")
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.into_iter().map(|w| format!("`{w}`")).collect();
+    match words.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+/// Adds the candidate that was probably meant, with its edit, or all of them when they are few.
+pub(super) fn did_you_mean(
+    diagnostic: Diagnostic,
+    word: &str,
+    span: Span,
+    candidates: &[&str],
+) -> Diagnostic {
+    match nearest(word, candidates.iter().copied()) {
+        Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), span, near),
+        None if candidates.is_empty() || candidates.len() > 12 => diagnostic,
+        None => diagnostic.help(format!("it may be {}", alternatives(candidates.iter().copied()))),
+    }
+}
