@@ -6,6 +6,8 @@
 pub mod attr;
 pub mod body;
 pub mod builder;
+pub mod eval;
+pub mod expand;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
@@ -13,3 +15,4 @@ pub mod sample;
 pub mod scalar;
 pub mod schedule;
 pub mod types;
+pub mod verify;

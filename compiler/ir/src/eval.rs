@@ -1,0 +1,10 @@
+//! The slow reference interpreter of graphs, kernels and schedules.
+//!
+//! Plain loops in the order that the schedule promises. What every back end is compared with.
+
+pub mod graph;
+pub mod kernel;
+pub mod reference;
+pub mod scalar;
+pub mod schedule;
+pub mod tensor;
