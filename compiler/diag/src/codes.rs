@@ -44,7 +44,7 @@ codes! {
     E0002 "string without its closing quote",
     E0003 "unknown or misplaced unit of a number",
     E0004 "bad interpolation or escape in a string",
-    E0005 "a limit of the text: file size, line length, name length, encoding",
+    E0005 "limit of a text: size, line, name or encoding",
     E0101 "bracket that is never closed",
     E0102 "token that cannot stand there",
     E0103 "file ends inside a block",
@@ -107,5 +107,50 @@ impl Code {
     /// Errors start with `E`, lints with `W`.
     pub fn level(self) -> Level {
         if self.name().starts_with('E') { Level::Error } else { Level::Warning }
+    }
+
+    /// The code of that name, as a user writes it.
+    pub fn from_name(name: &str) -> Option<Code> {
+        Self::ALL.iter().copied().find(|code| code.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The specs on its page: one that triggers it, and the same mended.
+    pub fn examples(self) -> (String, String) {
+        let example = |heading: &str| {
+            let (_, rest) = self.page().split_once(heading)?;
+            let (_, rest) = rest.split_once("```lt\n")?;
+            Some(rest.split_once("```")?.0.to_owned())
+        };
+        let both = example("\n## Fails\n").zip(example("\n## Passes\n"));
+        both.expect("a page has two examples")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_the_form_that_explain_prints() {
+        for &code in Code::ALL {
+            let (name, page) = (code.name(), code.page());
+            assert!(page.starts_with(&format!("# {name}: {}\n\n", code.trigger())), "{name}");
+            let (failing, passing) = code.examples();
+            assert_ne!(failing, passing, "{name}");
+            assert_eq!(page.matches("```").count(), 4, "{name}");
+            let text = page.split("\n## Fails").next().unwrap();
+            let n_sentences = text.lines().skip(2).filter(|l| !l.is_empty()).count();
+            assert!((1..=5).contains(&n_sentences), "{name}");
+            assert!(text.lines().skip(2).all(|l| l.is_empty() || l.ends_with('.')), "{name}");
+        }
+    }
+
+    #[test]
+    fn codes_are_sorted_by_number_and_found_by_name() {
+        let numbers: Vec<&str> = Code::ALL.iter().map(|c| &c.name()[1..]).collect();
+        assert!(numbers.windows(2).all(|w| w[0] < w[1]));
+        for &code in Code::ALL {
+            assert_eq!(Code::from_name(&code.name().to_lowercase()), Some(code));
+        }
     }
 }
