@@ -15,6 +15,7 @@ mod lints;
 mod overrides;
 mod settings;
 mod train;
+mod values;
 mod words;
 
 use diag::{Code, Diagnostic, Level, SourceMap};
