@@ -1,1 +1,9 @@
-//! llmc
+//! `llmc` as a library: text in; diagnostics, a program, a plan, a run out.
+//!
+//! The stages of the compiler are pure; this crate reads files and the clock for them.
+
+pub mod compile;
+pub mod front;
+
+pub use compile::{Compiled, compile};
+pub use front::Front;

@@ -5,13 +5,19 @@
 //! Griewank and Walther, Evaluating Derivatives, 2008, chapter 3.
 
 use ir::builder::Builder;
-use ir::ops::Op;
 use ir::graph::{Origin, Value};
+use ir::ops::Op;
 
 /// The gradient of `sum(output * cotangent)` with respect to each of `wanted`; `None` where no
-/// path leads from it to the output.
-pub fn gradients(b: &mut Builder, output: Value, cotangent: Value, wanted: &[Value]) -> Vec<Option<Value>> {
-    let active = active(b, output, wanted);
+/// path leads from it to the output. Nothing flows through `stops`.
+pub fn gradients(
+    b: &mut Builder,
+    output: Value,
+    cotangent: Value,
+    wanted: &[Value],
+    stops: &[Value],
+) -> Vec<Option<Value>> {
+    let active = active(b, output, wanted, stops);
     let mut pending: Vec<Vec<Value>> = vec![vec![]; output.index() + 1];
     pending[output.index()].push(cotangent);
     let mut done = vec![None; output.index() + 1];
@@ -41,12 +47,13 @@ pub fn gradients(b: &mut Builder, output: Value, cotangent: Value, wanted: &[Val
 }
 
 /// Values that depend on a wanted one, and on which nothing but floats flows.
-fn active(b: &Builder, output: Value, wanted: &[Value]) -> Vec<bool> {
+fn active(b: &Builder, output: Value, wanted: &[Value], stops: &[Value]) -> Vec<bool> {
     let mut active = vec![false; output.index() + 1];
     for (index, node) in b.graph().nodes[..=output.index()].iter().enumerate() {
         let is_wanted = wanted.iter().any(|w| w.index() == index);
         let depends = node.args.iter().any(|a| active[a.index()]);
-        active[index] = node.ty.dtype.is_float() && (is_wanted || depends);
+        let is_stop = stops.iter().any(|s| s.index() == index);
+        active[index] = node.ty.dtype.is_float() && !is_stop && (is_wanted || depends);
     }
     active
 }

@@ -10,7 +10,7 @@ use crate::rewrite::rewrite;
 ///
 /// Every op is a pure function of its operands (random numbers are drawn by counter), so equal
 /// nodes are equal values.
-pub fn cse(graph: &Graph) -> Graph {
+pub(crate) fn cse(graph: &Graph) -> Graph {
     let mut seen: BTreeMap<(String, Vec<Value>), Value> = BTreeMap::new();
     rewrite(graph, |b, node, args| {
         let key = (format!("{:?}", node.op), args.to_vec());

@@ -144,7 +144,9 @@ fn needs_memory<'a>(lowering: &Lowering, args: &'a [Value]) -> &'a [Value] {
 /// Whether indices pass through a view one by one: all but reshapes that split or merge axes.
 fn is_same_sizes(graph: &Graph, x: Value, view: &View) -> bool {
     match view {
-        View::Reshape(shape) => through(view, &graph[x].ty.shape, &Coords::identity(shape)).is_some(),
+        View::Reshape(shape) => {
+            through(view, &graph[x].ty.shape, &Coords::identity(shape)).is_some()
+        }
         View::Permute(_) | View::Broadcast(_) | View::Slice { .. } => true,
     }
 }
@@ -194,7 +196,8 @@ impl Tasks<'_> {
 
     /// The tasks that are left, in an order in which each follows what it depends on.
     pub(crate) fn in_order(&self) -> Vec<usize> {
-        let mut left: Vec<usize> = (0..self.tasks.len()).filter(|&t| self.tasks[t].is_some()).collect();
+        let mut left: Vec<usize> =
+            (0..self.tasks.len()).filter(|&t| self.tasks[t].is_some()).collect();
         left.sort_by_key(|&t| self.task(t).members[0]);
         let mut done = Bits::default();
         let mut order = vec![];
@@ -343,7 +346,8 @@ impl Tasks<'_> {
             return Some(Kind::Rows { shape: a.clone(), reduces });
         }
         let wide = if is_row_of(b, a) { a } else { b };
-        let is_row_pair = (*ra && is_row_of(b, a)) || (*rb && is_row_of(a, b));
+        // The narrow one may not reduce: its last axis is one element, not the row.
+        let is_row_pair = (*ra && !*rb && is_row_of(b, a)) || (*rb && !*ra && is_row_of(a, b));
         is_row_pair.then(|| Kind::Rows { shape: wide.clone(), reduces })
     }
 
@@ -360,7 +364,13 @@ impl Tasks<'_> {
     }
 
     /// The place where a member at `at` reads its argument; `None`: anywhere.
-    fn coords_of_arg(&self, member: Value, arg: usize, at: &Coords, shape: &[u64]) -> Option<Coords> {
+    fn coords_of_arg(
+        &self,
+        member: Value,
+        arg: usize,
+        at: &Coords,
+        shape: &[u64],
+    ) -> Option<Coords> {
         let node = &self.graph[member];
         let arg_shape = &self.graph[node.args[arg]].ty.shape;
         match node.op.lowering() {
@@ -371,7 +381,13 @@ impl Tasks<'_> {
         }
     }
 
-    fn is_in_place(&self, value: Value, at: Option<Coords>, producer: usize, shape: &[u64]) -> bool {
+    fn is_in_place(
+        &self,
+        value: Value,
+        at: Option<Coords>,
+        producer: usize,
+        shape: &[u64],
+    ) -> bool {
         match self.roles[value.index()] {
             NodeRole::Leaf => true,
             NodeRole::Computed => {

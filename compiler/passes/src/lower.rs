@@ -13,7 +13,7 @@ use crate::origins::Origins;
 
 /// What a trace is applied to.
 #[derive(Debug, Clone, Copy)]
-pub struct Operands<'a> {
+pub(crate) struct Operands<'a> {
     /// One for each input.
     pub inputs: &'a [Value],
     /// One for each parameter.
@@ -26,7 +26,7 @@ pub struct Operands<'a> {
 
 /// What random numbers are drawn by.
 #[derive(Debug, Clone, Copy)]
-pub struct Draw {
+pub(crate) struct Draw {
     /// i32 scalar.
     pub seed: Value,
     /// i32 scalar: consumed batches.
@@ -37,16 +37,29 @@ pub struct Draw {
 
 /// Values of a trace's results.
 #[derive(Debug, Clone)]
-pub struct Results {
+pub(crate) struct Results {
     /// One for each output.
     pub outputs: Vec<Value>,
     /// One for each state: its value after the update.
     pub states: Vec<Value>,
+    /// Values that no gradient flows through: what flows would cancel.
+    pub stops: Vec<Value>,
 }
 
 /// Appends what `trace` computes to the graph under construction.
-pub fn lower(b: &mut Builder, trace: &Trace, operands: &Operands<'_>, origins: &mut Origins) -> Results {
-    let mut lowering = Lowering { b, operands, values: Vec::with_capacity(trace.instrs.len()), drops: 0 };
+pub(crate) fn lower(
+    b: &mut Builder,
+    trace: &Trace,
+    operands: &Operands<'_>,
+    origins: &mut Origins,
+) -> Results {
+    let mut lowering = Lowering {
+        b,
+        operands,
+        values: Vec::with_capacity(trace.instrs.len()),
+        drops: 0,
+        stops: vec![],
+    };
     for instr in &trace.instrs {
         lowering.b.origin = origins.intern(instr.span, &instr.scope);
         let value = lowering.instr(instr);
@@ -58,11 +71,12 @@ pub fn lower(b: &mut Builder, trace: &Trace, operands: &Operands<'_>, origins: &
     Results {
         outputs: trace.outputs.iter().map(value).collect(),
         states: trace.states.iter().map(|s| value(&s.next)).collect(),
+        stops: lowering.stops,
     }
 }
 
 /// The stored type of elements under `precision fp32`.
-pub fn dtype(elem: Elem) -> Dtype {
+pub(crate) fn dtype(elem: Elem) -> Dtype {
     match elem {
         Elem::Real | Elem::Fp32 => Dtype::F32,
         Elem::Scalar => Dtype::F64,
@@ -76,6 +90,7 @@ struct Lowering<'a, 'b> {
     operands: &'a Operands<'b>,
     values: Vec<Value>,
     drops: u32,
+    stops: Vec<Value>,
 }
 
 impl Lowering<'_, '_> {
@@ -208,7 +223,7 @@ impl Lowering<'_, '_> {
     fn shifted_exp(&mut self, x: Value, axes: &[usize]) -> (Value, Value) {
         let shape = self.b.shape(x);
         let top = self.b.max_reduce(x, axes);
-        let top = self.b.detach(top);
+        self.stops.push(top);
         let wide = self.b.broadcast(top, &shape);
         let below = self.b.sub(x, wide);
         (self.b.exp(below), top)
@@ -248,6 +263,6 @@ impl Lowering<'_, '_> {
 }
 
 /// The random stream of an op: FNV-1a of its path.
-pub fn stream(path: &str) -> u32 {
+pub(crate) fn stream(path: &str) -> u32 {
     path.bytes().fold(0x811c_9dc5, |h, byte| (h ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -16,7 +16,7 @@ pub struct Memory {
 }
 
 /// Places all buffers.
-pub fn memory(schedule: &Schedule) -> Memory {
+pub(crate) fn memory(schedule: &Schedule) -> Memory {
     let mut offsets = vec![0; schedule.buffers.len()];
     let mut state_bytes = 0;
     for (offset, buffer) in offsets.iter_mut().zip(&schedule.buffers) {
@@ -44,12 +44,7 @@ struct Live {
     last: usize,
 }
 
-fn place_temporaries(
-    schedule: &Schedule,
-    tasks: &[Task],
-    offsets: &mut [u64],
-    base: u64,
-) -> u64 {
+fn place_temporaries(schedule: &Schedule, tasks: &[Task], offsets: &mut [u64], base: u64) -> u64 {
     let mut peak = base;
     // Placed temporaries that are still alive, as (offset, end, last task), by offset.
     let mut held: Vec<(u64, u64, usize)> = vec![];

@@ -6,19 +6,19 @@ use ir::graph::Origin;
 
 /// Interns origins as `hello.lt:1:7 blocks.0.norm`.
 #[derive(Debug)]
-pub struct Origins<'a> {
+pub(crate) struct Origins<'a> {
     map: &'a SourceMap,
     texts: IndexSet<String>,
 }
 
 impl<'a> Origins<'a> {
     /// Starts with the empty origin.
-    pub fn new(map: &'a SourceMap) -> Self {
+    pub(crate) fn new(map: &'a SourceMap) -> Self {
         Self { map, texts: IndexSet::from([String::new()]) }
     }
 
     /// The origin of an expression in a module.
-    pub fn intern(&mut self, span: Span, scope: &str) -> Origin {
+    pub(crate) fn intern(&mut self, span: Span, scope: &str) -> Origin {
         let (line, column) = self.map.line_col(span.file, span.start);
         let file = &self.map.file(span.file).name;
         let file = file.rsplit('/').next().unwrap_or(file);
@@ -28,7 +28,7 @@ impl<'a> Origins<'a> {
     }
 
     /// All texts, by origin.
-    pub fn into_texts(self) -> Vec<String> {
+    pub(crate) fn into_texts(self) -> Vec<String> {
         self.texts.into_iter().collect()
     }
 }

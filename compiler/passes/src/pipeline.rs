@@ -7,7 +7,6 @@ use ir::schedule::{Schedule, Target};
 use crate::cse::cse;
 use crate::dce::dce;
 use crate::memory::{self, Memory};
-use crate::schedule;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
 use crate::train::{self, Training};
@@ -45,8 +44,17 @@ pub fn run(
     target: &Target,
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Result<Scheduled, Vec<Diagnostic>> {
-    let mut module = train::module(training)?;
+    let module = train::module(training)?;
     check("train", &module, observe);
+    Ok(schedule(module, target, observe))
+}
+
+/// The passes from graphs to memory.
+pub fn schedule(
+    mut module: Module,
+    target: &Target,
+    observe: &mut dyn FnMut(&str, Stage<'_>),
+) -> Scheduled {
     let mut step = |name: &str, pass: fn(&Graph) -> Graph| {
         for graph in &mut module.functions {
             *graph = pass(graph);
@@ -61,11 +69,11 @@ pub fn run(
     step("simplify", simplify);
     step("cse", cse);
     step("dce", dce);
-    let schedule = schedule::schedule(&module, target);
+    let schedule = crate::schedule::schedule(&module, target);
     observe("schedule", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Ok(Scheduled { module, schedule, memory })
+    Scheduled { module, schedule, memory }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {

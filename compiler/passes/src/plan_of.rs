@@ -5,7 +5,7 @@ use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
 use ir::schedule::{self, Schedule, Target, Task};
 use ir::types::Dtype;
 use plan::{Buffer, BufferId, Code, Count, Function, FunctionId, Plan, Step, Yield};
-use sema::{Program, Tokenizer};
+use sema::{DataSource, Program, Tokenizer};
 
 use crate::memory::Memory;
 
@@ -105,9 +105,10 @@ fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
             grain: grain(&schedule.kernels[*kernel]),
             origin: origin.clone(),
         },
-        Task::Product { product, origin } => {
-            Step::Product { product: self::product(schedule, target, product), origin: origin.clone() }
-        }
+        Task::Product { product, origin } => Step::Product {
+            product: self::product(schedule, target, product),
+            origin: origin.clone(),
+        },
         Task::Sort { ids, n, rows, order, starts } => Step::Sort {
             ids: arg(schedule, *ids),
             n: *n,
@@ -158,7 +159,7 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
         context: train.context,
         seed: train.seed,
         vocab: program.vocab,
-        data: data(program),
+        data: data_of(&program.data),
         eval: train.eval.as_ref().map(|e| plan::Eval { every: e.every, batches: e.batches }),
         checkpoint: train.checkpoint.as_ref().map(|c| plan::Checkpoint {
             path: c.path.clone(),
@@ -184,9 +185,8 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
     }
 }
 
-/// The data of a program, as the runtime opens it.
-pub fn data(program: &Program) -> plan::Data {
-    let source = &program.data;
+/// A data block, as the runtime opens it.
+pub fn data_of(source: &DataSource) -> plan::Data {
     plan::Data {
         paths: source.paths.iter().map(|(path, _)| path.clone()).collect(),
         tokenizer: match source.tokenizer {

@@ -17,7 +17,7 @@ use function::Scheduler;
 use kernels::Kernels;
 
 /// Schedules all functions for a target.
-pub fn schedule(module: &Module, target: &Target) -> Schedule {
+pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
     let mut buffers: Vec<Buffer> = module
         .states
         .iter()

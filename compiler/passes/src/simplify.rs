@@ -11,7 +11,7 @@ use ir::types::Dtype;
 use crate::rewrite::rewrite;
 
 /// In: any graph. Out: the same values from fewer nodes.
-pub fn simplify(graph: &Graph) -> Graph {
+pub(crate) fn simplify(graph: &Graph) -> Graph {
     rewrite(graph, |b, node, args| {
         simpler(b, node, args).unwrap_or_else(|| b.push(node.op.clone(), args))
     })

@@ -12,7 +12,7 @@ use ir::ops::Lowering;
 use crate::rewrite::rewrite;
 
 /// In: any graph. Out: the same reductions in the two forms.
-pub fn split_reductions(graph: &Graph) -> Graph {
+pub(crate) fn split_reductions(graph: &Graph) -> Graph {
     rewrite(graph, |b, node, args| match node.op.lowering() {
         Lowering::Reduce { kind, axes } => split(b, kind, &axes, args[0]),
         Lowering::Leaf
@@ -85,4 +85,3 @@ fn reduce(b: &mut Builder, kind: Reduction, axes: &[usize], x: Value) -> Value {
 pub(crate) fn is_row_reduction(shape: &[u64], axes: &[usize]) -> bool {
     axes == [shape.len() - 1]
 }
-

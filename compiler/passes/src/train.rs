@@ -13,9 +13,9 @@ mod rate;
 mod update;
 
 use diag::{Diagnostic, SourceMap};
+use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
 use ir::types::{Dtype, Type};
-use ir::builder::Builder;
 use sema::Program;
 use sema::trace::Param;
 
@@ -50,7 +50,7 @@ pub struct Training<'a> {
 }
 
 /// The module of a training program.
-pub fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>> {
+pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>> {
     let Training { program, map } = training;
     let train = &program.train;
     let mut origins = Origins::new(map);

@@ -166,7 +166,8 @@ impl<'a> Emitter<'a> {
         let rank = graph[ids].ty.shape.len();
         let index = self.value(ids, &at.front(rank));
         let access = access(self.tasks, table);
-        let row = Access { shape: vec![access.shape[1]], strides: vec![access.strides[1]], ..access };
+        let row =
+            Access { shape: vec![access.shape[1]], strides: vec![access.strides[1]], ..access };
         let last = Coords(vec![at.0[rank]]);
         let operand = self.operand(table, &row, &last);
         let dtype = graph[table].ty.dtype;

@@ -1,7 +1,7 @@
 //! Schedules one function: buffers for what tasks leave, and a task list.
 
 use ir::graph::{Graph, Module, Value};
-use ir::kernel::{Inst, Kernel, Operand, Skeleton};
+use ir::kernel::{Kernel, Operand, Skeleton};
 use ir::ops::Lowering;
 use ir::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Target, Task};
 use ir::types::Dtype;
@@ -238,13 +238,16 @@ impl<'a> Scheduler<'a> {
     }
 
     fn place_of(&self, value: Value, access: &Access) -> Arg {
-        let mut arg = self.places[base(&self.tasks, value).index()].expect("operands are in memory");
+        let mut arg =
+            self.places[base(&self.tasks, value).index()].expect("operands are in memory");
         arg.offset += access.offset;
         arg
     }
 
     fn scatter(&mut self, value: Value) {
-        let [ids, x] = self.graph[value].args[..] else { unreachable!("a scatter has two operands") };
+        let [ids, x] = self.graph[value].args[..] else {
+            unreachable!("a scatter has two operands")
+        };
         let shape = self.graph[value].ty.shape.clone();
         let (rows, cols) = (shape[0], shape[1]);
         let n = self.graph[ids].ty.len();

@@ -8,7 +8,7 @@ use sema::Program;
 use sema::trace::Trace;
 
 use super::read_params;
-use crate::lower::{Draw, Operands, lower};
+use crate::lower::{Draw, Operands, Results, lower};
 use crate::origins::Origins;
 
 /// What a model and its loss compute for a number of sequences.
@@ -25,10 +25,16 @@ pub(super) struct Losses {
     pub(super) per_token: Value,
     pub(super) sum: Value,
     pub(super) tokens: Value,
+    /// Values that no gradient flows through.
+    pub(super) stops: Vec<Value>,
 }
 
 impl Forward {
-    pub(super) fn trace(program: &Program, rows: u64, context: u64) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn trace(
+        program: &Program,
+        rows: u64,
+        context: u64,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let model = program.trace_model(rows, context)?;
         let loss = program.trace_loss(rows, context)?;
         Ok(Self { model, loss, rows, context })
@@ -42,9 +48,9 @@ impl Forward {
         ids: Value,
         dropout: Option<Draw>,
         origins: &mut Origins<'_>,
-    ) -> Value {
+    ) -> Results {
         let operands = Operands { inputs: &[ids], params, states: &[], dropout };
-        lower(b, &self.model, &operands, origins).outputs[0]
+        lower(b, &self.model, &operands, origins)
     }
 
     /// The losses of a batch; a target below 0 counts nothing.
@@ -59,15 +65,18 @@ impl Forward {
         let ty = Type::new(Dtype::I32, [self.rows, self.context]);
         let ids = b.state(ids, ty.clone());
         let targets = b.state(targets, ty);
-        let logits = self.logits(b, params, ids, dropout, origins);
-        let inputs = [logits, targets];
+        let model = self.logits(b, params, ids, dropout, origins);
+        let inputs = [model.outputs[0], targets];
         let operands = Operands { inputs: &inputs, params: &[], states: &[], dropout: None };
-        let all = lower(b, &self.loss, &operands, origins).outputs[0];
+        let loss = lower(b, &self.loss, &operands, origins);
+        let all = loss.outputs[0];
         let none = b.zeros_like(targets);
         let is_target = b.le(none, targets);
         let zero = b.zeros_like(all);
         let per_token = b.select(is_target, all, zero);
-        Losses { per_token, sum: sum_f64(b, per_token), tokens: sum_f64(b, is_target) }
+        let stops = [model.stops, loss.stops].concat();
+        let (sum, tokens) = (sum_f64(b, per_token), sum_f64(b, is_target));
+        Losses { per_token, sum, tokens, stops }
     }
 }
 
@@ -101,7 +110,7 @@ pub(super) fn prefill(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let params = read_params(&mut b, &forward.model.params);
     let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
     let last = b.state("prefill.last", Type::scalar(Dtype::I32));
-    let logits = forward.logits(&mut b, &params, ids, None, origins);
+    let logits = forward.logits(&mut b, &params, ids, None, origins).outputs[0];
     let vocab = b.ty(logits).shape[2];
     let rows = b.reshape(logits, &[forward.context, vocab]);
     let row = b.gather(rows, last);

@@ -22,7 +22,7 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let draw = draw(&mut b);
     let losses = forward.losses(&mut b, &params, ["ids", "targets"], Some(draw), origins);
     let cotangent = b.full_like(prescale(program), losses.per_token);
-    let grads = gradients(&mut b, losses.per_token, cotangent, &params);
+    let grads = gradients(&mut b, losses.per_token, cotangent, &params, &losses.stops);
     for (param, grad) in forward.model.params.iter().zip(grads) {
         accumulate(&mut b, program, param, grad);
     }

@@ -137,7 +137,8 @@ fn commit(b: &mut Builder, ok: Value) {
     let one = b.scalar_f64(1.0);
     let applied = b.cast(ok, Dtype::F64);
     let skipped = b.sub(one, applied);
-    for (name, by) in [(names::APPLIED, applied), (names::SKIPPED, skipped), (names::CONSUMED, one)] {
+    for (name, by) in [(names::APPLIED, applied), (names::SKIPPED, skipped), (names::CONSUMED, one)]
+    {
         let before = read_scalar(b, name);
         let after = b.add(before, by);
         b.store(name, after);

@@ -1,0 +1,79 @@
+//! From a checked program to a plan, with the time of each step.
+
+use std::time::{Duration, Instant};
+
+use diag::{Diagnostic, SourceMap};
+use ir::graph::Role;
+use passes::pipeline::{self, Scheduled, Stage};
+use passes::{Training, plan_of};
+use plan::Plan;
+use sema::{Facts, Program};
+use sha2::{Digest, Sha256};
+
+/// A plan and what it was made from.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What the runtime runs.
+    pub plan: Plan,
+    /// Graphs, kernels and memory.
+    pub scheduled: Scheduled,
+    /// Seconds of each step, in order.
+    pub times: Vec<(String, Duration)>,
+}
+
+/// Compiles a program for the CPU.
+pub fn compile(
+    program: &Program,
+    map: &SourceMap,
+    facts: Option<&Facts>,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut times = vec![];
+    let mut last = Instant::now();
+    let mut lap = |name: &str, times: &mut Vec<(String, Duration)>| {
+        times.push((name.to_owned(), last.elapsed()));
+        last = Instant::now();
+    };
+    let target = pipeline::cpu();
+    let training = Training { program, map };
+    let mut observe = |name: &str, _: Stage<'_>| lap(name, &mut times);
+    let scheduled = pipeline::run(&training, &target, &mut observe)?;
+    let code = codegen::code(&scheduled.schedule.kernels);
+    lap("codegen", &mut times);
+    let identity = identity(program, &scheduled);
+    let trajectory = trajectory(program, &scheduled, facts);
+    let run = plan_of::run(program, identity, trajectory);
+    let Scheduled { schedule, memory, .. } = &scheduled;
+    let plan = plan_of::plan(program, run, &target, schedule, memory, code);
+    lap("plan", &mut times);
+    Ok(Compiled { plan, scheduled, times })
+}
+
+/// What a checkpoint must share to fit: the weights' names and shapes, and the vocabulary.
+fn identity(program: &Program, scheduled: &Scheduled) -> String {
+    let params = scheduled.module.states.iter().filter(|s| s.role == Role::Param);
+    let params: Vec<String> = params.map(|s| format!("{} {}", s.name, s.ty)).collect();
+    hash(&[&params.join("\n"), &format!("{:?} {}", program.data.tokenizer, program.vocab)])
+}
+
+/// What decides the numbers of a run: the graphs, the data and the lengths.
+fn trajectory(program: &Program, scheduled: &Scheduled, facts: Option<&Facts>) -> String {
+    let train = &program.train;
+    let lengths = [train.steps, train.batch, train.micro_batch, train.context, train.seed];
+    let module = ir::graph::Module { origins: vec![], ..scheduled.module.clone() };
+    let data = facts.and_then(|f| f.hash.clone()).unwrap_or_default();
+    hash(&[
+        &format!("{module:?}"),
+        &format!("{lengths:?}"),
+        &format!("{:?} {:?}", program.data.splits, program.data.shuffle),
+        &data,
+    ])
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

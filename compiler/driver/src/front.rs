@@ -1,0 +1,133 @@
+//! The front end in one place: sources, overrides, the data's facts, the check.
+
+use std::path::{Path, PathBuf};
+
+use diag::{Code, Diagnostic, FileId, Level, SourceMap};
+use exec::data::text::{Corpus, scan};
+use exec::error::Error;
+use sema::{DataSource, Facts, Override, Program};
+use syntax::ast::Spec;
+
+/// A parsed spec with its overrides and the standard library.
+#[derive(Debug)]
+pub struct Front {
+    /// All texts that spans point into.
+    pub map: SourceMap,
+    /// The stem of the spec's file.
+    pub name: String,
+    /// The spec's text.
+    pub file: FileId,
+    /// The spec.
+    pub spec: Spec,
+    overrides: Vec<Override>,
+    std: Vec<Spec>,
+    /// What the parser said.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The outcome of a check.
+#[derive(Debug)]
+pub struct Checked {
+    /// The program, when there is no error.
+    pub program: Option<Program>,
+    /// Everything there is to say.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// Whether an error was found.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.code.level() == Level::Error)
+    }
+}
+
+impl Front {
+    /// Parses a spec called `path` and the texts of `--set`.
+    pub fn parse(path: &str, text: &str, sets: &[String]) -> Self {
+        let mut map = SourceMap::new();
+        let file = map.add(path, text);
+        let (spec, mut diagnostics) = syntax::parse(&map, file);
+        let mut std = vec![];
+        for source in stdlib::SOURCES {
+            let file = map.add(source.name, source.text);
+            let (spec, faults) = syntax::parse(&map, file);
+            assert!(faults.is_empty(), "the standard library parses: {faults:?}");
+            std.push(spec);
+        }
+        let mut overrides = vec![];
+        for set in sets {
+            let (parsed, faults) = Override::parse(&mut map, set);
+            overrides.extend(parsed);
+            diagnostics.extend(faults);
+        }
+        let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
+        let name = stem.unwrap_or_else(|| "spec".to_owned());
+        Self { map, name, file, spec, overrides, std, diagnostics }
+    }
+
+    /// The data that the training job wants, where that much is clear.
+    pub fn data_request(&self) -> Option<DataSource> {
+        sema::data_request(&self.name, &self.spec, &self.overrides, &self.map).0
+    }
+
+    /// Checks with what is known of the data.
+    pub fn check(&self, facts: Option<&Facts>) -> Checked {
+        let std: Vec<&Spec> = self.std.iter().collect();
+        let (program, found) =
+            sema::check(&self.name, &self.spec, &self.overrides, &std, &self.map, facts);
+        let diagnostics: Vec<Diagnostic> =
+            self.diagnostics.iter().cloned().chain(found).collect();
+        let has_errors = diagnostics.iter().any(|d| d.code.level() == Level::Error);
+        Checked { program: program.filter(|_| !has_errors), diagnostics }
+    }
+
+    /// Reads the data that the spec names and checks with what it holds.
+    ///
+    /// Files that are not there are a diagnostic; other faults of the data are an error.
+    pub fn check_with_data(&self, base: &Path) -> Result<(Checked, Option<Corpus>), Error> {
+        let Some(request) = self.data_request() else { return Ok((self.check(None), None)) };
+        match scan(&passes::plan_of::data_of(&request), base) {
+            Ok((found, corpus)) => {
+                let facts = Facts {
+                    vocab: Some(found.vocab),
+                    tokens: found.tokens.clone(),
+                    hash: Some(found.hash.clone()),
+                };
+                Ok((self.check(Some(&facts)), Some(corpus)))
+            }
+            Err(error) => {
+                let mut checked = self.check(None);
+                if !is_missing(&request, base) {
+                    return if checked.has_errors() { Ok((checked, None)) } else { Err(error) };
+                }
+                checked.diagnostics.push(missing(&request, &error));
+                checked.program = None;
+                Ok((checked, None))
+            }
+        }
+    }
+}
+
+/// Whether a path that the data names matches no file.
+fn is_missing(request: &DataSource, base: &Path) -> bool {
+    request.paths.iter().any(|(path, _)| match glob::glob(&base.join(path).to_string_lossy()) {
+        Ok(mut found) => found.next().is_none(),
+        Err(_) => true,
+    })
+}
+
+fn missing(request: &DataSource, error: &Error) -> Diagnostic {
+    let span = request.paths.first().map_or(request.span, |(_, span)| *span);
+    let paths: Vec<String> = request.paths.iter().map(|(path, _)| format!("`{path}`")).collect();
+    Diagnostic::new(Code::E0702, span, format!("no file matches {}", paths.join(", ")))
+        .primary(error.to_string())
+        .help("relative paths start at the spec's folder; correct the path or put the file there")
+}
+
+/// The folder that relative paths of a spec start at.
+pub fn base_of(spec: &Path) -> PathBuf {
+    match spec.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
