@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::text::quote;
 use crate::types::{Dtype, Type};
 
 /// The value of one attribute.
@@ -166,9 +167,7 @@ impl fmt::Display for Attr {
             Self::Float(value) if value.is_nan() => f.write_str("nan"),
             // Debug keeps a point or an exponent, and the shortest digits that parse back.
             Self::Float(value) => write!(f, "{value:?}"),
-            Self::Text(text) => {
-                write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-            }
+            Self::Text(text) => f.write_str(&quote(text)),
             Self::Dtype(dtype) => write!(f, "{dtype}"),
             Self::Type(ty) => write!(f, "{ty}"),
             Self::Dims(dims) => {

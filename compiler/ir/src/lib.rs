@@ -14,5 +14,6 @@ pub mod ops;
 pub mod sample;
 pub mod scalar;
 pub mod schedule;
+pub mod text;
 pub mod types;
 pub mod verify;

@@ -4,7 +4,7 @@
 pub fn erf(x: f64) -> f64 {
     let a = x.abs();
     let magnitude = if a < 2.5 { series(a) } else { 1.0 - fraction(a) };
-    if x < 0.0 { -magnitude } else { magnitude }
+    magnitude.copysign(x)
 }
 
 /// 2/sqrt(pi) exp(-x^2) sum of 2^n x^(2n+1) / (2n+1)!!: no cancellation.

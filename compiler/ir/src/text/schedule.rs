@@ -1,0 +1,190 @@
+//! Text of schedules: buffers, kernels, and functions with one task a line.
+
+use std::fmt::Write;
+
+use super::graph::{role, role_name};
+use super::kernel::{kernel, print_kernel};
+use super::lexer::{Cursor, TextError, list, quote};
+use crate::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Task};
+
+/// The text of a schedule.
+pub fn print_schedule(schedule: &Schedule) -> String {
+    let mut out = String::from("schedule\n");
+    for (i, buffer) in schedule.buffers.iter().enumerate() {
+        let role = buffer.role.map_or("temporary", role_name);
+        let (name, dtype, shape) = (quote(&buffer.name), buffer.dtype, list(&buffer.shape));
+        let _ = writeln!(out, "${i} = {role} {name} : {dtype}{shape}");
+    }
+    for (i, kernel) in schedule.kernels.iter().enumerate() {
+        let _ = write!(out, "# {i}\n{}", print_kernel(kernel));
+    }
+    for function in &schedule.functions {
+        let _ = writeln!(out, "fn {} {{", quote(&function.name));
+        for task in &function.tasks {
+            let _ = writeln!(out, "  {}", print_task(task));
+        }
+        out.push_str("}\n");
+    }
+    out
+}
+
+fn print_arg(arg: Arg) -> String {
+    match arg.offset {
+        0 => format!("${}", arg.buffer.0),
+        offset => format!("${}+{offset}", arg.buffer.0),
+    }
+}
+
+fn print_task(task: &Task) -> String {
+    match task {
+        Task::Kernel { kernel, args, origin } => {
+            let args: Vec<String> = args.iter().map(|&a| print_arg(a)).collect();
+            format!("kernel {kernel} ({}){}", args.join(", "), print_origin(origin))
+        }
+        Task::Product { product: p, origin } => {
+            let batch: Vec<String> = p
+                .batch
+                .iter()
+                .map(|axis| format!(" {}{}", axis.size, list(&axis.strides)))
+                .collect();
+            format!(
+                "product {}{} = {}{} x {}{} m {} n {} k {} batch ({}){}",
+                print_arg(p.c),
+                list(&p.c_strides),
+                print_arg(p.a),
+                list(&p.a_strides),
+                print_arg(p.b),
+                list(&p.b_strides),
+                p.m,
+                p.n,
+                p.k,
+                batch.join(",").trim_start(),
+                print_origin(origin)
+            )
+        }
+        Task::Sort { ids, n, rows, order, starts } => {
+            let [ids, order, starts] = [*ids, *order, *starts].map(print_arg);
+            format!("sort {ids} n {n} rows {rows} order {order} starts {starts}")
+        }
+    }
+}
+
+fn print_origin(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!(" @{}", quote(origin)) }
+}
+
+/// The schedule that prints as `text`.
+pub fn parse_schedule(text: &str) -> Result<Schedule, TextError> {
+    let mut c = Cursor::new(text)?;
+    let mut schedule = Schedule::default();
+    c.keyword("schedule")?;
+    while c.is_sign('$') {
+        let error = c.error(format!("`${}`", schedule.buffers.len()));
+        if buffer_id(&mut c)?.0 as usize != schedule.buffers.len() {
+            return Err(error);
+        }
+        schedule.buffers.push(buffer(&mut c)?);
+    }
+    while c.is_word("kernel") {
+        schedule.kernels.push(kernel(&mut c)?);
+    }
+    while c.takes_word("fn") {
+        let name = c.text()?;
+        let mut tasks = vec![];
+        c.sign('{')?;
+        while !c.takes('}') {
+            tasks.push(task(&mut c)?);
+        }
+        schedule.functions.push(Function { name, tasks });
+    }
+    c.end().map(|()| schedule)
+}
+
+fn buffer(c: &mut Cursor) -> Result<Buffer, TextError> {
+    c.sign('=')?;
+    let error = c.error("a role or `temporary`");
+    let word = c.word()?;
+    let role = role(&word);
+    if role.is_none() && word != "temporary" {
+        return Err(error);
+    }
+    let name = c.text()?;
+    c.sign(':')?;
+    let ty = c.ty()?;
+    Ok(Buffer { name, dtype: ty.dtype, shape: ty.shape, role })
+}
+
+fn buffer_id(c: &mut Cursor) -> Result<BufferId, TextError> {
+    c.sign('$')?;
+    c.parsed().map(BufferId)
+}
+
+fn arg(c: &mut Cursor) -> Result<Arg, TextError> {
+    let buffer = buffer_id(c)?;
+    let offset = if c.takes('+') { c.parsed()? } else { 0 };
+    Ok(Arg { buffer, offset })
+}
+
+fn task(c: &mut Cursor) -> Result<Task, TextError> {
+    let error = c.error("`kernel`, `product` or `sort`");
+    match c.word()?.as_str() {
+        "kernel" => {
+            let kernel = c.parsed()?;
+            let mut args = vec![];
+            c.sign('(')?;
+            while !c.takes(')') {
+                if !args.is_empty() {
+                    c.sign(',')?;
+                }
+                args.push(arg(c)?);
+            }
+            Ok(Task::Kernel { kernel, args, origin: origin(c)? })
+        }
+        "product" => {
+            let product = product(c)?;
+            Ok(Task::Product { product, origin: origin(c)? })
+        }
+        "sort" => {
+            let ids = arg(c)?;
+            let (n, rows) = (named(c, "n")?, named(c, "rows")?);
+            c.keyword("order")?;
+            let order = arg(c)?;
+            c.keyword("starts")?;
+            Ok(Task::Sort { ids, n, rows, order, starts: arg(c)? })
+        }
+        _ => Err(error),
+    }
+}
+
+fn origin(c: &mut Cursor) -> Result<String, TextError> {
+    if c.takes('@') { c.text() } else { Ok(String::new()) }
+}
+
+fn named(c: &mut Cursor, name: &str) -> Result<u64, TextError> {
+    c.keyword(name)?;
+    c.parsed()
+}
+
+fn strides<const N: usize>(c: &mut Cursor) -> Result<[i64; N], TextError> {
+    let error = c.error(format!("{N} strides"));
+    c.list()?.try_into().map_err(|_| error)
+}
+
+fn product(c: &mut Cursor) -> Result<Product, TextError> {
+    let (result, c_strides) = (arg(c)?, strides(c)?);
+    c.sign('=')?;
+    let (a, a_strides) = (arg(c)?, strides(c)?);
+    c.keyword("x")?;
+    let (b, b_strides) = (arg(c)?, strides(c)?);
+    let (m, n, k) = (named(c, "m")?, named(c, "n")?, named(c, "k")?);
+    c.keyword("batch")?;
+    c.sign('(')?;
+    let mut batch = vec![];
+    while !c.takes(')') {
+        if !batch.is_empty() {
+            c.sign(',')?;
+        }
+        batch.push(BatchAxis { size: c.parsed()?, strides: strides(c)? });
+    }
+    Ok(Product { a, b, c: result, batch, m, n, k, a_strides, b_strides, c_strides })
+}
