@@ -110,7 +110,7 @@ pub fn data_request(
     // Faults outside the data block are the full check's to report.
     cx.diagnostics.clear();
     let chosen = data::choose(&mut cx, &blocks, lines.as_ref());
-    let source = chosen.and_then(|block| data::resolve(&mut cx, &blocks, block, overrides));
+    let source = chosen.and_then(|block| data::resolve(&mut cx, block, overrides));
     let source = source.map(|s| s.source).filter(|_| !cx.has_errors());
     (source, cx.diagnostics)
 }
@@ -127,7 +127,7 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
     let chosen = data::choose(cx, &blocks, lines.as_ref());
     let mut source = None;
     for block in &blocks.datas {
-        let resolved = data::resolve(cx, &blocks, block, overrides);
+        let resolved = data::resolve(cx, block, overrides);
         if chosen.is_some_and(|c| c.word == block.word) {
             source = resolved;
         }
@@ -140,7 +140,7 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
     let mut train = train::resolve(cx, job, &lines, model.as_ref(), source.as_ref())?;
     let (model, source) = (model?, source?);
     train.settings = settings::all(cx, &lines, &train, &source, &model);
-    lints::check(cx, &lines, &train, job);
+    lints::check(cx, &lines, &train);
     let vocab = source.vocab?;
     let (data, name) = (source.source, cx.name.to_owned());
     let (library, model_name, model) = (cx.library.clone(), model.name, model.call);

@@ -14,6 +14,38 @@ pub(super) struct Given {
     pub(super) span: Span,
 }
 
+impl Given {
+    /// A whole number.
+    pub(super) fn count(&self) -> Option<u64> {
+        if let Value::Count(n) = self.value { Some(n) } else { None }
+    }
+
+    /// A number.
+    pub(super) fn real(&self) -> Option<f64> {
+        if let Value::Real(x) = self.value { Some(x) } else { None }
+    }
+
+    /// A stretch of the run.
+    pub(super) fn stretch(&self) -> Option<Stretch> {
+        if let Value::Span(stretch) = self.value { Some(stretch) } else { None }
+    }
+
+    /// A word of a choice.
+    pub(super) fn word(&self) -> Option<&'static str> {
+        if let Value::Word(word) = self.value { Some(word) } else { None }
+    }
+
+    /// A string.
+    pub(super) fn text(&self) -> Option<&StrLit> {
+        if let Value::Str(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// A call.
+    pub(super) fn call(&self) -> Option<ExprId> {
+        if let Value::Call(expr) = self.value { Some(expr) } else { None }
+    }
+}
+
 /// A typed value.
 #[derive(Debug, Clone)]
 pub(super) enum Value {

@@ -6,7 +6,6 @@
 use diag::{Code, Diagnostic, Span};
 
 use super::Checker;
-use super::args::Value;
 use super::lines::{Line, Lines};
 
 /// Sequences of a step when nothing says how many.
@@ -63,14 +62,7 @@ pub(super) fn resolve(
 
 fn stated(lines: &Lines<'_>, name: &str) -> Option<(u64, Span)> {
     let line = lines.get(name)?;
-    count(line).map(|n| (n, line.span))
-}
-
-fn count(line: &Line<'_>) -> Option<u64> {
-    match line.value()?.value {
-        Value::Count(n) => Some(n),
-        _ => None,
-    }
+    line.value()?.count().map(|n| (n, line.span))
 }
 
 /// The largest divisor whose micro-batch stays small enough to be quick on a CPU.
@@ -87,7 +79,7 @@ fn sequences(
     micro: Option<(u64, Span)>,
     accumulate: Option<(u64, Span)>,
 ) -> Option<u64> {
-    let n = count(line)?;
+    let n = line.value()?.count()?;
     if line.flag() != Some("tokens") {
         return Some(n);
     }

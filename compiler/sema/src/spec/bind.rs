@@ -5,7 +5,7 @@ use syntax::ast::{DeclKind, ExprId, ExprKind, Spec};
 
 use super::Checker;
 use super::file::{BlockNode, Blocks};
-use super::lines::{Line, Lines};
+use super::lines::Lines;
 use super::words::{not_built, word};
 use crate::program::{Call, Program};
 use crate::trace::{Elem, Type};
@@ -75,7 +75,7 @@ pub(super) fn choose_model(
     lines: &Lines<'_>,
 ) -> Option<Model> {
     if let Some(line) = lines.get("model") {
-        let expr = call_of(line)?;
+        let expr = line.value()?.call()?;
         let name = word(line.spec, expr);
         let stated =
             |b: &&BlockNode| b.name.as_ref().is_some_and(|(n, _)| Some(n.as_str()) == name);
@@ -124,14 +124,6 @@ pub(super) fn choose_model(
     }
 }
 
-/// The call that a line gives.
-pub(super) fn call_of(line: &Line<'_>) -> Option<ExprId> {
-    match line.value()?.value {
-        super::args::Value::Call(expr) => Some(expr),
-        _ => None,
-    }
-}
-
 /// Binds a call; what is wrong with it is reported.
 pub(super) fn bind(
     cx: &mut Checker<'_>,
@@ -139,10 +131,7 @@ pub(super) fn bind(
     expr: ExprId,
     want: DeclKind,
 ) -> Option<Call> {
-    let callee = match &spec[expr].kind {
-        ExprKind::Call { callee, .. } => *callee,
-        _ => expr,
-    };
+    let callee = if let ExprKind::Call { callee, .. } = spec[expr].kind { callee } else { expr };
     if let Some(name) = word(spec, callee)
         && cx.library.kind(name).is_none()
         && LATER.contains(&(name, want))

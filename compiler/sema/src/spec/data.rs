@@ -3,11 +3,11 @@
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Arg, ExprId, ExprKind};
 
-use super::Checker;
-use super::args::{Reader, Value};
+use super::args::{Given, Reader, Value};
 use super::file::{BlockNode, Blocks};
 use super::lines::{self, Line, Lines};
 use super::words::{alternatives, describe, did_you_mean, not_built, word};
+use super::{Checker, Override};
 use crate::program::{DataSource, Tokenizer};
 use crate::schema::{Home, Kind};
 use crate::value::StaticArg;
@@ -27,6 +27,10 @@ pub(super) struct Resolved<'a> {
     pub(super) vocab: Option<u64>,
     /// The word that opens the block.
     pub(super) word: Span,
+    /// Its source as written.
+    pub(super) text: String,
+    /// Whether the source names the tokenizer.
+    pub(super) tokenizer_in_head: bool,
 }
 
 /// The data block of the job: the one it names, else the only one.
@@ -89,9 +93,8 @@ fn name_of(block: &BlockNode) -> Option<&str> {
 /// Reads a data block; none where it is no source that this version reads.
 pub(super) fn resolve<'a>(
     cx: &mut Checker<'a>,
-    _blocks: &Blocks,
     block: &BlockNode,
-    overrides: &'a [super::Override],
+    overrides: &'a [Override],
 ) -> Option<Resolved<'a>> {
     let lines = lines::read(cx, block, Home::Data, overrides);
     let (paths, in_head) = head(cx, block)?;
@@ -104,7 +107,9 @@ pub(super) fn resolve<'a>(
         Tokenizer::Chars => cx.facts.and_then(|f| f.vocab),
     };
     let source = DataSource { name, paths, tokenizer, splits, shuffle, span: block.span };
-    Some(Resolved { source, lines, vocab, word: block.word })
+    let text = block.head.map_or("", |expr| cx.map.text(cx.spec[expr].span)).to_owned();
+    let tokenizer_in_head = in_head.is_some();
+    Some(Resolved { source, lines, vocab, word: block.word, text, tokenizer_in_head })
 }
 
 type Head = (Vec<(String, Span)>, Option<(Tokenizer, Span)>);
@@ -196,10 +201,7 @@ fn read_tokenizer(cx: &mut Checker<'_>, expr: ExprId) -> Option<&'static str> {
     let kind = directive.forms.first().and_then(|f| f.value).unwrap_or(Kind::Any);
     let mut reader = Reader { cx, spec, home: Home::Data, directive, swallowed: vec![] };
     let (given, _) = reader.value(kind, expr, &[], "tokenizer")?;
-    match given.value {
-        Value::Word(word) => Some(word),
-        _ => None,
-    }
+    given.word()
 }
 
 fn tokenizer_of(word: &str) -> Tokenizer {
@@ -221,9 +223,9 @@ fn tokenizer(
                 .help("remove one"),
         );
     }
-    match line.and_then(Line::value).map(|g| &g.value) {
-        Some(Value::Word(word)) => tokenizer_of(word),
-        _ => in_head.map_or(Tokenizer::Bytes, |(t, _)| t),
+    match line.and_then(Line::value).and_then(Given::word) {
+        Some(word) => tokenizer_of(word),
+        None => in_head.map_or(Tokenizer::Bytes, |(t, _)| t),
     }
 }
 
@@ -236,7 +238,7 @@ fn splits(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Vec<(String, f64)> {
     let mut splits: Vec<(String, f64)> = vec![];
     for item in &line.items {
         let Some(given) = &item.value else { return default };
-        let Value::Real(share) = given.value else { return default };
+        let Some(share) = given.real() else { return default };
         let Some((name, at)) = item.flag else {
             let wrong =
                 Diagnostic::new(Code::E0301, given.span, "a share needs the name of its split");

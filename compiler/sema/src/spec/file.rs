@@ -54,7 +54,24 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
             StmtKind::Error => blocks.incomplete = true,
         }
     }
+    unique_names(cx, &blocks);
     blocks
+}
+
+/// A name means one block.
+fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
+    let all = blocks.models.iter().chain(&blocks.datas).chain(&blocks.trains);
+    let mut seen: Vec<&(String, Span)> = vec![];
+    for name in all.filter_map(|b| b.name.as_ref()) {
+        match seen.iter().find(|(n, _)| *n == name.0) {
+            Some((_, first)) => cx.report(
+                Diagnostic::new(Code::E0205, name.1, format!("`{}` is declared twice", name.0))
+                    .label(*first, "declared here too")
+                    .help("give one of them another name"),
+            ),
+            None => seen.push(name),
+        }
+    }
 }
 
 fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blocks) {

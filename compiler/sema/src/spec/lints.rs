@@ -5,7 +5,6 @@ use syntax::ast::{ExprKind, Unit};
 
 use super::Checker;
 use super::args::Value;
-use super::file::BlockNode;
 use super::lines::{Line, Lines};
 use crate::program::Train;
 
@@ -17,7 +16,7 @@ const USUAL_LR: &[(&str, f64, f64)] =
 const FAR: f64 = 10.0;
 
 /// All lints that need the resolved run.
-pub(super) fn check(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, _job: &BlockNode) {
+pub(super) fn check(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     lr_scale(cx, lines, train);
     warmup_ends(cx, lines, train);
     fires(cx, lines, train);

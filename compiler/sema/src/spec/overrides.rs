@@ -102,22 +102,25 @@ pub(super) fn check_paths(cx: &mut Checker<'_>, blocks: &Blocks, overrides: &[Ov
             all.clone().find(|(home, block)| set.targets(*home, block)).map(|(home, _)| home);
         let wrong = match home {
             Some(home) => wrong_member(set, home),
-            None => Some(no_block(set, all.filter_map(|(_, b)| b.name.as_ref()))),
+            None => {
+                let words = all.flat_map(|(home, b)| {
+                    [Some(home.word()), b.name.as_ref().map(|(n, _)| n.as_str())]
+                });
+                Some(no_block(set, &words.flatten().collect::<Vec<_>>()))
+            }
         };
         cx.diagnostics.extend(wrong);
     }
 }
 
-fn no_block<'a>(set: &Override, names: impl Iterator<Item = &'a (String, Span)>) -> Diagnostic {
+fn no_block(set: &Override, words: &[&str]) -> Diagnostic {
     let first = &set.path[0];
     let block = BLOCKS.iter().find(|b| b.word == first.text);
     if block.is_some_and(|b| b.status == Status::NotYet || b.home.is_none()) {
         return not_built(&format!("--set {}..", first.text), first.span);
     }
     let wrong = format!("there is no block `{}` to set", first.text);
-    let words: Vec<&str> =
-        ["train", "data"].into_iter().chain(names.map(|(n, _)| n.as_str())).collect();
-    did_you_mean(Diagnostic::new(Code::E0201, first.span, wrong), &first.text, first.span, &words)
+    did_you_mean(Diagnostic::new(Code::E0201, first.span, wrong), &first.text, first.span, words)
 }
 
 fn wrong_member(set: &Override, home: Home) -> Option<Diagnostic> {

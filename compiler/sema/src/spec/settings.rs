@@ -4,7 +4,7 @@ use diag::{Code, Diagnostic};
 use syntax::ast::{StrLit, StrPart};
 
 use super::Checker;
-use super::args::Value;
+use super::args::Given;
 use super::bind::Model;
 use super::data::Resolved;
 use super::lines::{Line, Lines, Origin};
@@ -24,8 +24,12 @@ pub(super) fn all(
     for directive in Home::Train.directives().iter().filter(|d| d.status == Status::Built) {
         let name = directive.name;
         let (value, origin) = match stated(cx, lines, name) {
-            Some(found) if name != "model" => found,
-            _ => unstated(lines, name, train, data, model),
+            Some((_, origin)) if name == "model" => (model.text.clone(), origin),
+            Some((name, origin)) if directive.name == "data" => {
+                (format!("{name} = {}", data.text), origin)
+            }
+            Some(found) => found,
+            None => unstated(lines, name, train, data, model),
         };
         if !value.is_empty() {
             settings.push(Setting { name: name.to_owned(), value, origin, class: directive.class });
@@ -34,7 +38,7 @@ pub(super) fn all(
     for directive in Home::Data.directives().iter().filter(|d| d.status == Status::Built) {
         let name = format!("data.{}", directive.name);
         let (value, origin) = stated(cx, &data.lines, directive.name)
-            .unwrap_or_else(|| (data_default(directive.name, data), "default".to_owned()));
+            .unwrap_or_else(|| data_default(directive.name, data));
         settings.push(Setting { name, value, origin, class: directive.class });
     }
     if let Some(vocab) = data.vocab {
@@ -93,10 +97,7 @@ fn unstated(
     let stated = |name: &str| lines.get(name).is_some();
     match name {
         "model" => (model.text.clone(), "spec".to_owned()),
-        "data" => {
-            let name = data.source.name.clone().unwrap_or_else(|| "the only one".to_owned());
-            default(name)
-        }
+        "data" => (data.text.clone(), "spec".to_owned()),
         "loss" => default(train.loss.text()),
         "context" => default(train.context.to_string()),
         "batch" if stated("micro_batch") && stated("accumulate") => {
@@ -153,12 +154,16 @@ fn clip_text(clip: Clip) -> String {
     }
 }
 
-fn data_default(name: &str, data: &Resolved<'_>) -> String {
-    match (name, data.source.tokenizer) {
-        ("tokenizer", Tokenizer::Bytes) => "bytes".to_owned(),
-        ("tokenizer", Tokenizer::Chars) => "chars".to_owned(),
-        _ => Home::Data.find(name).map_or("", |d| d.default).to_owned(),
+fn data_default(name: &str, data: &Resolved<'_>) -> (String, String) {
+    if name == "tokenizer" && data.tokenizer_in_head {
+        let word = match data.source.tokenizer {
+            Tokenizer::Bytes => "bytes",
+            Tokenizer::Chars => "chars",
+        };
+        return (word.to_owned(), "spec".to_owned());
     }
+    let row = Home::Data.find(name).map_or("", |d| d.default);
+    (row.to_owned(), "default".to_owned())
 }
 
 impl Call {
@@ -179,10 +184,8 @@ pub(super) fn interpolate(
     text: &StrLit,
     lines: Option<&Lines<'_>>,
 ) -> Option<String> {
-    let seed = match lines.and_then(|l| l.get("seed")).and_then(Line::value).map(|g| &g.value) {
-        Some(Value::Count(n)) => *n,
-        _ => 0,
-    };
+    let seed = lines.and_then(|l| l.get("seed")).and_then(Line::value).and_then(Given::count);
+    let seed = seed.unwrap_or(0);
     let mut out = String::new();
     for part in &text.parts {
         match part {

@@ -4,9 +4,9 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::DeclKind;
 
 use super::Checker;
-use super::args::{Item, Stretch, Value};
+use super::args::{Given, Item, Stretch, Value};
 use super::batch::{self, Batch};
-use super::bind::{self, Model, call_of};
+use super::bind::{self, Model};
 use super::data::Resolved;
 use super::file::BlockNode;
 use super::lengths::{Scale, sequences};
@@ -14,6 +14,7 @@ use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::not_built;
 use crate::program::{Call, Checkpoint, Clip, Eval, ParamSet, Sample, Train};
+use crate::value::StaticArg;
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
@@ -36,11 +37,16 @@ pub(super) fn resolve(
     let context = context(cx, lines, model);
     let sizes = batch::resolve(cx, lines, context, job.word);
     let seed = count(lines, "seed").unwrap_or(0);
-    let optimizer = optimizer(cx, lines, job.word);
+    let mut optimizer = optimizer(cx, lines, job.word);
     let schedule = schedule(cx, lines, job.word);
     let loss = loss(cx, lines, job.word);
     let lr = lr(lines, optimizer.as_ref());
     let decay = weight_decay(cx, lines, optimizer.as_ref());
+    if let Some(slot) =
+        optimizer.as_mut().and_then(|c| c.args.iter_mut().find(|a| a.0 == "weight_decay"))
+    {
+        slot.1 = StaticArg::Real(decay.0);
+    }
     let has_val = data.is_none_or(Resolved::has_val);
     let stops = stops(cx, lines, has_val);
 
@@ -104,10 +110,7 @@ fn require_steps(cx: &mut Checker<'_>, job: &BlockNode, lines: &Lines<'_>) {
 }
 
 fn count(lines: &Lines<'_>, name: &str) -> Option<u64> {
-    match lines.get(name)?.value()?.value {
-        Value::Count(n) => Some(n),
-        _ => None,
-    }
+    lines.get(name)?.value()?.count()
 }
 
 /// Stated, else the model's own, else the default.
@@ -138,7 +141,7 @@ fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Op
 
 fn optimizer(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
     match lines.get("optimizer") {
-        Some(line) => bind::bind(cx, line.spec, call_of(line)?, DeclKind::Rule),
+        Some(line) => bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Rule),
         None if lines.is_broken("optimizer") => None,
         None => bind::bind_default(cx, "adamw", &[("beta1", 0.9), ("beta2", 0.95)], word),
     }
@@ -146,7 +149,7 @@ fn optimizer(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call
 
 fn schedule(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
     match lines.get("schedule") {
-        Some(line) => bind::bind(cx, line.spec, call_of(line)?, DeclKind::Fn),
+        Some(line) => bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Fn),
         None if lines.is_broken("schedule") => None,
         None => bind::bind_default(cx, "cosine", &[("to", 0.1)], word),
     }
@@ -157,7 +160,7 @@ fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
         let bindable = !lines.is_broken("loss");
         return bindable.then(|| bind::bind_default(cx, "cross_entropy", &[], word)).flatten();
     };
-    let call = bind::bind(cx, line.spec, call_of(line)?, DeclKind::Fn)?;
+    let call = bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Fn)?;
     if call.name != "cross_entropy" {
         let unbuilt = not_built(&format!("loss {}", call.name), line.span);
         cx.report(unbuilt.help("this version trains with `cross_entropy`"));
@@ -176,10 +179,7 @@ fn lr(lines: &Lines<'_>, optimizer: Option<&Call>) -> f64 {
 }
 
 fn real(lines: &Lines<'_>, name: &str) -> Option<f64> {
-    match lines.get(name)?.value()?.value {
-        Value::Real(x) => Some(x),
-        _ => None,
-    }
+    lines.get(name)?.value()?.real()
 }
 
 /// The directive, else the rule's own argument, else the default of rules that take one.
@@ -214,10 +214,10 @@ fn weight_decay(
                 .help("remove the line, or use `adamw`"),
         );
     }
-    let on = match line.option("on").map(|g| &g.value) {
-        Some(Value::Word("all")) => ParamSet::All,
-        Some(Value::Word("none")) => ParamSet::Nothing,
-        _ => ParamSet::Matrices,
+    let on = match line.option("on").and_then(Given::word) {
+        Some("all") => ParamSet::All,
+        Some("none") => ParamSet::Nothing,
+        Some(_) | None => ParamSet::Matrices,
     };
     (value, on)
 }
@@ -266,7 +266,7 @@ fn needs_val(what: &str, span: Span) -> Diagnostic {
 fn steps(cx: &mut Checker<'_>, lines: &Lines<'_>, scale: &Scale) -> Option<u64> {
     let line = lines.get("steps")?;
     let given = line.value()?;
-    let Value::Span(stretch) = given.value else { return None };
+    let stretch = given.stretch()?;
     if let Stretch::Share(_) = stretch {
         cx.report(
             Diagnostic::new(Code::E0303, given.span, "`steps` cannot be a share of itself")
@@ -293,8 +293,7 @@ impl Cadence {
         let Some(given) = item.option("every") else {
             return Some(None);
         };
-        let Value::Span(stretch) = given.value else { return None };
-        let steps = self.scale.steps_of(stretch)?;
+        let steps = self.scale.steps_of(given.stretch()?)?;
         if steps == 0 {
             let wrong = format!("`{} every` must be above 0", line.directive.name);
             cx.report(Diagnostic::new(Code::E0302, given.span, wrong));
@@ -320,10 +319,7 @@ impl Cadence {
         if !self.has_val {
             cx.report(needs_val("eval", line.span));
         }
-        let batches = match line.option("batches").map(|g| &g.value) {
-            Some(Value::Count(n)) => Some(*n),
-            _ => None,
-        };
+        let batches = line.option("batches").and_then(Given::count);
         let every = self.every(cx, line, &line.items[0])?.or_else(|| self.share(0.05))?;
         Some(Some(Eval { every, batches }))
     }
@@ -339,19 +335,16 @@ impl Cadence {
                 best_val_loss: false,
             }));
         };
-        let path = match line.value().map(|g| &g.value) {
-            Some(Value::Str(text)) => Some(interpolate(cx, text, Some(lines))?),
-            _ => None,
+        let path = match line.value().and_then(Given::text) {
+            Some(text) => Some(interpolate(cx, text, Some(lines))?),
+            None => None,
         };
-        let keep = match line.option("keep").map(|g| &g.value) {
-            Some(Value::Count(n)) => Some(*n),
-            _ => None,
-        };
+        let keep = line.option("keep").and_then(Given::count);
         let best_val_loss = self.best(cx, line);
-        let (every, every_s) = match line.option("every").map(|g| &g.value) {
+        let (every, every_s) = match line.option("every").and_then(Given::stretch) {
             None => (default_every?, Some(1800.0)),
             // Between times the run is saved at its end only.
-            Some(Value::Span(Stretch::Seconds(s))) => (self.scale.steps?, Some(*s)),
+            Some(Stretch::Seconds(s)) => (self.scale.steps?, Some(s)),
             Some(_) => (self.every(cx, line, &line.items[0])??, None),
         };
         Some(Some(Checkpoint { path, every, every_s, keep, best_val_loss }))
@@ -361,22 +354,15 @@ impl Cadence {
         let Some(given) = line.option("best") else {
             return false;
         };
-        match &given.value {
-            Value::Metric(name) if name == "val.loss" => {
-                if !self.has_val {
-                    cx.report(needs_val("checkpoint best val.loss", given.span));
-                }
-                true
-            }
-            _ => {
-                let text = cx.map.text(given.span);
-                cx.report(
-                    not_built(&format!("checkpoint best {text}"), given.span)
-                        .help("this version knows `best val.loss`"),
-                );
-                false
-            }
+        let is_val_loss = matches!(&given.value, Value::Metric(name) if name == "val.loss");
+        if !is_val_loss {
+            let text = cx.map.text(given.span);
+            let unbuilt = not_built(&format!("checkpoint best {text}"), given.span);
+            cx.report(unbuilt.help("this version knows `best val.loss`"));
+        } else if !self.has_val {
+            cx.report(needs_val("checkpoint best val.loss", given.span));
         }
+        is_val_loss
     }
 
     fn samples(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Vec<Sample>> {
@@ -388,18 +374,12 @@ impl Cadence {
     }
 
     fn sample(&self, cx: &mut Checker<'_>, lines: &Lines<'_>, line: &Line<'_>) -> Option<Sample> {
-        let prompt = match line.value().map(|g| &g.value) {
-            Some(Value::Str(text)) => Some(interpolate(cx, text, Some(lines))?),
-            _ => None,
+        let prompt = match line.value().and_then(Given::text) {
+            Some(text) => Some(interpolate(cx, text, Some(lines))?),
+            None => None,
         };
-        let length = match line.option("length").map(|g| &g.value) {
-            Some(Value::Count(n)) => *n,
-            _ => SAMPLE_LENGTH,
-        };
-        let temperature = match line.option("temperature").map(|g| &g.value) {
-            Some(Value::Real(x)) => *x,
-            _ => 1.0,
-        };
+        let length = line.option("length").and_then(Given::count).unwrap_or(SAMPLE_LENGTH);
+        let temperature = line.option("temperature").and_then(Given::real).unwrap_or(1.0);
         let every = self.every(cx, line, &line.items[0])?;
         Some(Sample { prompt, every, length, temperature })
     }
@@ -409,10 +389,8 @@ impl Cadence {
         let Some(line) = lines.get("warmup") else {
             return (self.scale.steps_of(Stretch::Share(0.01)), false);
         };
-        let steps = match line.value().map(|g| &g.value) {
-            Some(Value::Span(stretch)) => self.scale.steps_of(*stretch),
-            _ => None,
-        };
+        let stretch = line.value().and_then(Given::stretch);
+        let steps = stretch.and_then(|stretch| self.scale.steps_of(stretch));
         (steps, line.flag() == Some("exp"))
     }
 }
@@ -444,5 +422,7 @@ fn enough_data(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64, batch: u
             .note(format!("a sequence has {context} tokens, and one more as the last target"))
             .help("use more text, a smaller `context`, or a smaller `batch`"),
         );
+        // Both come from one text that is too short.
+        return;
     }
 }

@@ -1,7 +1,7 @@
 //! Single values: numbers with their units, words of a choice, conditions.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{BinaryOp, ExprId, ExprKind, Number, UnaryOp, Unit};
+use syntax::ast::{BinaryOp, ExprId, ExprKind, UnaryOp, Unit};
 
 use super::args::{Given, Reader, Stretch, Value};
 use super::words::{alternatives, clipped, describe, dotted, not_built, word};
@@ -43,12 +43,14 @@ impl Reader<'_, '_> {
                     span = span.to(self.spec[unit_expr].span);
                     used = 2;
                 }
-                Value::Span(self.stretch(kind, expr, unit.map(|(_, w)| w.to_owned()), called)?)
+                Value::Span(self.stretch(kind, expr, unit.map(|(_, w)| w), called)?)
             }
-            Kind::Str => match &self.spec[expr].kind {
-                ExprKind::Str(text) => Value::Str(text.clone()),
-                _ => return self.wrong_kind(kind, expr, called),
-            },
+            Kind::Str => {
+                let ExprKind::Str(text) = &self.spec[expr].kind else {
+                    return self.wrong_kind(kind, expr, called);
+                };
+                Value::Str(text.clone())
+            }
             Kind::Name => match word(self.spec, expr) {
                 Some(name) => Value::Name(name.to_owned()),
                 None => return self.wrong_kind(kind, expr, called),
@@ -142,14 +144,14 @@ impl Reader<'_, '_> {
         &mut self,
         kind: Kind,
         expr: ExprId,
-        unit: Option<String>,
+        unit: Option<&str>,
         called: &str,
     ) -> Option<Stretch> {
         let amount = self.amount(kind, expr, called)?;
         if amount.value < 0.0 {
             return self.out_of_range(expr, called, "above 0");
         }
-        match (amount.unit, unit.as_deref()) {
+        match (amount.unit, unit) {
             (Unit::Percent, None) if amount.value <= 1.0 => Some(Stretch::Share(amount.value)),
             (Unit::Percent, None) => self.out_of_range(expr, called, "0%..100%"),
             (Unit::Time, None) if kind == Kind::SpanOrTime && amount.value > 0.0 => {
@@ -218,27 +220,21 @@ impl Reader<'_, '_> {
 
     /// A choice that may be written as a call, for the words that are not built and take arguments.
     fn head(&mut self, words: &'static [Word], expr: ExprId, called: &str) -> Option<&'static str> {
-        match &self.spec[expr].kind {
-            ExprKind::Call { callee, args } => {
-                let chosen = self.choice(words, *callee, called)?;
-                if args.is_empty() {
-                    return Some(chosen);
-                }
-                let span = self.spec[expr].span;
-                let wrong = format!("`{chosen}` takes no arguments");
-                self.cx.report(Diagnostic::new(Code::E0305, span, wrong).fix(
-                    format!("write `{chosen}`"),
-                    span,
-                    chosen,
-                ));
-                None
-            }
-            ExprKind::Str(_) => {
-                self.cx.report(not_built(&format!("{called} \"file\""), self.spec[expr].span));
-                None
-            }
-            _ => self.choice(words, expr, called),
+        let span = self.spec[expr].span;
+        if let ExprKind::Str(_) = self.spec[expr].kind {
+            self.cx.report(not_built(&format!("{called} \"file\""), span));
+            return None;
         }
+        let ExprKind::Call { callee, args } = &self.spec[expr].kind else {
+            return self.choice(words, expr, called);
+        };
+        let chosen = self.choice(words, *callee, called)?;
+        if args.is_empty() {
+            return Some(chosen);
+        }
+        let wrong = Diagnostic::new(Code::E0305, span, format!("`{chosen}` takes no arguments"));
+        self.cx.report(wrong.fix(format!("write `{chosen}`"), span, chosen));
+        None
     }
 
     fn condition(&mut self, expr: ExprId, called: &str) -> Option<Value> {
@@ -256,21 +252,18 @@ impl Reader<'_, '_> {
 
     /// The number an expression stands for.
     fn amount(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
-        let amount = match &self.spec[expr].kind {
-            // A literal beyond all numbers is already reported where it is read.
-            ExprKind::Number(n) if !n.value.is_finite() => return None,
-            ExprKind::Number(n) => of_literal(n),
-            ExprKind::Unary { op: UnaryOp::Neg, operand } => match &self.spec[*operand].kind {
-                ExprKind::Number(n) => of_literal(n).negated(),
-                _ => self.computed(kind, expr, called)?,
-            },
-            ExprKind::Name(name) if self.cx.env.get(name).is_none() => {
+        let literal = self.literal(expr);
+        let amount = match (&self.spec[expr].kind, literal) {
+            // One beyond all numbers is already reported where it is read.
+            (_, Some(literal)) if !literal.value.is_finite() => return None,
+            (_, Some(literal)) => literal,
+            (ExprKind::Name(name), None) if self.cx.env.get(name).is_none() => {
                 return self.wrong_kind(kind, expr, called);
             }
-            ExprKind::Str(_) | ExprKind::None | ExprKind::Bool(_) | ExprKind::List(_) => {
+            (ExprKind::Str(_) | ExprKind::None | ExprKind::Bool(_) | ExprKind::List(_), None) => {
                 return self.wrong_kind(kind, expr, called);
             }
-            _ => self.computed(kind, expr, called)?,
+            (_, None) => self.computed(kind, expr, called)?,
         };
         if amount.value.is_finite() {
             return Some(amount);
@@ -282,6 +275,22 @@ impl Reader<'_, '_> {
                 .primary("the largest number is 1.8e308"),
         );
         None
+    }
+
+    /// A number as written, maybe with a sign.
+    fn literal(&self, expr: ExprId) -> Option<Amount> {
+        let mut number = expr;
+        let negative = if let ExprKind::Unary { op: UnaryOp::Neg, operand } = self.spec[expr].kind {
+            number = operand;
+            true
+        } else {
+            false
+        };
+        let ExprKind::Number(n) = &self.spec[number].kind else {
+            return None;
+        };
+        let amount = Amount { value: n.value, int: n.int, unit: n.unit };
+        Some(if negative { amount.negated() } else { amount })
     }
 
     fn computed(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
@@ -337,10 +346,6 @@ fn suggest_near(wrong: Diagnostic, text: &str, span: Span, all: &[&str]) -> Diag
         Some(near) => wrong.fix(format!("did you mean `{near}`?"), span, near),
         None => wrong,
     }
-}
-
-fn of_literal(n: &Number) -> Amount {
-    Amount { value: n.value, int: n.int, unit: n.unit }
 }
 
 impl Amount {
