@@ -1,0 +1,166 @@
+//! `metrics.jsonl`: one line for each optimizer step, none missing and none twice.
+//!
+//! In: rows. Out: lines that are on disk before the checkpoint that follows them. On resume the
+//! file is cut back to the checkpoint. Numbers have as many digits as read back to the same bits.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// One optimizer step. Numbers that are not finite are written as `null`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Applied updates after this step.
+    pub step: u64,
+    /// Consumed batches after this step; grows with every line.
+    pub batch: u64,
+    /// Mean loss over the target tokens of the step.
+    pub loss: Option<f64>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Global norm of the gradients.
+    pub grad_norm: Option<f64>,
+    /// Coefficient of the clip.
+    pub clip_coef: Option<f64>,
+    /// Loss scale.
+    pub loss_scale: f64,
+    /// Whether the update was not applied.
+    pub skipped: bool,
+    /// Target tokens.
+    pub tokens: u64,
+    /// Target tokens a second.
+    pub tokens_per_s: f64,
+    /// Seconds of training up to here.
+    pub seconds: f64,
+    /// Validation loss, where it was taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub val_loss: Option<f64>,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    out: BufWriter<File>,
+}
+
+impl Log {
+    /// Opens the log of a run that has consumed `batches`; later lines are cut off.
+    ///
+    /// Also returns the last line that stays.
+    pub fn open(folder: &Path, batches: u64) -> Result<(Log, Option<Row>), Error> {
+        let path = folder.join("metrics.jsonl");
+        let failed = |action| {
+            let path = path.clone();
+            move |source| Error::io(action, path, source)
+        };
+        let opened = File::options().append(true).create(true).open(&path);
+        let file = opened.map_err(failed("open"))?;
+        let old = fs::read(&path).map_err(failed("read"))?;
+        let (kept, last) = kept(&old, batches);
+        file.set_len(kept).map_err(failed("truncate"))?;
+        file.sync_all().map_err(failed("fsync"))?;
+        Ok((Log { path, out: BufWriter::new(file) }, last))
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, row: &Row) -> Result<(), Error> {
+        let line = serde_json::to_string(row).expect("plain fields have a JSON form");
+        writeln!(self.out, "{line}").map_err(|e| Error::io("write", &self.path, e))?;
+        // A reader that follows the file sees whole lines.
+        self.out.flush().map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Waits until every line is on disk.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.out.get_ref().sync_data().map_err(|e| Error::io("fsync", &self.path, e))
+    }
+}
+
+/// How many bytes hold whole lines up to `batches`, and the last of these.
+fn kept(bytes: &[u8], batches: u64) -> (u64, Option<Row>) {
+    let mut end = 0;
+    let mut last: Option<Row> = None;
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        let next = last.as_ref().map_or(1, |row| row.batch + 1);
+        match serde_json::from_slice::<Row>(line) {
+            Ok(row) if line.ends_with(b"\n") && row.batch == next && next <= batches => {
+                end += line.len() as u64;
+                last = Some(row);
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    (end, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn row(batch: u64) -> Row {
+        Row {
+            step: batch,
+            batch,
+            loss: Some(0.1 + 0.2),
+            lr: 1e-3,
+            grad_norm: Some(1.0),
+            clip_coef: None,
+            loss_scale: 1.0,
+            skipped: false,
+            tokens: 64,
+            tokens_per_s: 10.0,
+            seconds: 2.0,
+            val_loss: (batch == 2).then_some(f64::MIN_POSITIVE),
+        }
+    }
+
+    #[test]
+    fn resuming_cuts_back_to_the_checkpoint() {
+        let scratch = Scratch::new("log_cut");
+        let path = scratch.path().join("metrics.jsonl");
+        let (mut log, last) = Log::open(scratch.path(), 0).unwrap();
+        assert_eq!(last, None);
+        for batch in 1..=5 {
+            log.add(&row(batch)).unwrap();
+        }
+        drop(log);
+        let whole = fs::read_to_string(&path).unwrap();
+        let (mut log, last) = Log::open(scratch.path(), 3).unwrap();
+        assert_eq!(last, Some(row(3)));
+        for batch in 4..=5 {
+            log.add(&row(batch)).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn torn_and_doubled_lines_are_cut() {
+        let line = |batch| serde_json::to_string(&row(batch)).unwrap() + "\n";
+        let (one, two) = (line(1), line(2));
+        for rest in ["{\"step\":2", "garbage\n", one.as_str(), &line(3)] {
+            let text = format!("{one}{rest}");
+            assert_eq!(kept(text.as_bytes(), 9), (one.len() as u64, Some(row(1))));
+        }
+        assert_eq!(kept(format!("{one}{}", two.trim_end()).as_bytes(), 9).0, one.len() as u64);
+        assert_eq!(kept(one.as_bytes(), 0), (0, None));
+    }
+
+    #[test]
+    fn numbers_read_back_to_the_same_bits() {
+        let mut bits = 0x3ff0_1234_5678_9abc;
+        for _ in 0..1000 {
+            bits = crate::rng::mix(bits) & 0x3fff_ffff_ffff_ffff;
+            let row = Row { loss: Some(f64::from_bits(bits)), ..row(1) };
+            let text = serde_json::to_string(&row).unwrap();
+            assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), row);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The folder of a run, and what a second `llmc train` does with it.
+//!
+//! `DIR` holds `run.json` (which program this is), `spec.lt` (its text, resolved), `vocab.json`,
+//! `metrics.jsonl`, `lock`, the checkpoints `step-N/`, and `outcome.json` once it is finished.
+//! Nothing is trained further, or overwritten, because a name was the same.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{checkpoint::load, data::tokenizer::Vocabulary, error::Error, lock::Lock};
+
+/// Which program a folder belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The spec's name.
+    pub name: String,
+    /// The compiler.
+    pub compiler: String,
+    /// Hash of what must be equal for a checkpoint to fit.
+    pub identity: String,
+    /// Hash of what changes the numbers.
+    pub trajectory: String,
+    /// Resolved settings by directive, to say what changed.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// How a finished run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Optimizer steps.
+    pub step: u64,
+    /// `steps`, `val_loss` or `time`: what ended it.
+    pub reason: String,
+    /// Loss of the last step.
+    pub loss: Option<f64>,
+    /// Last validation loss.
+    pub val_loss: Option<f64>,
+    /// Hash of the last checkpoint.
+    pub checkpoint: Option<String>,
+}
+
+/// What to do when the folder belongs to a program that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// Start in `DIR-2`, `DIR-3` …: the folder was named by the spec.
+    Sibling,
+    /// Refuse with the difference: the folder was named by the user.
+    Refuse,
+    /// Go on with the change when only the trajectory differs.
+    GoOn,
+}
+
+/// Where to train and from what.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// A new run here.
+    Fresh(PathBuf),
+    /// Go on from the newest checkpoint, about this step.
+    Resume(PathBuf, u64),
+    /// Nothing to do.
+    Finished(PathBuf, Ended),
+    /// A new run beside the one that differs, and in what.
+    NewSibling(PathBuf, String),
+}
+
+impl Decision {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Decision::Fresh(path)
+            | Decision::Resume(path, _)
+            | Decision::Finished(path, _)
+            | Decision::NewSibling(path, _) => path,
+        }
+    }
+}
+
+/// Decides and takes the lock, in a way that no other process comes between.
+pub fn open(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<(Decision, Lock), Error> {
+    loop {
+        let before = decide(dir, info, on_change)?;
+        let folder = before.folder();
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        let lock = Lock::take(folder)?;
+        if decide(dir, info, on_change)?.folder() == folder {
+            return Ok((decide(dir, info, on_change)?, lock));
+        }
+    }
+}
+
+/// What a run of this program does with `dir`; changes nothing.
+pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decision, Error> {
+    let why = match look(dir, info)? {
+        Look::Free => return Ok(Decision::Fresh(dir.to_owned())),
+        Look::Same(decision) => return Ok(decision),
+        Look::Differs { why, same_model } => match on_change {
+            OnChange::Sibling => why,
+            OnChange::GoOn if same_model => {
+                let step = load::steps(dir).last().copied().unwrap_or(0);
+                return Ok(Decision::Resume(dir.to_owned(), step));
+            }
+            OnChange::GoOn | OnChange::Refuse => {
+                let dir = dir.display();
+                return Err(Error::Folder(format!("{dir} holds a run of another program: {why}")));
+            }
+        },
+    };
+    for n in 2u64.. {
+        let mut sibling = dir.as_os_str().to_owned();
+        sibling.push(format!("-{n}"));
+        let sibling = PathBuf::from(sibling);
+        match look(&sibling, info)? {
+            Look::Free => return Ok(Decision::NewSibling(sibling, why)),
+            Look::Same(decision) => return Ok(decision),
+            Look::Differs { .. } => {}
+        }
+    }
+    unreachable!("a folder has fewer siblings than there are numbers")
+}
+
+enum Look {
+    Free,
+    Same(Decision),
+    Differs { why: String, same_model: bool },
+}
+
+fn look(dir: &Path, info: &RunInfo) -> Result<Look, Error> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        if dir.exists() {
+            return Err(Error::Folder(format!("{} is not a folder", dir.display())));
+        }
+        return Ok(Look::Free);
+    };
+    let path = dir.join("run.json");
+    if !path.exists() {
+        // A start that was cut off leaves these, and nothing worth keeping.
+        const STARTED: [&str; 6] =
+            ["lock", "spec.lt", "spec.tmp", "vocab.json", "vocab.tmp", "run.tmp"];
+        let ours = |e: &fs::DirEntry| STARTED.iter().any(|name| e.file_name() == *name);
+        let other = entries.flatten().find(|e| !ours(e));
+        return match other {
+            None => Ok(Look::Free),
+            Some(_) => {
+                let dir = dir.display();
+                Err(Error::Folder(format!("{dir} is not empty and not the folder of a run")))
+            }
+        };
+    }
+    let there: RunInfo = read_json(&path)?;
+    if there.identity != info.identity || there.trajectory != info.trajectory {
+        let same_model = there.identity == info.identity;
+        return Ok(Look::Differs { why: difference(&there, info), same_model });
+    }
+    let outcome = dir.join("outcome.json");
+    if outcome.exists() {
+        return Ok(Look::Same(Decision::Finished(dir.to_owned(), read_json(&outcome)?)));
+    }
+    Ok(Look::Same(match load::steps(dir).last() {
+        Some(&step) => Decision::Resume(dir.to_owned(), step),
+        None => Decision::Fresh(dir.to_owned()),
+    }))
+}
+
+/// What is different in one line, as in `lr 3e-3 -> 1e-3`.
+fn difference(there: &RunInfo, here: &RunInfo) -> String {
+    let names: std::collections::BTreeSet<&String> =
+        there.settings.keys().chain(here.settings.keys()).collect();
+    let value = |info: &RunInfo, name: &String| {
+        info.settings.get(name).cloned().unwrap_or_else(|| "none".to_owned())
+    };
+    let changed: Vec<String> = names
+        .into_iter()
+        .filter(|name| there.settings.get(*name) != here.settings.get(*name))
+        .map(|name| format!("{name} {} -> {}", value(there, name), value(here, name)))
+        .collect();
+    if !changed.is_empty() {
+        return changed.join(", ");
+    }
+    let what = if there.identity == here.identity { "the training program" } else { "the model" };
+    format!("{what} changed")
+}
+
+/// Writes what a fresh run's folder holds from the start.
+pub fn create(dir: &Path, info: &RunInfo, spec: &str, vocabulary: &Vocabulary) -> Result<(), Error> {
+    write(&dir.join("spec.lt"), spec)?;
+    write(&dir.join("vocab.json"), &vocabulary.to_json())?;
+    // Last: with it the folder is a run's.
+    write(&dir.join("run.json"), &json(info))
+}
+
+/// Notes that a run is finished.
+pub fn finish(dir: &Path, ended: &Ended) -> Result<(), Error> {
+    write(&dir.join("outcome.json"), &json(ended))
+}
+
+/// The vocabulary that a run was trained with.
+pub fn vocabulary(dir: &Path) -> Result<Vocabulary, Error> {
+    let path = dir.join("vocab.json");
+    let text = fs::read_to_string(&path).map_err(|e| Error::checkpoint(&path, e))?;
+    Vocabulary::from_json(&text).map_err(|e| Error::checkpoint(&path, e))
+}
+
+/// Which program a folder belongs to.
+pub fn info(dir: &Path) -> Result<RunInfo, Error> {
+    read_json(&dir.join("run.json"))
+}
+
+fn json(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("plain fields have a JSON form");
+    text.push('\n');
+    text
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(|e| Error::checkpoint(path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::checkpoint(path, e))
+}
+
+/// Writes a small file under another name first: it is there as a whole or not at all.
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let aside = path.with_extension("tmp");
+    let written = fs::File::create(&aside).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|e| Error::io("write", &aside, e))?;
+    fs::rename(&aside, path).map_err(|e| Error::io("rename", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn program(identity: &str, lr: &str) -> RunInfo {
+        RunInfo {
+            name: "r".to_owned(),
+            compiler: "llmc".to_owned(),
+            identity: identity.to_owned(),
+            trajectory: format!("{identity} {lr}"),
+            settings: BTreeMap::from([("lr".to_owned(), lr.to_owned())]),
+        }
+    }
+
+    fn start(dir: &Path, info: &RunInfo) {
+        fs::create_dir_all(dir).unwrap();
+        create(dir, info, "model gpt()", &Vocabulary::Bytes).unwrap();
+    }
+
+    #[test]
+    fn the_same_program_goes_on_until_it_is_finished() {
+        let scratch = Scratch::new("run_dir_same");
+        let dir = scratch.path().join("runs/a");
+        let info = program("m", "1e-3");
+        let (decision, lock) = open(&dir, &info, OnChange::Sibling).unwrap();
+        assert_eq!(decision, Decision::Fresh(dir.clone()));
+        start(&dir, &info);
+        assert!(matches!(open(&dir, &info, OnChange::Sibling), Err(Error::Busy { .. })));
+        drop(lock);
+        fs::create_dir(dir.join("step-40")).unwrap();
+        let decision = decide(&dir, &info, OnChange::Sibling).unwrap();
+        assert_eq!(decision, Decision::Resume(dir.clone(), 40));
+        let ended =
+            Ended { step: 50, reason: "steps".into(), loss: Some(1.5), val_loss: None, checkpoint: None };
+        finish(&dir, &ended).unwrap();
+        let decision = decide(&dir, &info, OnChange::Sibling).unwrap();
+        assert_eq!(decision, Decision::Finished(dir.clone(), ended));
+        assert_eq!(vocabulary(&dir).unwrap(), Vocabulary::Bytes);
+    }
+
+    #[test]
+    fn a_changed_program_gets_a_sibling_and_goes_on_there() {
+        let scratch = Scratch::new("run_dir_sibling");
+        let dir = scratch.path().join("a");
+        start(&dir, &program("m", "1e-3"));
+        let changed = program("m", "2e-3");
+        let sibling = scratch.path().join("a-2");
+        let decision = decide(&dir, &changed, OnChange::Sibling).unwrap();
+        assert_eq!(decision, Decision::NewSibling(sibling.clone(), "lr 1e-3 -> 2e-3".to_owned()));
+        start(&sibling, &changed);
+        fs::create_dir(sibling.join("step-7")).unwrap();
+        let decision = decide(&dir, &changed, OnChange::Sibling).unwrap();
+        assert_eq!(decision, Decision::Resume(sibling, 7));
+    }
+
+    #[test]
+    fn a_folder_the_user_named_is_refused_or_gone_on_with() {
+        let scratch = Scratch::new("run_dir_refuse");
+        let dir = scratch.path().join("a");
+        start(&dir, &program("m", "1e-3"));
+        let error = decide(&dir, &program("m", "2e-3"), OnChange::Refuse).unwrap_err();
+        assert!(error.to_string().ends_with("another program: lr 1e-3 -> 2e-3"));
+        assert_eq!(error.exit_code(), 2);
+        let went_on = decide(&dir, &program("m", "2e-3"), OnChange::GoOn).unwrap();
+        assert_eq!(went_on, Decision::Resume(dir.clone(), 0));
+        let error = decide(&dir, &program("other", "1e-3"), OnChange::GoOn).unwrap_err();
+        assert!(error.to_string().ends_with("the model changed"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_something_else_is_left_alone() {
+        let scratch = Scratch::new("run_dir_other");
+        fs::write(scratch.path().join("thesis.txt"), "x").unwrap();
+        let error = decide(scratch.path(), &program("m", "1"), OnChange::Sibling).unwrap_err();
+        assert!(error.to_string().contains("not empty"));
+    }
+}

@@ -1,0 +1,454 @@
+//! The training loop: batches in, metrics out, evaluation, samples and checkpoints between.
+//!
+//! In: a plan, its corpus, the run's folder (locked by the caller). Out: how the run ended.
+//! Invariant: what the loop decides depends on counters that are saved, never on where the
+//! process started, so a resumed run writes the bytes that an uninterrupted one writes.
+
+mod names;
+mod saving;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use plan::{Plan, Yield};
+
+use crate::{
+    checkpoint::{load, manifest::Best},
+    data::{order::Sequences, text::Corpus},
+    device::cpu::Memory,
+    error::Error,
+    executor::{Executor, Host, Options},
+    generate::{self, Sampling, Silent},
+    log::{Log, Row},
+    run_dir::{self, Ended},
+    signal::Stop,
+};
+use names::{EvalNames, Names};
+
+/// What happens during a run, for the driver to show.
+#[derive(Debug)]
+pub enum Event {
+    /// A fresh run starts; the number is that of the weights' elements.
+    Started {
+        /// Elements of all weights.
+        parameters: u64,
+    },
+    /// A run goes on.
+    Resumed {
+        /// From this step.
+        step: u64,
+    },
+    /// Something that does not stop the run.
+    Warning(String),
+    /// An optimizer step is done.
+    Step(Row),
+    /// A checkpoint is complete.
+    Saved {
+        /// Its step.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Text was sampled.
+    Sample {
+        /// At this step.
+        step: u64,
+        /// What was given.
+        prompt: String,
+        /// What followed.
+        text: String,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// As planned.
+    Finished(Ended),
+    /// On request; exit code 75.
+    Preempted {
+        /// After this step.
+        step: u64,
+        /// Whether a checkpoint of it exists.
+        saved: bool,
+    },
+}
+
+/// Where the events go.
+pub type Report<'r> = &'r mut dyn FnMut(Event);
+
+/// Trains from the newest checkpoint in `folder`, or from the start.
+pub fn train(
+    plan: Plan,
+    corpus: &Corpus,
+    folder: &Path,
+    options: &Options,
+    stop: &Stop,
+    report: Report<'_>,
+) -> Result<Outcome, Error> {
+    let executor = Executor::load(plan, options)?;
+    Training::start(executor, corpus, folder, report)?.run(stop, report)
+}
+
+/// A run under way.
+struct Training<'t> {
+    executor: Executor,
+    corpus: &'t Corpus,
+    folder: &'t Path,
+    names: Names,
+    sequences: Sequences,
+    log: Log,
+    /// Seconds of training before this process.
+    earlier_s: f64,
+    began: Instant,
+    last_save: Instant,
+    failed_saves: u32,
+    loss: Option<f64>,
+    /// The last validation loss and its step.
+    val: Option<Best>,
+    best: Option<Best>,
+}
+
+impl<'t> Training<'t> {
+    fn start(
+        mut executor: Executor,
+        corpus: &'t Corpus,
+        folder: &'t Path,
+        report: Report<'_>,
+    ) -> Result<Training<'t>, Error> {
+        let names = Names::of(executor.plan())?;
+        let sequences = train_sequences(executor.plan(), corpus)?;
+        let found = load::newest(folder)?;
+        match &found {
+            Some(found) => resume(&mut executor, found, corpus, report)?,
+            None => init(&mut executor, &names, report)?,
+        }
+        let consumed = names.consumed(executor.memory());
+        let (log, last) = Log::open(folder, consumed)?;
+        let val = found.as_ref().and_then(|f| {
+            Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? })
+        });
+        let mut training = Training {
+            executor,
+            corpus,
+            folder,
+            names,
+            sequences,
+            log,
+            earlier_s: last.as_ref().map_or(0.0, |row| row.seconds),
+            began: Instant::now(),
+            last_save: Instant::now(),
+            failed_saves: 0,
+            loss: last.and_then(|row| row.loss),
+            val,
+            best: found.as_ref().and_then(|f| f.manifest.best),
+        };
+        if found.is_none() && training.executor.plan().run.checkpoint.is_some() {
+            // A folder that cannot hold the state should be known now, not in an hour.
+            training.write_checkpoint(report)?;
+        }
+        Ok(training)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.earlier_s + self.began.elapsed().as_secs_f64()
+    }
+
+    fn applied(&self) -> u64 {
+        self.names.applied(self.executor.memory())
+    }
+
+    /// Steps until the run ends, for whatever reason.
+    fn run(mut self, stop: &Stop, report: Report<'_>) -> Result<Outcome, Error> {
+        let reason = loop {
+            if let Some(reason) = self.reason_to_end() {
+                break reason;
+            }
+            if stop.requested() {
+                let saved = self.save_if_new(report)?;
+                return Ok(Outcome::Preempted { step: self.applied(), saved });
+            }
+            self.step(report)?;
+        };
+        self.end(reason, report)
+    }
+
+    fn reason_to_end(&self) -> Option<&'static str> {
+        let run = &self.executor.plan().run;
+        let below = |limit: f64| self.val.is_some_and(|val| val.val_loss < limit);
+        if self.applied() >= run.steps {
+            Some("steps")
+        } else if run.stop_below_val_loss.is_some_and(below) {
+            Some("val_loss")
+        } else if run.stop_after_s.is_some_and(|limit| self.seconds() >= limit) {
+            Some("time")
+        } else {
+            None
+        }
+    }
+
+    /// One optimizer step and what is due after it.
+    fn step(&mut self, report: Report<'_>) -> Result<(), Error> {
+        let before_s = self.seconds();
+        self.update()?;
+        let memory = self.executor.memory();
+        let mut row = self.names.row(memory);
+        row.seconds = self.seconds();
+        row.tokens_per_s = row.tokens as f64 / (row.seconds - before_s).max(1e-9);
+        self.loss = row.loss;
+        if row.skipped {
+            self.log.add(&row)?;
+            self.log.sync()?;
+            return Err(self.diverged(&row));
+        }
+        if self.evaluation_due(row.step) {
+            row.val_loss = self.evaluate(row.step)?;
+        }
+        self.log.add(&row)?;
+        let new_best = self.note_val(&row);
+        report(Event::Step(row));
+        self.samples(false, report)?;
+        if self.save_due(new_best) {
+            self.save(report)?;
+        }
+        Ok(())
+    }
+
+    /// Calls the compiled step on the next batch.
+    fn update(&mut self) -> Result<(), Error> {
+        let run = &self.executor.plan().run;
+        let (batch, micro_batch) = (run.batch, run.micro_batch);
+        let mut feeder = Feeder {
+            corpus: self.corpus,
+            sequences: &self.sequences,
+            names: &self.names,
+            first: self.names.consumed(self.executor.memory()) * batch,
+            row: 0,
+            micro_batch,
+        };
+        self.executor.call(self.names.step, &mut feeder)
+    }
+
+    fn diverged(&self, row: &Row) -> Error {
+        let number = |v: Option<f64>| v.map_or("not finite".to_owned(), |v| v.to_string());
+        let (loss, norm) = (number(row.loss), number(row.grad_norm));
+        let step = row.step + 1;
+        Error::Diverged(format!(
+            "step {step}: the loss is {loss}, the gradient norm {norm}; the update was not applied"
+        ))
+    }
+
+    fn evaluation_due(&self, step: u64) -> bool {
+        let run = &self.executor.plan().run;
+        run.eval.as_ref().is_some_and(|eval| {
+            step == run.steps || (eval.every > 0 && step.is_multiple_of(eval.every))
+        })
+    }
+
+    /// The mean loss over the validation split, summed in f64.
+    ///
+    /// At the last step it is the whole split, whatever the number of batches.
+    fn evaluate(&mut self, step: u64) -> Result<Option<f64>, Error> {
+        let run = &self.executor.plan().run;
+        let (context, micro_batch) = (run.context, run.micro_batch);
+        let limit = run.eval.as_ref().and_then(|eval| eval.batches);
+        let limit = limit.filter(|_| step != run.steps).unwrap_or(u64::MAX);
+        let Some(split) = self.corpus.split("val") else { return Ok(None) };
+        let names = EvalNames::of(self.executor.plan())?;
+        let sequences = Sequences::new(split, context, None);
+        let calls = sequences.n_all().div_ceil(micro_batch).min(limit);
+        let (mut loss, mut tokens) = (0.0, 0.0);
+        for call in 0..calls {
+            let memory = self.executor.memory_mut();
+            let mut ids = vec![0; memory.i32(names.ids).len()];
+            let mut targets = vec![0; ids.len()];
+            sequences.fill_eval(self.corpus, call * micro_batch, &mut ids, &mut targets)?;
+            memory.i32_mut(names.ids).copy_from_slice(&ids);
+            memory.i32_mut(names.targets).copy_from_slice(&targets);
+            self.executor.call(names.function, &mut Silent)?;
+            loss += self.executor.memory().f64(names.loss_sum)[0];
+            tokens += self.executor.memory().f64(names.tokens)[0];
+        }
+        Ok((tokens > 0.0).then(|| loss / tokens))
+    }
+
+    /// Remembers a validation loss; true when it is the lowest so far.
+    fn note_val(&mut self, row: &Row) -> bool {
+        let Some(val_loss) = row.val_loss else { return false };
+        let val = Best { step: row.step, val_loss };
+        self.val = Some(val);
+        let lowest = self.best.is_none_or(|best| val_loss < best.val_loss);
+        if lowest {
+            self.best = Some(val);
+        }
+        lowest
+    }
+
+    /// The samples that are due after a step, or at the end.
+    fn samples(&mut self, at_end: bool, report: Report<'_>) -> Result<(), Error> {
+        let step = self.applied();
+        let samples = self.executor.plan().run.samples.clone();
+        let seed = self.executor.plan().run.seed;
+        for sample in samples {
+            let due = match sample.every {
+                Some(every) => !at_end && every > 0 && step.is_multiple_of(every),
+                None => at_end,
+            };
+            if !due {
+                continue;
+            }
+            let vocabulary = self.corpus.vocabulary();
+            let prompt = match sample.prompt {
+                Some(prompt) => prompt,
+                None => first_line(self.corpus)?,
+            };
+            let ids = vocabulary.encode(&prompt).map_err(|e| e.within("the prompt of `sample`"))?;
+            let sampling =
+                Sampling { length: sample.length, temperature: sample.temperature, seed };
+            let mut made = Vec::new();
+            let mut give = |id| {
+                made.push(id);
+                true
+            };
+            generate::generate(&mut self.executor, &ids, &sampling, &mut give)?;
+            let text = String::from_utf8_lossy(&vocabulary.decode(&made)).into_owned();
+            report(Event::Sample { step, prompt, text });
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint and samples of a run that ended as planned.
+    fn end(mut self, reason: &str, report: Report<'_>) -> Result<Outcome, Error> {
+        self.save_if_new(report)?;
+        self.samples(true, report)?;
+        let step = self.applied();
+        let last = self.folder.join(format!("step-{step}"));
+        let ended = Ended {
+            step,
+            reason: reason.to_owned(),
+            loss: self.loss,
+            val_loss: self.val.map(|val| val.val_loss),
+            checkpoint: load::manifest(&last).ok().map(|manifest| manifest.sha256),
+        };
+        self.log.sync()?;
+        if self.executor.plan().run.checkpoint.is_some() {
+            run_dir::finish(self.folder, &ended)?;
+        }
+        Ok(Outcome::Finished(ended))
+    }
+}
+
+fn train_sequences(plan: &Plan, corpus: &Corpus) -> Result<Sequences, Error> {
+    let run = &plan.run;
+    let refuse = |why: String| Err(Error::BadData(why));
+    if corpus.vocabulary().size() != run.vocab {
+        let size = corpus.vocabulary().size();
+        return refuse(format!("the data have {size} different tokens, the model {}", run.vocab));
+    }
+    let Some(split) = corpus.split("train") else {
+        return refuse("the data have no split `train`".to_owned());
+    };
+    let tokens = split.end - split.start;
+    let shuffle = run.data.shuffle.then_some(run.seed);
+    let sequences = Sequences::new(split, run.context, shuffle);
+    if sequences.n_whole() == 0 {
+        let needed = run.context + 1;
+        return refuse(format!(
+            "the training split has {tokens} tokens; a context of {} needs {needed}",
+            run.context
+        ));
+    }
+    Ok(sequences)
+}
+
+fn resume(
+    executor: &mut Executor,
+    found: &load::Found,
+    corpus: &Corpus,
+    report: Report<'_>,
+) -> Result<(), Error> {
+    let plan = executor.plan().clone();
+    for warning in &found.warnings {
+        report(Event::Warning(warning.clone()));
+    }
+    if found.manifest.vocabulary != corpus.vocabulary().hash() {
+        return Err(Error::checkpoint(&found.path, "it was trained with another vocabulary"));
+    }
+    let products = saving::products();
+    let changes = [
+        ("training program", found.manifest.trajectory != plan.run.trajectory),
+        ("data", found.manifest.data != corpus.hash()),
+        ("family of matrix products", found.manifest.products != products),
+    ];
+    for (what, _) in changes.into_iter().filter(|(_, changed)| *changed) {
+        let message = format!("the {what} changed since step {}", found.manifest.step);
+        report(Event::Warning(message));
+    }
+    load::restore(found, &plan, executor.memory_mut())?;
+    report(Event::Resumed { step: found.manifest.step });
+    Ok(())
+}
+
+fn init(executor: &mut Executor, names: &Names, report: Report<'_>) -> Result<(), Error> {
+    // Seeds beyond 32 bits lose their upper half here; the order of the data keeps it.
+    let seed = executor.plan().run.seed as u32 as i32;
+    executor.memory_mut().i32_mut(names.seed)[0] = seed;
+    executor.call(names.init, &mut Silent)?;
+    let weights = executor.plan().buffers.iter().filter(|b| b.role == plan::Role::Param);
+    let parameters = weights.map(|b| b.shape.iter().product::<u64>()).sum();
+    report(Event::Started { parameters });
+    Ok(())
+}
+
+/// The first line of the validation split that is not empty, at most 200 tokens of it.
+fn first_line(corpus: &Corpus) -> Result<String, Error> {
+    let Some(split) = corpus.split("val").or_else(|| corpus.split("train")) else {
+        return Ok(String::new());
+    };
+    let length = usize::try_from((split.end - split.start).min(200)).expect("at most 200");
+    let mut ids = vec![0; length];
+    corpus.read(split.start, &mut ids)?;
+    let ids: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
+    let text = String::from_utf8_lossy(&corpus.vocabulary().decode(&ids)).into_owned();
+    // A split may begin inside a character; what is left of it is not in the text.
+    let text = text.trim_start_matches(char::REPLACEMENT_CHARACTER).trim_start();
+    Ok(text.lines().next().unwrap_or("").to_owned())
+}
+
+/// Gives the compiled step its micro-batches.
+struct Feeder<'f> {
+    corpus: &'f Corpus,
+    sequences: &'f Sequences,
+    names: &'f Names,
+    /// Number of the step's first sequence.
+    first: u64,
+    /// Rows of the step given so far.
+    row: u64,
+    micro_batch: u64,
+}
+
+impl Host for Feeder<'_> {
+    fn turn(&mut self, what: Yield, memory: &mut Memory) -> Result<(), Error> {
+        match what {
+            Yield::Batch => {
+                let mut ids = vec![0; memory.i32(self.names.ids).len()];
+                let mut targets = vec![0; ids.len()];
+                let first = self.first + self.row;
+                self.sequences.fill_train(self.corpus, first, &mut ids, &mut targets)?;
+                memory.i32_mut(self.names.ids).copy_from_slice(&ids);
+                memory.i32_mut(self.names.targets).copy_from_slice(&targets);
+                if let Some(row) = self.names.row {
+                    memory.i32_mut(row)[0] = i32::try_from(self.row).expect("a batch fits an i32");
+                }
+                self.row += self.micro_batch;
+                Ok(())
+            }
+            // They stay in memory; the loop reads them when the call is over.
+            Yield::Metrics => Ok(()),
+        }
+    }
+}

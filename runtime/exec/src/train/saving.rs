@@ -1,0 +1,129 @@
+//! When the loop saves, what it writes into the manifest, and what a failed save means.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use plan::Role;
+
+use super::{Event, Report, Training};
+use crate::{
+    checkpoint::{
+        keep, load,
+        manifest::{FORMAT, Manifest},
+        save,
+    },
+    error::Error,
+};
+
+/// Saves that may fail one after the other before the run stops.
+const MAX_FAILED_SAVES: u32 = 3;
+
+/// The family of matrix products on this machine: their bits can differ between families.
+pub(super) fn products() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "avx512";
+        }
+        if std::arch::is_x86_feature_detected!("fma") {
+            return "fma";
+        }
+    }
+    "portable"
+}
+
+impl Training<'_> {
+    pub(super) fn save_due(&self, new_best: bool) -> bool {
+        let Some(checkpoint) = &self.executor.plan().run.checkpoint else { return false };
+        let elapsed_s = self.last_save.elapsed().as_secs_f64();
+        (checkpoint.every > 0 && self.applied().is_multiple_of(checkpoint.every))
+            || checkpoint.every_s.is_some_and(|limit| elapsed_s >= limit)
+            || (new_best && checkpoint.best_val_loss)
+    }
+
+    /// Saves unless the newest checkpoint is of this step; whether there is one then.
+    pub(super) fn save_if_new(&mut self, report: Report<'_>) -> Result<bool, Error> {
+        if self.executor.plan().run.checkpoint.is_none() {
+            return Ok(false);
+        }
+        let path = self.folder.join(format!("step-{}", self.applied()));
+        if load::verify(&path).is_ok() {
+            return Ok(true);
+        }
+        let before = self.failed_saves;
+        self.save(report)?;
+        Ok(self.failed_saves <= before)
+    }
+
+    /// Saves; a failure is a warning, the third in a row an error.
+    pub(super) fn save(&mut self, report: Report<'_>) -> Result<(), Error> {
+        match self.write_checkpoint(report) {
+            Ok(()) => {
+                self.failed_saves = 0;
+                Ok(())
+            }
+            Err(error) => {
+                self.failed_saves += 1;
+                self.last_save = Instant::now();
+                if self.failed_saves >= MAX_FAILED_SAVES {
+                    return Err(error);
+                }
+                let step = self.applied();
+                report(Event::Warning(format!("the checkpoint of step {step} was not saved: {error}")));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn write_checkpoint(&mut self, report: Report<'_>) -> Result<(), Error> {
+        // First the log: a checkpoint must not know of steps that the log lost.
+        self.log.sync()?;
+        let facts = self.facts();
+        let step = facts.step;
+        let (plan, memory) = (self.executor.plan(), self.executor.memory());
+        let (path, _) = save::save(self.folder, plan, memory, facts, &mut |_, _| Ok(()))?;
+        self.last_save = Instant::now();
+        report(Event::Saved { step, path });
+        if let Some(checkpoint) = &plan.run.checkpoint {
+            let (keep, best) = (checkpoint.keep, checkpoint.best_val_loss);
+            // The new one is safe; old ones that stay only take room.
+            if let Err(error) = keep::prune(self.folder, keep, best, &mut |_, _| Ok(())) {
+                report(Event::Warning(format!("an old checkpoint was not removed: {error}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&self) -> Manifest {
+        let (plan, memory) = (self.executor.plan(), self.executor.memory());
+        let mut counters = BTreeMap::new();
+        for (idx, buffer) in (0u32..).zip(&plan.buffers) {
+            if buffer.role == Role::Counter
+                && buffer.dtype == plan::Dtype::F64
+                && buffer.shape.iter().product::<u64>() == 1
+            {
+                counters.insert(buffer.name.clone(), memory.f64(plan::BufferId(idx))[0]);
+            }
+        }
+        let step = self.applied();
+        Manifest {
+            format: FORMAT,
+            compiler: plan.compiler.clone(),
+            identity: plan.run.identity.clone(),
+            trajectory: plan.run.trajectory.clone(),
+            numerics: "exact".to_owned(),
+            products: products().to_owned(),
+            world: 1,
+            step,
+            counters,
+            cursor: self.names.consumed(memory) * plan.run.batch,
+            seed: plan.run.seed,
+            vocabulary: self.corpus.vocabulary().hash(),
+            data: self.corpus.hash().to_owned(),
+            val_loss: self.val.filter(|val| val.step == step).map(|val| val.val_loss),
+            best: self.best,
+            tensors: Vec::new(),
+            files: BTreeMap::new(),
+            sha256: String::new(),
+        }
+    }
+}
