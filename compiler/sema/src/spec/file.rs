@@ -1,5 +1,7 @@
 //! File level: which line is which block.
 
+use std::collections::BTreeMap;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
 
@@ -61,15 +63,14 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
 /// A name means one block.
 fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
     let all = blocks.models.iter().chain(&blocks.datas).chain(&blocks.trains);
-    let mut seen: Vec<&(String, Span)> = vec![];
-    for name in all.filter_map(|b| b.name.as_ref()) {
-        match seen.iter().find(|(n, _)| *n == name.0) {
-            Some((_, first)) => cx.report(
-                Diagnostic::new(Code::E0205, name.1, format!("`{}` is declared twice", name.0))
-                    .label(*first, "declared here too")
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for (name, at) in all.filter_map(|b| b.name.as_ref()) {
+        if let Some(first) = seen.insert(name, *at) {
+            cx.report(
+                Diagnostic::new(Code::E0205, *at, format!("`{name}` is declared twice"))
+                    .label(first, "declared here too")
                     .help("give one of them another name"),
-            ),
-            None => seen.push(name),
+            );
         }
     }
 }

@@ -249,7 +249,7 @@ pub(super) fn unknown(text: &str, at: Span, home: Home, has_value: bool) -> Diag
     }
     match nearest(text, names.iter().copied()) {
         Some(near) => did_you_mean(wrong, text, at, &[near]),
-        None => wrong.help(format!("`llmc explain E0203` lists the directives of `{block}`")),
+        None => wrong.help("remove the line, or see the reference for what it may hold"),
     }
 }
 
