@@ -161,10 +161,11 @@ impl Scalar {
 
     /// As printed: `add`, `cast.f32`.
     pub fn name(self) -> String {
-        match self {
-            Self::Cast(to) => return format!("cast.{to}"),
-            Self::Bitcast(to) => return format!("bitcast.{to}"),
-            _ => {}
+        if let Self::Cast(to) = self {
+            return format!("cast.{to}");
+        }
+        if let Self::Bitcast(to) = self {
+            return format!("bitcast.{to}");
         }
         let found = NAMES.iter().find(|(op, _)| *op == self);
         found.map(|(_, name)| (*name).to_owned()).expect("NAMES lists every scalar operation")

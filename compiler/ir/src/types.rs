@@ -80,9 +80,9 @@ impl Type {
         Self { dtype, shape: vec![] }
     }
 
-    /// How many elements; the verifier keeps it below 2^40 bytes.
+    /// How many elements; the verifier keeps it below 2^40 bytes, and until then it saturates.
     pub fn len(&self) -> u64 {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |len, &size| len.saturating_mul(size))
     }
 
     /// Whether it has no element.
@@ -92,7 +92,7 @@ impl Type {
 
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
-        self.len() * self.dtype.bytes()
+        self.len().saturating_mul(self.dtype.bytes())
     }
 }
 

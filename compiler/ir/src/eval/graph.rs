@@ -85,9 +85,10 @@ pub fn eval_values(
     let mut values: Vec<Tensor> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let args: Vec<&Tensor> = node.args.iter().map(|a| &values[a.index()]).collect();
-        let value = match &node.op {
-            Op::State(read) => read_state(&read.name, &node.ty, states, precision)?,
-            op => eval_node(op, node, &args, precision),
+        let value = if let Op::State(read) = &node.op {
+            read_state(&read.name, &node.ty, states, precision)?
+        } else {
+            eval_node(node, &args, precision)
         };
         values.push(value);
     }
@@ -113,8 +114,8 @@ fn read_state(
     })
 }
 
-fn eval_node(op: &Op, node: &Node, args: &[&Tensor], precision: Precision) -> Tensor {
-    let data = match op.lowering() {
+fn eval_node(node: &Node, args: &[&Tensor], precision: Precision) -> Tensor {
+    let data = match node.op.lowering() {
         Lowering::Leaf => unreachable!("a state is read by name"),
         Lowering::Pointwise(body) => pointwise(&body, &node.ty, args, precision),
         Lowering::Reduce { kind, axes } => reduce(kind, &axes, &node.ty, args[0]),
@@ -192,15 +193,15 @@ fn pointwise(emit: &PointwiseFn, ty: &Type, args: &[&Tensor], precision: Precisi
 
 /// f32 instructions in f64.
 fn widened(insts: &[Inst]) -> Vec<Inst> {
-    let widen = |inst: &Inst| match inst {
-        Inst::Const { dtype: Dtype::F32, bits } => {
+    let widen = |inst: &Inst| {
+        if let Inst::Const { dtype: Dtype::F32, bits } = inst {
             let value = f64::from(f32::from_bits(*bits as u32));
-            Inst::Const { dtype: Dtype::F64, bits: value.to_bits() }
+            return Inst::Const { dtype: Dtype::F64, bits: value.to_bits() };
         }
-        Inst::Apply { op: Scalar::Cast(Dtype::F32), args } => {
-            Inst::Apply { op: Scalar::Cast(Dtype::F64), args: args.clone() }
+        if let Inst::Apply { op: Scalar::Cast(Dtype::F32), args } = inst {
+            return Inst::Apply { op: Scalar::Cast(Dtype::F64), args: args.clone() };
         }
-        other => other.clone(),
+        inst.clone()
     };
     insts.iter().map(widen).collect()
 }

@@ -168,10 +168,12 @@ impl Run<'_> {
             Inst::Row => place.row,
             Inst::Col => place.col,
             Inst::Apply { op, args } => {
-                let bits: Vec<u64> = args.iter().map(get).collect();
-                let dtype = |reg: &Reg| self.dtypes[reg.0 as usize].expect("operands have types");
-                let dtypes: Vec<Dtype> = args.iter().map(dtype).collect();
-                eval_scalar(*op, &dtypes, &bits)
+                let (mut bits, mut dtypes) = ([0; 5], [Dtype::I32; 5]);
+                for (i, reg) in args.iter().enumerate() {
+                    bits[i] = get(reg);
+                    dtypes[i] = self.dtypes[reg.0 as usize].expect("operands have types");
+                }
+                eval_scalar(*op, &dtypes[..args.len()], &bits[..args.len()])
             }
             Inst::Store { operand, value } => {
                 let at = self.address(*operand, place);

@@ -22,11 +22,14 @@ pub fn f64_bits(x: f64) -> u64 {
 
 /// The result of `op` on operands given by type and bits.
 pub fn eval_scalar(op: Scalar, dtypes: &[Dtype], args: &[u64]) -> u64 {
-    match op {
-        Scalar::Select => return if args[0] != 0 { args[1] } else { args[2] },
-        Scalar::Cast(to) => return cast(dtypes[0], to, args[0]),
-        Scalar::Bitcast(_) => return args[0],
-        _ => {}
+    if op == Scalar::Select {
+        return if args[0] != 0 { args[1] } else { args[2] };
+    }
+    if let Scalar::Cast(to) = op {
+        return cast(dtypes[0], to, args[0]);
+    }
+    if let Scalar::Bitcast(_) = op {
+        return args[0];
     }
     match dtypes[0] {
         Dtype::F32 => float_f32(op, args),

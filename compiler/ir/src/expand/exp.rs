@@ -35,7 +35,7 @@ pub(super) fn f32(m: &mut Math<'_>, x: Reg) -> Reg {
     let x = m.clamp(x, -104.0, 89.0);
     let (k, p) = reduced(m, x, split_f32(LN_2.0, LN_2.1), 7);
     // Two halves: 2^128 and 2^-150 are no f32. Only the last product rounds, also to a denormal.
-    let k = m.to_int(k);
+    let k = m.int(k);
     let shifted = m.add_int(k, 256);
     let half = m.shr(shifted, 1);
     let first = m.add_int(half, -128);
@@ -49,7 +49,7 @@ pub(super) fn f64(m: &mut Math<'_>, x: Reg) -> Reg {
     let x = m.clamp(x, -746.0, 710.0);
     let (k, p) = reduced(m, x, LN_2, 14);
     // k = 16 q + rest, so that f32 exponents are enough: 2^k = 2^rest (2^q)^8 (2^q)^8.
-    let k = m.to_int(k);
+    let k = m.int(k);
     let shifted = m.add_int(k, 1088);
     let sixteenth = m.shr(shifted, 4);
     let q = m.add_int(sixteenth, -68);

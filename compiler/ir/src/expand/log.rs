@@ -63,7 +63,7 @@ pub(super) fn f32(m: &mut Math<'_>, x: Reg) -> Reg {
     let (zero, lower) = (m.body.int(0), m.body.int(-25));
     let correction = m.select(is_small, lower, zero);
     let e = m.add(e, correction);
-    let e = m.to_float(e);
+    let e = m.float(e);
     let one = m.c(1.0);
     let f = m.sub(centred, one);
     // ln 2 in 16 bits.
@@ -81,7 +81,7 @@ pub(super) fn f64(m: &mut Math<'_>, x: Reg) -> Reg {
     let minus = m.sub(zero, e);
     let scale = m.power_of_two(minus);
     let centred = m.mul(near, scale);
-    let e = m.to_float(e);
+    let e = m.float(e);
     let e = m.add(e, shift);
     let one = m.c(1.0);
     let f = m.sub(centred, one);

@@ -17,7 +17,7 @@ impl Math<'_> {
         self.body.constant(self.dtype, value)
     }
 
-    /// A value is a constant when the body says so; the same expansion in f64.
+    /// The same body, working in f64.
     pub(super) fn in_f64(&mut self) -> Math<'_> {
         Math { body: self.body, dtype: Dtype::F64 }
     }
@@ -96,12 +96,12 @@ impl Math<'_> {
         sum
     }
 
-    pub(super) fn to_int(&mut self, x: Reg) -> Reg {
+    pub(super) fn int(&mut self, x: Reg) -> Reg {
         self.one(Scalar::Cast(Dtype::I32), x)
     }
 
     /// i32 or f32 to the float type at hand.
-    pub(super) fn to_float(&mut self, x: Reg) -> Reg {
+    pub(super) fn float(&mut self, x: Reg) -> Reg {
         if self.body.dtype(x) == self.dtype {
             return x;
         }
@@ -128,7 +128,7 @@ impl Math<'_> {
         let biased = self.add_int(k, 127);
         let bits = self.shl(biased, 23);
         let single = self.one(Scalar::Bitcast(Dtype::F32), bits);
-        self.to_float(single)
+        self.float(single)
     }
 
     /// `x` with the sign of `like`, for `x >= 0`; a zero of `like` gives `like`.
@@ -141,7 +141,7 @@ impl Math<'_> {
     }
 }
 
-/// The value as f64 rounds it and what the rounding left, as two constants of type f32.
+/// `high + low` as an f32 and what is left for a second one.
 pub(super) fn split_f32(high: f64, low: f64) -> (f64, f64) {
     let first = f64::from(high as f32);
     (first, (high - first) + low)

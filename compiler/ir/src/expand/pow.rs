@@ -7,7 +7,7 @@ use crate::types::Dtype;
 
 pub(super) fn f32(m: &mut Math<'_>, x: Reg, y: Reg) -> Reg {
     let mut wide = m.in_f64();
-    let (x, y) = (wide.to_float(x), wide.to_float(y));
+    let (x, y) = (wide.float(x), wide.float(y));
     let power = f64(&mut wide, x, y);
     m.one(Scalar::Cast(Dtype::F32), power)
 }

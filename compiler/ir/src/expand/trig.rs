@@ -25,7 +25,7 @@ fn reduced(m: &mut Math<'_>, x: Reg) -> (Reg, Reg) {
 /// The alternating coefficients 1/start!, -1/(start + 2)! .., up to the degree.
 fn taylor(start: u32, degree: u32) -> Vec<f64> {
     let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
-    let sign = |n: u32| if (n - start) % 4 == 0 { 1.0 } else { -1.0 };
+    let sign = |n: u32| if (n - start).is_multiple_of(4) { 1.0 } else { -1.0 };
     (start..=degree).step_by(2).map(|n| sign(n) / factorial(n)).collect()
 }
 
@@ -55,7 +55,7 @@ fn in_quadrant(m: &mut Math<'_>, r: Reg, quadrant: Reg, degree: u32) -> Reg {
 
 pub(super) fn cos_f32(m: &mut Math<'_>, x: Reg) -> Reg {
     let mut wide = m.in_f64();
-    let x = wide.to_float(x);
+    let x = wide.float(x);
     let (r, quadrant) = reduced(&mut wide, x);
     let r = m.one(Scalar::Cast(Dtype::F32), r);
     in_quadrant(m, r, quadrant, 10)

@@ -1,0 +1,283 @@
+//! Kernels and schedules: the order of sums, sorts, and their text.
+
+use ir::body::Body;
+use ir::eval::kernel::{Memory, eval_kernel};
+use ir::eval::schedule::{eval_schedule, memory};
+use ir::eval::tensor::Data;
+use ir::graph::Role;
+use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
+use ir::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Target, Task};
+use ir::text::{parse_kernel, parse_schedule, print_kernel, print_schedule};
+use ir::types::Dtype;
+
+fn operand(dtype: Dtype, is_output: bool, outer: &[i64], row: i64, col: i64) -> Operand {
+    Operand { dtype, is_output, outer: outer.to_vec(), row, col }
+}
+
+fn arg(buffer: u32, offset: u64) -> Arg {
+    Arg { buffer: BufferId(buffer), offset }
+}
+
+fn f32s(memory: &Memory, buffer: usize) -> Vec<f32> {
+    let Data::F32(values) = &memory.0[buffer] else { panic!("buffer {buffer} holds f32") };
+    values.clone()
+}
+
+/// Numbers whose sum depends on the order.
+fn rough(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 % 101) as f32 - 50.0) * 1.1f32.powi(i as i32 % 37)).collect()
+}
+
+/// Softmax of rows: two reductions and maps between them.
+fn softmax(rows: u64, cols: u64) -> Kernel {
+    let mut b = Body::new();
+    let x = b.load(0, Dtype::F32);
+    let top = b.reduce(Reduction::Max, x);
+    let shifted = b.apply(Scalar::Sub, &[x, top]);
+    let e = b.apply(Scalar::Exp, &[shifted]);
+    let total = b.reduce(Reduction::Sum, e);
+    let share = b.apply(Scalar::Div, &[e, total]);
+    b.store(1, share);
+    b.store(2, total);
+    let stride = cols as i64;
+    Kernel {
+        name: "softmax".to_owned(),
+        skeleton: Skeleton::Rows,
+        outer: vec![rows],
+        cols,
+        operands: vec![
+            operand(Dtype::F32, false, &[stride], 0, 1),
+            operand(Dtype::F32, true, &[stride], 0, 1),
+            operand(Dtype::F32, true, &[1], 0, 0),
+        ],
+        body: b.finish(),
+    }
+}
+
+fn column_sum(rows: u64, cols: u64, block: u64) -> Kernel {
+    let mut b = Body::new();
+    let x = b.load(0, Dtype::F32);
+    let total = b.reduce(Reduction::Sum, x);
+    b.store(1, total);
+    let stride = cols as i64;
+    Kernel {
+        name: "sum".to_owned(),
+        skeleton: Skeleton::Columns { rows, block },
+        outer: vec![],
+        cols,
+        operands: vec![
+            operand(Dtype::F32, false, &[], stride, 1),
+            operand(Dtype::F32, true, &[], stride, 1),
+        ],
+        body: b.finish(),
+    }
+}
+
+fn segment_sum(rows: u64, cols: u64, n: u64) -> Kernel {
+    let mut b = Body::new();
+    let at = b.row();
+    let x = b.load_at(0, Dtype::F32, at, cols as i64, n);
+    let total = b.reduce(Reduction::Sum, x);
+    b.store(3, total);
+    Kernel {
+        name: "scatter".to_owned(),
+        skeleton: Skeleton::Segments { starts: 1, order: 2 },
+        outer: vec![rows],
+        cols,
+        operands: vec![
+            operand(Dtype::F32, false, &[0], 0, 1),
+            operand(Dtype::I32, false, &[1], 0, 0),
+            operand(Dtype::I32, false, &[0], 0, 0),
+            operand(Dtype::F32, true, &[cols as i64], 0, 1),
+        ],
+        body: b.finish(),
+    }
+}
+
+#[test]
+fn a_row_is_summed_in_sixteen_lanes_then_a_tree() {
+    let x = rough(37);
+    let mut lanes = [0f32; 16];
+    let mut b = Body::new();
+    let load = b.load(0, Dtype::F32);
+    let total = b.reduce(Reduction::Sum, load);
+    b.store(1, total);
+    let operands =
+        vec![operand(Dtype::F32, false, &[37], 0, 1), operand(Dtype::F32, true, &[1], 0, 0)];
+    let kernel = Kernel {
+        name: String::new(),
+        skeleton: Skeleton::Rows,
+        outer: vec![1],
+        cols: 37,
+        operands,
+        body: b.finish(),
+    };
+    let mut memory = Memory(vec![Data::F32(x.clone()), Data::F32(vec![0.0])]);
+    eval_kernel(&kernel, &mut memory, &[arg(0, 0), arg(1, 0)]);
+    for (c, x) in x.iter().enumerate() {
+        lanes[c % 16] += x;
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    assert_eq!(f32s(&memory, 1)[0].to_bits(), lanes[0].to_bits());
+    assert_ne!(lanes[0], x.iter().sum::<f32>(), "the order matters for these numbers");
+}
+
+#[test]
+fn a_column_is_summed_block_by_block() {
+    let (rows, cols, block) = (7, 3, 4);
+    let x = rough(21);
+    let mut memory = Memory(vec![Data::F32(x.clone()), Data::F32(vec![9.0; 6])]);
+    let kernel = column_sum(rows, cols, block);
+    eval_kernel(&kernel, &mut memory, &[arg(0, 0), arg(1, 0)]);
+    let sum = |range: std::ops::Range<usize>, c: usize| range.fold(0f32, |s, r| s + x[r * 3 + c]);
+    let expected: Vec<f32> = [0..4, 4..7]
+        .into_iter()
+        .flat_map(|rows| (0..3).map(move |c| (rows.clone(), c)))
+        .map(|(r, c)| sum(r, c))
+        .collect();
+    assert_eq!(f32s(&memory, 1), expected);
+}
+
+#[test]
+fn softmax_rows_sum_to_one() {
+    let x = vec![1.0, 2.0, 3.0, -1.0, 0.0, f32::NEG_INFINITY];
+    let mut memory = Memory(vec![Data::F32(x), Data::F32(vec![0.0; 6]), Data::F32(vec![0.0; 2])]);
+    eval_kernel(&softmax(2, 3), &mut memory, &[arg(0, 0), arg(1, 0), arg(2, 0)]);
+    let shares = f32s(&memory, 1);
+    for row in shares.chunks(3) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{shares:?}");
+    }
+    assert_eq!(shares[5], 0.0);
+}
+
+/// A schedule with every kind of task.
+fn schedule() -> Schedule {
+    let buffer = |name: &str, dtype, shape: &[u64], role| Buffer {
+        name: name.to_owned(),
+        dtype,
+        shape: shape.to_vec(),
+        role,
+    };
+    let buffers = vec![
+        buffer("ids", Dtype::I32, &[5], Some(Role::Input)),
+        buffer("values", Dtype::F32, &[5, 2], Some(Role::Param)),
+        buffer("f.order", Dtype::I32, &[5], None),
+        buffer("f.starts", Dtype::I32, &[4], None),
+        buffer("table", Dtype::F32, &[3, 2], Some(Role::Grad)),
+        buffer("f.c", Dtype::F32, &[2, 3, 3], None),
+    ];
+    let product = Product {
+        a: arg(1, 0),
+        b: arg(1, 2),
+        c: arg(5, 0),
+        batch: vec![BatchAxis { size: 2, strides: [1, 1, 9] }],
+        m: 3,
+        n: 3,
+        k: 2,
+        a_strides: [2, 1],
+        b_strides: [1, 2],
+        c_strides: [3, 1],
+    };
+    let tasks = vec![
+        Task::Sort { ids: arg(0, 0), n: 5, rows: 3, order: arg(2, 0), starts: arg(3, 0) },
+        Task::Kernel {
+            kernel: 0,
+            args: vec![arg(1, 0), arg(3, 0), arg(2, 0), arg(4, 0)],
+            origin: "hello.lt:1:1 \"gpt\"".to_owned(),
+        },
+        Task::Product { product, origin: String::new() },
+    ];
+    let functions = vec![Function { name: "f".to_owned(), tasks }];
+    Schedule { buffers, kernels: vec![segment_sum(3, 2, 5)], functions }
+}
+
+#[test]
+fn scatter_sums_in_position_order_and_leaves_out_other_ids() {
+    let mut schedule = schedule();
+    schedule.functions[0].tasks.truncate(2);
+    let target =
+        Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 1, product_rows: 1 };
+    let mut memory = memory(&schedule);
+    memory.0[0] = Data::I32(vec![2, -1, 0, 2, 3]);
+    memory.0[1] = Data::F32((1..=10).map(|x| x as f32).collect());
+    assert!(eval_schedule(&schedule, &target, "f", &mut memory));
+    assert_eq!(memory.0[2], Data::I32(vec![2, 0, 3, 0, 0]));
+    assert_eq!(memory.0[3], Data::I32(vec![0, 1, 1, 3]));
+    assert_eq!(f32s(&memory, 4), [5.0, 6.0, 0.0, 0.0, 8.0, 10.0]);
+    assert!(!eval_schedule(&schedule, &target, "g", &mut memory));
+}
+
+#[test]
+fn a_product_adds_slices_of_k() {
+    let k = 11;
+    let (a, b) = (rough(k), rough(2 * k)[k..].to_vec());
+    let product = Product {
+        a: arg(0, 0),
+        b: arg(1, 0),
+        c: arg(2, 0),
+        batch: vec![],
+        m: 1,
+        n: 1,
+        k: k as u64,
+        a_strides: [0, 1],
+        b_strides: [1, 0],
+        c_strides: [1, 1],
+    };
+    let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), Data::F32(vec![0.0])]);
+    ir::eval::schedule::eval_product(&product, 4, &mut memory);
+    let slice = |r: std::ops::Range<usize>| r.fold(0f32, |s, l| a[l].mul_add(b[l], s));
+    let expected = slice(0..4) + slice(4..8) + slice(8..11);
+    assert_eq!(f32s(&memory, 2)[0].to_bits(), expected.to_bits());
+}
+
+#[test]
+fn kernels_parse_back_equal() {
+    let mut odd = softmax(2, 3);
+    let mut b = Body::new();
+    for dtype in Dtype::ALL {
+        for value in [0.0, -0.0, 0.1, -7.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-300] {
+            b.constant(dtype, value);
+        }
+    }
+    b.bits(Dtype::F32, 0xffff_ffff);
+    let (x, i) = (b.load(0, Dtype::F32), b.col());
+    let y = b.outer(0);
+    let z = b.apply(Scalar::Shl, &[i, y]);
+    b.apply(Scalar::Cast(Dtype::F64), &[x]);
+    b.apply(Scalar::Bitcast(Dtype::F32), &[z]);
+    b.apply(Scalar::Philox, &[i, y, z, i, y]);
+    b.reduce(Reduction::Min, x);
+    odd.body = b.finish();
+    odd.operands[0].col = -3;
+    for kernel in [softmax(2, 3), column_sum(7, 3, 4), segment_sum(3, 2, 5), odd] {
+        let text = print_kernel(&kernel);
+        assert_eq!(parse_kernel(&text).as_ref(), Ok(&kernel), "{text}");
+        assert_eq!(print_kernel(&parse_kernel(&text).unwrap()), text);
+        let again = ir::expand::expand_kernel(&kernel);
+        assert_eq!(parse_kernel(&print_kernel(&again)), Ok(again));
+    }
+}
+
+#[test]
+fn schedules_parse_back_equal() {
+    let schedule = schedule();
+    let text = print_schedule(&schedule);
+    assert_eq!(parse_schedule(&text).as_ref(), Ok(&schedule), "{text}");
+}
+
+#[test]
+fn broken_text_is_an_error_with_its_line() {
+    let text = print_schedule(&schedule());
+    for end in 0..text.len() - 2 {
+        let _ = parse_schedule(&text[..end]);
+    }
+    let error = parse_schedule("schedule\n$0 = nothing \"x\" : f32[1]").unwrap_err();
+    assert_eq!(error.line, 2);
+    assert_eq!(error.found, "nothing");
+    assert!(parse_kernel("kernel \"x").is_err());
+    assert!(ir::text::parse_module("module\nfn \"f\" {\n %0 = ad %0 : f32[]\n}").is_err());
+}
