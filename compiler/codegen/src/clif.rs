@@ -25,7 +25,7 @@ const HUMAN_CHARS: usize = 40;
 
 /// The text of one kernel as the function `%name`.
 pub fn emit(kernel: &Kernel, name: &str) -> String {
-    let kernel = kernel.clone();
+    let kernel = ir::expand::expand_kernel(kernel);
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params.extend([AbiParam::new(types::I64); 3]);
     let mut function = Function::with_name_signature(UserFuncName::testcase(name), signature);

@@ -83,12 +83,12 @@ fn rows_of(e: &mut Emitter<'_>, unit: Value) -> (Rows, Place) {
             (Rows { bounds: [from, to], block: Some(index), order: None }, place)
         }
         Skeleton::Segments { starts, order } => {
-            let address = e.advance(e.bases[starts], unit, 1, Dtype::I32);
+            let place = e.outer_place(Some(unit));
+            let address = place.pointers[starts];
             let bounds = [0, 4].map(|at| {
                 let bound = e.b.ins().load(types::I32, flags(), address, at);
                 e.b.ins().sextend(types::I64, bound)
             });
-            let place = e.outer_place(Some(unit));
             (Rows { bounds, block: None, order: Some(e.bases[order]) }, place)
         }
     }

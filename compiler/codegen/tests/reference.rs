@@ -1,0 +1,34 @@
+//! The interpreter on the same bytes.
+
+use ir::eval::kernel::{Memory, eval_kernel};
+use ir::eval::tensor::Data;
+use ir::kernel::Kernel;
+use ir::schedule::{Arg, BufferId};
+use ir::types::Dtype;
+
+/// The bytes of all operands after the kernel ran.
+pub(crate) fn run(kernel: &Kernel, operands: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let types: Vec<Dtype> = kernel.operands.iter().map(|o| o.dtype).collect();
+    let data = operands.iter().zip(&types).map(|(bytes, &dtype)| read(dtype, bytes)).collect();
+    let mut memory = Memory(data);
+    let args: Vec<Arg> =
+        (0..types.len()).map(|i| Arg { buffer: BufferId(i as u32), offset: 0 }).collect();
+    eval_kernel(kernel, &mut memory, &args);
+    memory.0.iter().zip(&types).map(|(data, &dtype)| write(dtype, data)).collect()
+}
+
+fn read(dtype: Dtype, bytes: &[u8]) -> Data {
+    let width = dtype.bytes() as usize;
+    let mut data = Data::zeros(dtype, bytes.len() / width);
+    for (at, element) in bytes.chunks_exact(width).enumerate() {
+        let mut bits = [0; 8];
+        bits[..width].copy_from_slice(element);
+        data.set_bits(at, u64::from_le_bytes(bits));
+    }
+    data
+}
+
+fn write(dtype: Dtype, data: &Data) -> Vec<u8> {
+    let width = dtype.bytes() as usize;
+    (0..data.len()).flat_map(|at| data.bits(at).to_le_bytes()[..width].to_vec()).collect()
+}
