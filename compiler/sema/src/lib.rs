@@ -3,11 +3,14 @@
 //! Pure: what it needs to know of the data comes in as [`Facts`]. It always returns every
 //! diagnostic, and a program only where there is no error.
 
+mod dim;
 mod library;
 mod program;
 pub mod schema;
+mod shape;
 mod spec;
 pub mod trace;
+mod tracer;
 mod value;
 
 pub use library::{Ambient, Library, Provenance};

@@ -1,0 +1,263 @@
+//! Configuration calls at file level: names resolved, arguments checked, defaults filled in.
+
+use diag::{Code, Diagnostic, Span};
+use syntax::ast::{self, Arg, DeclKind, ExprId, ExprKind};
+
+use super::{Library, Provenance};
+use crate::dim::Poly;
+use crate::tracer::value::{Module, ModuleKind, Value};
+use crate::tracer::{Tracer, nearest};
+use crate::{Call, StaticArg, StaticEnv};
+
+impl Library {
+    /// Binds a configuration call `name(args)`, or a bare `name`, to a declaration of that kind.
+    ///
+    /// Checks kinds, ranges, unknown and missing arguments, and fills in defaults. An argument
+    /// whose value is not known yet is bound to [`StaticArg::Unknown`]. The data parameters of a
+    /// `fn`, the leading ones without a default, stay open.
+    ///
+    /// # Errors
+    /// What is wrong with the call.
+    pub fn bind(
+        &self,
+        spec: &ast::Spec,
+        expr: ExprId,
+        want: DeclKind,
+        env: &StaticEnv,
+    ) -> Result<Call, Vec<Diagnostic>> {
+        let span = spec[expr].span;
+        let (callee, args) = match &spec[expr].kind {
+            ExprKind::Call { callee, args } => (*callee, args.as_slice()),
+            _ => (expr, &[][..]),
+        };
+        let ExprKind::Name(name) = &spec[callee].kind else {
+            let message = format!("expected a {}, as `name(..)`", word(want));
+            return Err(vec![Diagnostic::new(Code::E0301, span, message)]);
+        };
+        let decl = self.named(name, want, spec[callee].span)?;
+        self.bind_to(decl, spec, args, env, span)
+    }
+
+    /// Binds a declaration to nothing but its defaults; `span` is what asks for it.
+    ///
+    /// # Errors
+    /// An unknown name, or an argument without a default.
+    pub fn bind_defaults(&self, name: &str, span: Span) -> Result<Call, Vec<Diagnostic>> {
+        let Some(decl) = self.resolve(name, Provenance::User) else {
+            let message = format!("`{name}` is not defined");
+            return Err(vec![Diagnostic::new(Code::E0202, span, message)]);
+        };
+        let spec = self.spec(decl);
+        self.bind_to(decl, &spec, &[], &StaticEnv::new(), span)
+    }
+
+    /// As [`Library::bind_defaults`], for a declaration of that kind where several share a name.
+    ///
+    /// # Errors
+    /// An unknown name, or an argument without a default.
+    pub fn bind_defaults_of(
+        &self,
+        name: &str,
+        want: DeclKind,
+        span: Span,
+    ) -> Result<Call, Vec<Diagnostic>> {
+        let decl = self.named(name, want, span)?;
+        let spec = self.spec(decl);
+        self.bind_to(decl, &spec, &[], &StaticEnv::new(), span)
+    }
+
+    /// The static value of an expression: numbers, arithmetic and the names of `env`.
+    ///
+    /// A value that depends on one not known yet is [`StaticArg::Unknown`].
+    ///
+    /// # Errors
+    /// An unknown name, a kind that does not fit, or a fault of arithmetic.
+    pub fn eval_static(
+        &self,
+        spec: &ast::Spec,
+        expr: ExprId,
+        env: &StaticEnv,
+    ) -> Result<StaticArg, Diagnostic> {
+        let tracer = Tracer::at_file_level(self, spec, self.names_of(env));
+        let fault = match tracer.static_value(expr) {
+            Ok(value) => match self.static_arg(&value, spec[expr].span) {
+                Some(arg) => return Ok(arg),
+                None => None,
+            },
+            Err(diags) => diags.into_iter().next(),
+        };
+        let message = "this is not a value known before the run";
+        Err(fault.unwrap_or_else(|| Diagnostic::new(Code::E0301, spec[expr].span, message)))
+    }
+
+    /// The configuration parameters of a declaration and their defaults, for completion and for
+    /// questions such as whether a model takes `vocab`.
+    pub fn config_names(&self, name: &str, want: DeclKind) -> Vec<&str> {
+        let decl = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
+        let params = decl.map(|i| self.decl(i).params.iter());
+        params.into_iter().flatten().map(|p| p.name.text.as_str()).collect()
+    }
+
+    /// As [`Library::bind`], with arguments that the spec does not write: one for each parameter
+    /// of that name that the call leaves out.
+    ///
+    /// # Errors
+    /// What is wrong with the call.
+    pub fn bind_with(
+        &self,
+        spec: &ast::Spec,
+        expr: ExprId,
+        want: DeclKind,
+        env: &StaticEnv,
+        extra: &[(&str, StaticArg)],
+    ) -> Result<Call, Vec<Diagnostic>> {
+        let mut whole = spec.clone();
+        let span = spec[expr].span;
+        let (callee, mut args) = match &spec[expr].kind {
+            ExprKind::Call { callee, args } => (*callee, args.clone()),
+            _ => (expr, vec![]),
+        };
+        let mut env = env.clone();
+        let takes: Vec<String> = match &spec[callee].kind {
+            ExprKind::Name(name) => {
+                self.config_names(name, want).into_iter().map(str::to_string).collect()
+            }
+            _ => vec![],
+        };
+        let positional = args.iter().filter(|a| a.name.is_none()).count();
+        let mut added = Vec::new();
+        for (name, value) in extra {
+            let place = takes.iter().position(|t| t == name);
+            let given = args.iter().any(|a| a.name.as_ref().is_some_and(|n| n.text == *name));
+            if place.is_none_or(|i| i < positional) || given {
+                continue;
+            }
+            // A name that no source can write stands for the value.
+            let hidden = format!("<{name}>");
+            env.set(hidden.clone(), value.clone());
+            let id = ExprId(u32::try_from(whole.exprs.len()).expect("fewer than 2^32 expressions"));
+            whole.exprs.push(ast::Expr { kind: ExprKind::Name(hidden), span });
+            let ident = ast::Ident { text: (*name).to_string(), span };
+            args.push(Arg { name: Some(ident), value: id });
+            added.push((*name).to_string());
+        }
+        let id = ExprId(u32::try_from(whole.exprs.len()).expect("fewer than 2^32 expressions"));
+        whole.exprs.push(ast::Expr { kind: ExprKind::Call { callee, args }, span });
+        let mut call = self.bind(&whole, id, want, &env)?;
+        call.written.retain(|name| !added.contains(name));
+        Ok(call)
+    }
+
+    fn named(&self, name: &str, want: DeclKind, span: Span) -> Result<usize, Vec<Diagnostic>> {
+        let found = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
+        if let Some(decl) = found {
+            return Ok(decl);
+        }
+        let kind = word(want);
+        let mut diagnostic = match self.kind(name) {
+            Some(other) => {
+                let message = format!("`{name}` is a {}, expected a {kind}", word(other));
+                Diagnostic::new(Code::E0301, span, message)
+            }
+            None => Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"))
+                .primary(format!("no {kind} of this name")),
+        };
+        if let Some(near) = nearest(name, self.names(want).into_iter()) {
+            diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
+        }
+        Err(vec![diagnostic])
+    }
+
+    fn bind_to(
+        &self,
+        decl: usize,
+        spec: &ast::Spec,
+        args: &[Arg],
+        env: &StaticEnv,
+        span: Span,
+    ) -> Result<Call, Vec<Diagnostic>> {
+        let declared = self.decl(decl);
+        let open = match declared.kind {
+            DeclKind::Fn => declared.params.iter().take_while(|p| p.default.is_none()).count(),
+            DeclKind::Layer | DeclKind::Rule => 0,
+        };
+        let tracer = Tracer::at_file_level(self, spec, self.names_of(env));
+        let bound = tracer.static_args(decl, args, open, span)?;
+        let mut call =
+            Call { name: declared.name.text.clone(), args: vec![], written: vec![], span };
+        for bound in bound {
+            let Some(arg) = self.static_arg(&bound.value, bound.at) else {
+                let message = format!("`{}` needs a value known before the run", bound.name);
+                return Err(vec![Diagnostic::new(Code::E0301, bound.at, message)]);
+            };
+            if bound.written {
+                call.written.push(bound.name.clone());
+            }
+            call.args.push((bound.name, arg));
+        }
+        Ok(call)
+    }
+
+    fn names_of(&self, env: &StaticEnv) -> Vec<(String, Value)> {
+        let names: Vec<&str> = env.names().collect();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let value = env.get(name)?;
+                Some((name.to_string(), self.static_value(value).unwrap_or(Value::Hole)))
+            })
+            .collect()
+    }
+
+    /// As the tracer knows it; nothing for a value that is not known.
+    pub(super) fn static_value(&self, arg: &StaticArg) -> Option<Value> {
+        Some(match arg {
+            StaticArg::Int(n) => Value::Size(Poly::constant(*n)),
+            StaticArg::Real(x) => Value::Real(Some(*x)),
+            StaticArg::Bool(b) => Value::Bool(Some(*b)),
+            StaticArg::Str(s) => Value::Str(s.clone()),
+            StaticArg::None => Value::None,
+            StaticArg::Module(call) => {
+                let decl = self.callee(call)?;
+                let args = call
+                    .args
+                    .iter()
+                    .map(|(name, arg)| Some((name.clone(), self.static_value(arg)?)));
+                let kind = ModuleKind::Layer { decl, args: args.collect::<Option<_>>()? };
+                let module = Module { kind, path: None, name: None, built: call.span };
+                Value::Module(module.into())
+            }
+            StaticArg::Unknown => return None,
+        })
+    }
+
+    /// As callers know it; nothing for a value of the run.
+    fn static_arg(&self, value: &Value, span: Span) -> Option<StaticArg> {
+        Some(match value {
+            Value::Size(size) => size.as_constant().map_or(StaticArg::Unknown, StaticArg::Int),
+            Value::Real(x) => x.map_or(StaticArg::Unknown, StaticArg::Real),
+            Value::Bool(b) => b.map_or(StaticArg::Unknown, StaticArg::Bool),
+            Value::Str(s) => StaticArg::Str(s.clone()),
+            Value::None => StaticArg::None,
+            Value::Hole => StaticArg::Unknown,
+            Value::Module(module) => {
+                let ModuleKind::Layer { decl, args } = &module.kind else { return None };
+                let args = args
+                    .iter()
+                    .map(|(name, value)| Some((name.clone(), self.static_arg(value, span)?)));
+                let args = args.collect::<Option<Vec<_>>>()?;
+                let name = self.decl(*decl).name.text.clone();
+                StaticArg::Module(Box::new(Call { name, args, written: vec![], span }))
+            }
+            Value::Tensor(_) | Value::Tuple(_) | Value::Rest(_) => return None,
+        })
+    }
+}
+
+fn word(kind: DeclKind) -> &'static str {
+    match kind {
+        DeclKind::Layer => "layer",
+        DeclKind::Fn => "function",
+        DeclKind::Rule => "rule",
+    }
+}
