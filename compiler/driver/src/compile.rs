@@ -37,7 +37,7 @@ pub fn compile(
     let training = Training { program, map };
     let mut observe = |name: &str, _: Stage<'_>| lap(name, &mut times);
     let scheduled = pipeline::run(&training, &target, &mut observe)?;
-    let code = codegen::code(&scheduled.schedule.kernels);
+    let code = codegen::clif::code(&scheduled.schedule.kernels);
     lap("codegen", &mut times);
     let identity = identity(program, &scheduled);
     let trajectory = trajectory(program, &scheduled, facts);

@@ -20,7 +20,7 @@ pub struct Front {
     /// The spec.
     pub spec: Spec,
     overrides: Vec<Override>,
-    std: Vec<Spec>,
+    std: Vec<(Spec, FileId)>,
     /// What the parser said.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -52,7 +52,7 @@ impl Front {
             let file = map.add(source.name, source.text);
             let (spec, faults) = syntax::parse(&map, file);
             assert!(faults.is_empty(), "the standard library parses: {faults:?}");
-            std.push(spec);
+            std.push((spec, file));
         }
         let mut overrides = vec![];
         for set in sets {
@@ -65,6 +65,11 @@ impl Front {
         Self { map, name, file, spec, overrides, std, diagnostics }
     }
 
+    /// The sources of the standard library.
+    pub fn std_specs(&self) -> impl Iterator<Item = (&Spec, FileId)> {
+        self.std.iter().map(|(spec, file)| (spec, *file))
+    }
+
     /// The data that the training job wants, where that much is clear.
     pub fn data_request(&self) -> Option<DataSource> {
         sema::data_request(&self.name, &self.spec, &self.overrides, &self.map).0
@@ -72,7 +77,7 @@ impl Front {
 
     /// Checks with what is known of the data.
     pub fn check(&self, facts: Option<&Facts>) -> Checked {
-        let std: Vec<&Spec> = self.std.iter().collect();
+        let std: Vec<&Spec> = self.std.iter().map(|(spec, _)| spec).collect();
         let (program, found) =
             sema::check(&self.name, &self.spec, &self.overrides, &std, &self.map, facts);
         let diagnostics: Vec<Diagnostic> =
@@ -84,7 +89,7 @@ impl Front {
     /// Reads the data that the spec names and checks with what it holds.
     ///
     /// Files that are not there are a diagnostic; other faults of the data are an error.
-    pub fn check_with_data(&self, base: &Path) -> Result<(Checked, Option<Corpus>), Error> {
+    pub fn check_with_data(&self, base: &Path) -> Result<(Checked, Option<(Facts, Corpus)>), Error> {
         let Some(request) = self.data_request() else { return Ok((self.check(None), None)) };
         match scan(&passes::plan_of::data_of(&request), base) {
             Ok((found, corpus)) => {
@@ -93,7 +98,7 @@ impl Front {
                     tokens: found.tokens.clone(),
                     hash: Some(found.hash.clone()),
                 };
-                Ok((self.check(Some(&facts)), Some(corpus)))
+                Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
             Err(error) => {
                 let mut checked = self.check(None);

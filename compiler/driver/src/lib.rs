@@ -2,7 +2,11 @@
 //!
 //! The stages of the compiler are pure; this crate reads files and the clock for them.
 
+pub mod cli;
+pub mod command;
 pub mod compile;
+pub mod curve;
+pub mod emit;
 pub mod front;
 
 pub use compile::{Compiled, compile};

@@ -1,3 +1,11 @@
 //! The command line of `llmc`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use llmc::cli::Cli;
+
+fn main() -> ExitCode {
+    llmc::command::run(Cli::parse())
+}

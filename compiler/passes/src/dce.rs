@@ -3,7 +3,7 @@
 use ir::graph::{Graph, Value};
 
 /// In: any graph. Out: the same stores, and only the nodes they need, in the same order.
-pub(crate) fn dce(graph: &Graph) -> Graph {
+pub fn dce(graph: &Graph) -> Graph {
     let mut is_live = vec![false; graph.nodes.len()];
     for (_, value) in &graph.stores {
         is_live[value.index()] = true;

@@ -21,5 +21,6 @@ mod split_reductions;
 mod train;
 
 pub use autodiff::gradients;
+pub use dce::dce;
 pub use memory::Memory;
 pub use train::{Training, names};

@@ -27,6 +27,8 @@ pub struct RunInfo {
     pub trajectory: String,
     /// Resolved settings by directive, to say what changed.
     pub settings: BTreeMap<String, String>,
+    /// Overrides of the command line, with which `spec.lt` means this program.
+    pub sets: Vec<String>,
 }
 
 /// How a finished run ended.
@@ -244,6 +246,7 @@ mod tests {
             identity: identity.to_owned(),
             trajectory: format!("{identity} {lr}"),
             settings: BTreeMap::from([("lr".to_owned(), lr.to_owned())]),
+            sets: vec![],
         }
     }
 

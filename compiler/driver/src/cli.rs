@@ -1,0 +1,170 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A small language and a compiler for training programs.
+#[derive(Debug, Parser)]
+#[command(name = "llmc", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a spec: shapes, units, data, memory; nothing runs
+    Check(Check),
+    /// Train the model of a spec, or go on with a run that was interrupted
+    Train(Train),
+    /// Compile a spec and print a stage of it
+    Build(Build),
+    /// Show what a run will take: parameters, FLOPs, bytes, schedule
+    Plan(Plan),
+    /// Generate text from a run
+    Generate(Generate),
+    /// Explain a diagnostic code: why, an example, its mended form
+    Explain {
+        /// The code, such as E0401
+        code: String,
+    },
+    /// Print a declaration of the standard library
+    Std {
+        /// Its name, such as attention; all names without one
+        name: Option<String>,
+    },
+}
+
+/// A spec and how it is read.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The spec
+    pub spec: PathBuf,
+    /// Override a directive: train.lr=3e-4
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+    /// How messages are printed
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub error_format: ErrorFormat,
+}
+
+/// How messages are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ErrorFormat {
+    /// With the source around it
+    Human,
+    /// One line each
+    Short,
+    /// One JSON object a line
+    Json,
+}
+
+/// `llmc check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// `llmc train`
+#[derive(Debug, Args)]
+pub struct Train {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// The run's folder; runs/NAME under the working directory by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with a run although lr, data, steps … changed since
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// Where and with how much it runs.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Threads; never changes a result. All cores by default
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// The device
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
+}
+
+/// A device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The CPU
+    Cpu,
+}
+
+/// `llmc build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// Print this stage
+    #[arg(long, value_name = "STAGE")]
+    pub emit: Option<Stage>,
+    /// Print the time of each step
+    #[arg(long)]
+    pub time: bool,
+}
+
+/// A stage of the compiler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree as text
+    Ast,
+    /// The checked program
+    Program,
+    /// The graphs after all graph passes
+    Graph,
+    /// The scheduled kernels
+    Kernels,
+    /// The generated code
+    Clif,
+    /// The plan: buffers, steps, code
+    Plan,
+}
+
+/// `llmc plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// Also list every parameter
+    #[arg(long)]
+    pub params: bool,
+}
+
+/// `llmc generate`
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The run's folder
+    pub run: PathBuf,
+    /// The text to go on from
+    #[arg(default_value = "")]
+    pub prompt: String,
+    /// Tokens to generate
+    #[arg(long, default_value_t = 200)]
+    pub length: u64,
+    /// 0 takes the likeliest token
+    #[arg(long, default_value_t = 0.8)]
+    pub temperature: f64,
+    /// Of the choices
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}

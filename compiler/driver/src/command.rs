@@ -1,0 +1,76 @@
+//! The commands. The only place that prints and that turns failures into exit codes.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks")]
+
+mod build;
+mod check;
+mod explain;
+mod generate;
+mod plan;
+mod source;
+mod train;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use exec::error::Error;
+
+use crate::cli::{Cli, Command};
+
+/// Why a command ended early; what there was to say of the spec is already printed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The spec is wrong.
+    Spec,
+    /// The user asked for something that is not there.
+    Usage(String),
+    /// The world failed.
+    World(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::World(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spec => Ok(()),
+            Self::Usage(message) => f.write_str(message),
+            Self::World(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spec | Self::Usage(_) => 2,
+            Self::World(error) => error.exit_code(),
+        }
+    }
+}
+
+/// Runs a command to its exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Check(args) => check::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Explain { code } => explain::code(&code),
+        Command::Std { name } => explain::std(name.as_deref()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                eprintln!("error: {message}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

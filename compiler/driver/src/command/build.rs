@@ -1,0 +1,82 @@
+//! `llmc build`: compiles, and prints a stage or the time of each step.
+
+use std::io::Write;
+use std::time::Instant;
+
+use super::Failure;
+use super::source::{Ready, parse, ready, report};
+use crate::cli::{Build, Source, Stage};
+use crate::compile::{Compiled, compile};
+use crate::emit::emit;
+use crate::front::Checked;
+
+pub(super) fn run(args: &Build) -> Result<(), Failure> {
+    if args.emit == Some(Stage::Ast) {
+        let front = parse(&args.source)?;
+        let checked = Checked { program: None, diagnostics: front.diagnostics.clone() };
+        report(&front, &checked, args.source.error_format);
+        print(&syntax::print_spec(&front.spec));
+        return if checked.has_errors() { Err(Failure::Spec) } else { Ok(()) };
+    }
+    let start = Instant::now();
+    let ready = ready(&args.source)?;
+    let front_time = start.elapsed();
+    if args.emit == Some(Stage::Program) {
+        print(&ready.program.print());
+        return Ok(());
+    }
+    let compiled = compile_or_report(&ready, &args.source)?;
+    match args.emit {
+        Some(stage) => print(&emit(&compiled, stage)),
+        None if !args.time => summary(&compiled),
+        None => {}
+    }
+    if args.time {
+        times(front_time, &compiled)?;
+    }
+    Ok(())
+}
+
+/// The plan of a checked spec; what compilation finds wrong is printed.
+pub(super) fn compile_or_report(ready: &Ready, source: &Source) -> Result<Compiled, Failure> {
+    compile(&ready.program, &ready.front.map, ready.facts.as_ref()).map_err(|diagnostics| {
+        let checked = Checked { program: None, diagnostics };
+        report(&ready.front, &checked, source.error_format);
+        Failure::Spec
+    })
+}
+
+/// A closed pipe is the reader's choice, not a failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn summary(compiled: &Compiled) {
+    let plan = &compiled.plan;
+    let steps: usize = plan.functions.iter().map(|f| f.steps.len()).sum();
+    println!(
+        "{}: {} functions, {} steps, {} kernels, {} of memory",
+        plan.name,
+        plan.functions.len(),
+        steps,
+        plan.code.len(),
+        super::plan::bytes(plan.arena_bytes),
+    );
+}
+
+/// The time of every step; machine code is made as `train` would make it.
+fn times(front: std::time::Duration, compiled: &Compiled) -> Result<(), Failure> {
+    let start = Instant::now();
+    let options = exec::executor::Options { threads: 1 };
+    exec::executor::Executor::load(compiled.plan.clone(), &options)?;
+    let load = start.elapsed();
+    let mut rows = vec![("parse, check, data", front)];
+    rows.extend(compiled.times.iter().map(|(name, time)| (name.as_str(), *time)));
+    rows.push(("machine code", load));
+    let total: std::time::Duration = rows.iter().map(|(_, time)| *time).sum();
+    rows.push(("total", total));
+    for (name, time) in rows {
+        println!("{:>9.2} ms  {name}", time.as_secs_f64() * 1e3);
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! `llmc check`: everything that can be known before a run.
+
+use super::Failure;
+use super::source::ready;
+use crate::cli::Check;
+
+pub(super) fn run(args: &Check) -> Result<(), Failure> {
+    let ready = ready(&args.source)?;
+    let compiled = super::build::compile_or_report(&ready, &args.source)?;
+    let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
+    let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
+    println!(
+        "{}: no errors, {} warnings; {} parameters, {} of memory",
+        args.source.spec.display(),
+        ready.warnings,
+        super::plan::count(n),
+        super::plan::bytes(compiled.plan.arena_bytes),
+    );
+    Ok(())
+}

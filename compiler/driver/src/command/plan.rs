@@ -1,0 +1,113 @@
+//! `llmc plan`: what a run will take, before it runs.
+
+use std::collections::BTreeMap;
+
+use plan::{Plan, Role, Step};
+
+use super::Failure;
+use super::build::compile_or_report;
+use super::source::ready;
+use crate::cli;
+use crate::curve;
+
+pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
+    let ready = ready(&args.source)?;
+    let compiled = compile_or_report(&ready, &args.source)?;
+    let plan = &compiled.plan;
+    let params: Vec<&plan::Buffer> =
+        plan.buffers.iter().filter(|b| b.role == Role::Param).collect();
+    let n: u64 = params.iter().map(|b| b.shape.iter().product::<u64>()).sum();
+    let train = &ready.program.train;
+    println!("{}", plan.name);
+    println!("  parameters   {} in {} tensors", count(n), params.len());
+    println!("  FLOPs/token  {} in matrix products of a training step", count(flops_a_token(plan)));
+    let tokens = train.batch * train.context;
+    println!(
+        "  batch        {} sequences of {} = {} tokens a step (micro_batch {} x accumulate {})",
+        train.batch, train.context, count(tokens), train.micro_batch, train.accumulate
+    );
+    println!("  steps        {} = {} tokens", train.steps, count(train.steps * tokens));
+    println!("\nmemory, {} in one arena", bytes(plan.arena_bytes));
+    for (kind, size) in by_kind(plan) {
+        println!("  {kind:<12} {:>10}", bytes(size));
+    }
+    println!("\nsettings");
+    for setting in &train.settings {
+        println!("  {:<14} {:<34} {}", setting.name, setting.value, setting.origin);
+    }
+    println!("\nlr over {} steps", train.steps);
+    print!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps));
+    if args.params {
+        println!("\nparameters");
+        for param in params {
+            let shape: Vec<String> = param.shape.iter().map(u64::to_string).collect();
+            println!("  {:<36} [{}]", param.name, shape.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// Multiplications and additions of all products of `micro`, a token of its batch.
+fn flops_a_token(plan: &Plan) -> u64 {
+    let Some(micro) = plan.function("micro") else { return 0 };
+    let flops: u64 = plan[micro]
+        .steps
+        .iter()
+        .map(|step| match step {
+            Step::Product { product: p, .. } => {
+                2 * p.m * p.n * p.k * p.batch.iter().map(|a| a.size).product::<u64>()
+            }
+            Step::Kernel { .. }
+            | Step::Sort { .. }
+            | Step::Loop { .. }
+            | Step::Call(_)
+            | Step::Yield(_) => 0,
+        })
+        .sum();
+    flops / (plan.run.micro_batch * plan.run.context).max(1)
+}
+
+/// Bytes of the arena by kind; temporaries are what is left of it.
+fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
+    let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for buffer in &plan.buffers {
+        let kind = match buffer.role {
+            Role::Param => "weights",
+            Role::Grad => "gradients",
+            Role::OptState => "optimizer",
+            Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
+            Role::Temp => continue,
+        };
+        *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
+    }
+    let held: u64 = kinds.values().sum();
+    let order = ["weights", "gradients", "optimizer", "batch, scalars"];
+    let mut rows: Vec<(&'static str, u64)> =
+        order.iter().map(|&k| (k, kinds.get(k).copied().unwrap_or(0))).collect();
+    rows.push(("temporaries", plan.arena_bytes - held));
+    rows
+}
+
+/// `10.7 M`, for people.
+pub(super) fn count(n: u64) -> String {
+    let (value, unit) = match n {
+        0..10_000 => return n.to_string(),
+        10_000..1_000_000 => (n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
+        1_000_000_000..1_000_000_000_000 => (n as f64 / 1e9, "G"),
+        _ => (n as f64 / 1e12, "T"),
+    };
+    format!("{value:.1} {unit}")
+}
+
+/// `171 MiB`, for people.
+pub(super) fn bytes(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
+}

@@ -1,0 +1,86 @@
+//! Reads a spec, checks it with its data, and prints what there is to say.
+
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+use diag::render::{Style, render};
+use exec::data::text::Corpus;
+use exec::error::Error;
+use sema::{Facts, Program};
+
+use super::Failure;
+use crate::cli::{ErrorFormat, Source};
+use crate::front::{Checked, Front, base_of};
+
+/// A spec without errors.
+pub(super) struct Ready {
+    pub(super) front: Front,
+    pub(super) program: Program,
+    /// What the data holds.
+    pub(super) facts: Option<Facts>,
+    pub(super) corpus: Option<Corpus>,
+    /// How many warnings were printed.
+    pub(super) warnings: usize,
+}
+
+/// Parses a spec from its file.
+pub(super) fn parse(source: &Source) -> Result<Front, Failure> {
+    let text = read(&source.spec)?;
+    Ok(Front::parse(&source.spec.to_string_lossy(), &text, &source.sets))
+}
+
+/// Parses and checks; messages go to the standard error stream.
+pub(super) fn ready(source: &Source) -> Result<Ready, Failure> {
+    let front = parse(source)?;
+    let base = base_of(&source.spec);
+    let (checked, data) = front.check_with_data(&base)?;
+    report(&front, &checked, source.error_format);
+    let (facts, corpus) = data.map_or((None, None), |(f, c)| (Some(f), Some(c)));
+    match checked.program {
+        Some(program) => {
+            let warnings = checked.diagnostics.len();
+            Ok(Ready { front, program, facts, corpus, warnings })
+        }
+        None if checked.diagnostics.is_empty() => Err(Failure::Usage(format!(
+            "{} has no `train` block, so there is nothing to run; \
+             add `train {{ .. }}` with at least `steps`",
+            source.spec.display()
+        ))),
+        None => Err(Failure::Spec),
+    }
+}
+
+/// Prints all diagnostics.
+pub(super) fn report(front: &Front, checked: &Checked, format: ErrorFormat) {
+    let style = match format {
+        ErrorFormat::Human if std::io::stderr().is_terminal() => Style::HumanColour,
+        ErrorFormat::Human => Style::Human,
+        ErrorFormat::Short => Style::Short,
+        ErrorFormat::Json => Style::Json,
+    };
+    eprint!("{}", render(&front.map, &checked.diagnostics, style));
+}
+
+/// The text of a file: regular, of limited size, UTF-8.
+fn read(path: &Path) -> Result<String, Failure> {
+    let io = |action, error| Failure::Usage(Error::io(action, path, error).to_string());
+    let about = std::fs::metadata(path).map_err(|e| io("read", e))?;
+    let shown = path.display();
+    if !about.is_file() {
+        return Err(Failure::Usage(format!("{shown} is not a regular file")));
+    }
+    let limit = syntax::limits::FILE_BYTES as u64;
+    if about.len() > limit {
+        let size = about.len();
+        let message = format!("{shown} has {size} bytes; a spec may have {limit}");
+        return Err(Failure::Usage(message));
+    }
+    let mut bytes = vec![];
+    let file = std::fs::File::open(path).map_err(|e| io("open", e))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| io("read", e))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+        Failure::Usage(format!("{shown}:{line}: byte {at} is not UTF-8; save the file as UTF-8"))
+    })
+}

@@ -1,0 +1,206 @@
+//! `llmc train`: compiles, decides where to train, trains, and says how to go on.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use exec::error::Error;
+use exec::executor::Options;
+use exec::log::Row;
+use exec::progress::{Pace, line, span};
+use exec::run_dir::{self, Decision, OnChange, RunInfo};
+use exec::signal::Stop;
+use exec::train::{Event, Outcome, train};
+
+use super::Failure;
+use super::build::compile_or_report;
+use super::source::{Ready, ready};
+use crate::cli;
+use crate::compile::Compiled;
+
+pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
+    let ready = ready(&args.source)?;
+    let compiled = compile_or_report(&ready, &args.source)?;
+    let info = info(args, &ready, &compiled);
+    let (decision, _lock) = run_dir::open(&folder(args, &compiled), &info, on_change(args))?;
+    let dir = decision.folder().to_owned();
+    match &decision {
+        Decision::Finished(_, ended) => {
+            let done = format!("{} finished at step {}", dir.display(), ended.step);
+            println!("{done}; nothing to do. Change the spec, or name another folder with --out");
+            return Ok(());
+        }
+        Decision::NewSibling(_, why) => println!("new run in {}, because {why}", dir.display()),
+        Decision::Fresh(_) | Decision::Resume(..) => {}
+    }
+    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+    let is_fresh = !dir.join("run.json").exists();
+    if is_fresh {
+        let text = &ready.front.map.file(ready.front.file).text;
+        run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
+    }
+    let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
+    let options = Options { threads: threads(&args.machine) };
+    let mut show = Show::new(ready.program.train.steps);
+    let mut report = |event: Event| show.event(event);
+    let outcome = train(compiled.plan, corpus, &dir, &options, &stop, &mut report);
+    show.end_line();
+    finish(&dir, args, outcome?)
+}
+
+/// Says how the run ended and how to go on.
+fn finish(dir: &Path, args: &cli::Train, outcome: Outcome) -> Result<(), Failure> {
+    let shown = dir.display();
+    match outcome {
+        Outcome::Finished(ended) => {
+            let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+            println!(
+                "done: step {}, loss {}, val loss {}",
+                ended.step,
+                number(ended.loss),
+                number(ended.val_loss)
+            );
+            println!("run folder {shown}");
+            println!("generate with: llmc generate {shown} \"your prompt\"");
+            Ok(())
+        }
+        Outcome::Preempted { step, saved } => {
+            let kept = if saved { "saved" } else { "already saved" };
+            println!("stopped at step {step}, {kept} in {shown}");
+            println!("go on with: llmc train {}", again(args));
+            Err(Error::Preempted.into())
+        }
+    }
+}
+
+/// The arguments that go on with this run.
+fn again(args: &cli::Train) -> String {
+    let mut words = vec![quoted(&args.source.spec.to_string_lossy())];
+    for set in &args.source.sets {
+        words.push(format!("--set {}", quoted(set)));
+    }
+    if let Some(out) = &args.out {
+        words.push(format!("--out {}", quoted(&out.to_string_lossy())));
+    }
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-=+".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+fn folder(args: &cli::Train, compiled: &Compiled) -> PathBuf {
+    let named = compiled.plan.run.checkpoint.as_ref().and_then(|c| c.path.clone());
+    match (&args.out, named) {
+        (Some(out), _) => out.clone(),
+        (None, Some(path)) => PathBuf::from(path),
+        (None, None) => Path::new("runs").join(&compiled.plan.name),
+    }
+}
+
+fn on_change(args: &cli::Train) -> OnChange {
+    match (&args.out, args.resume) {
+        (_, true) => OnChange::GoOn,
+        (Some(_), false) => OnChange::Refuse,
+        (None, false) => OnChange::Sibling,
+    }
+}
+
+fn info(args: &cli::Train, ready: &Ready, compiled: &Compiled) -> RunInfo {
+    let settings: BTreeMap<String, String> = ready
+        .program
+        .train
+        .settings
+        .iter()
+        .filter(|s| s.class != sema::SettingClass::Observation)
+        .map(|s| (s.name.clone(), s.value.clone()))
+        .collect();
+    RunInfo {
+        name: compiled.plan.name.clone(),
+        compiler: compiled.plan.compiler.clone(),
+        identity: compiled.plan.run.identity.clone(),
+        trajectory: compiled.plan.run.trajectory.clone(),
+        settings,
+        sets: args.source.sets.clone(),
+    }
+}
+
+/// The spec as it was read, under a table of what every setting came out as.
+fn resolved(ready: &Ready, text: &str) -> String {
+    let mut out = String::from("# Resolved settings:\n");
+    for s in &ready.program.train.settings {
+        out.push_str(&format!("#   {:<14} {:<34} {}\n", s.name, s.value, s.origin));
+    }
+    out.push('\n');
+    out.push_str(text);
+    out
+}
+
+/// Threads to run with: those asked for, or all cores.
+pub(super) fn threads(machine: &cli::Machine) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    machine.threads.unwrap_or_else(all).max(1)
+}
+
+/// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.
+struct Show {
+    steps: u64,
+    pace: Pace,
+    is_terminal: bool,
+    /// A line without its end is on the screen.
+    open: bool,
+}
+
+impl Show {
+    fn new(steps: u64) -> Self {
+        let is_terminal = std::io::stdout().is_terminal();
+        Self { steps, pace: Pace::new(steps), is_terminal, open: false }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Step(row) => self.step(&row),
+            other => {
+                self.end_line();
+                other_event(other);
+            }
+        }
+    }
+
+    fn step(&mut self, row: &Row) {
+        let text = line(row, self.steps);
+        if self.is_terminal {
+            print!("\r\x1b[K{text}");
+            let _ = std::io::stdout().flush();
+            self.open = true;
+            if row.val_loss.is_some() {
+                self.end_line();
+            }
+        } else if self.pace.due(row) {
+            println!("{text}");
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.open {
+            println!();
+            self.open = false;
+        }
+    }
+}
+
+fn other_event(event: Event) {
+    match event {
+        Event::Started { parameters } => {
+            println!("training {} parameters", super::plan::count(parameters));
+        }
+        Event::Resumed { step } => println!("going on from step {step}"),
+        Event::Warning(text) => eprintln!("warning: {text}"),
+        Event::Saved { step, path } => println!("saved step {step} in {}", path.display()),
+        Event::Sample { step, prompt, text } => {
+            println!("--- sample at step {step} ---\n{prompt}{text}\n---");
+        }
+        Event::Step(row) => println!("{}", span(row.seconds)),
+    }
+}
