@@ -14,7 +14,7 @@ pub(crate) fn verify(plan: &Plan) -> Result<(), Error> {
         let bytes = elements.and_then(|n| n.checked_mul(width(buffer.dtype)));
         let end = buffer.offset.checked_add(buffer.bytes);
         let fits = bytes == Some(buffer.bytes) && end.is_some_and(|e| e <= plan.arena_bytes);
-        ensure(fits && buffer.offset % ALIGN == 0, || {
+        ensure(fits && buffer.offset.is_multiple_of(ALIGN), || {
             format!("buffer `{}` does not fit the arena", buffer.name)
         })?;
     }
@@ -82,7 +82,7 @@ fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> 
 fn base(plan: &Plan, arg: Arg) -> Result<(), Error> {
     let buffer = plan.buffers.get(arg.buffer.0 as usize);
     let buffer = buffer.ok_or_else(|| Error::BadPlan(format!("no buffer {}", arg.buffer.0)))?;
-    let fits = arg.offset <= buffer.bytes && arg.offset % width(buffer.dtype) == 0;
+    let fits = arg.offset <= buffer.bytes && arg.offset.is_multiple_of(width(buffer.dtype));
     ensure(fits, || format!("a place outside buffer `{}`", buffer.name))
 }
 

@@ -4,7 +4,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, StackSlot, StackSlotData, StackSlotKind};
 use cranelift_codegen::ir::{Type, Value, types};
 use cranelift_frontend::FunctionBuilder;
-use ir::kernel::{Inst, Kernel, Reduction, Reg};
+use ir::kernel::{Inst, Kernel, Reduction, Reg, Scalar};
 use ir::types::Dtype;
 
 use super::flow::{Flow, is_shift};
@@ -158,7 +158,10 @@ impl<'a> Emitter<'a> {
             Inst::Apply { op, args } => {
                 let values: Vec<Val> = args.iter().map(|&a| self.get(env, a)).collect();
                 let types: Vec<Dtype> = args.iter().map(|&a| self.dtype(a)).collect();
-                Some(self.apply(*op, &types, &values))
+                Some(match self.bounded(*op, args) {
+                    Some(bound) => self.clamp(*op, types[0], values[1 - bound], values[bound]),
+                    None => self.apply(*op, &types, &values),
+                })
             }
             Inst::Reduce { .. } => unreachable!("a reduction is evaluated by its skeleton"),
             Inst::Store { operand, value } => {
@@ -169,7 +172,41 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn apply(&mut self, op: ir::kernel::Scalar, types: &[Dtype], values: &[Val]) -> Val {
+    /// Which operand of a float minimum or maximum is a constant, no NaN and no zero.
+    fn bounded(&self, op: Scalar, args: &[Reg]) -> Option<usize> {
+        if !matches!(op, Scalar::Min | Scalar::Max) {
+            return None;
+        }
+        args.iter().position(|arg| match self.kernel.body[arg.0 as usize] {
+            Inst::Const { dtype: Dtype::F32, bits } => {
+                let value = f32::from_bits(bits as u32);
+                !value.is_nan() && value != 0.0
+            }
+            Inst::Const { dtype: Dtype::F64, bits } => {
+                let value = f64::from_bits(bits);
+                !value.is_nan() && value != 0.0
+            }
+            Inst::Const { .. }
+            | Inst::Load { .. }
+            | Inst::LoadAt { .. }
+            | Inst::Outer { .. }
+            | Inst::Row
+            | Inst::Col
+            | Inst::Apply { .. }
+            | Inst::Reduce { .. }
+            | Inst::Store { .. } => false,
+        })
+    }
+
+    /// A minimum or maximum with such a constant: a NaN fails the comparison and stays, and no two
+    /// zeros meet, so a comparison does what takes several instructions otherwise.
+    fn clamp(&mut self, op: Scalar, dtype: Dtype, x: Val, bound: Val) -> Val {
+        let pair = if op == Scalar::Min { [bound, x] } else { [x, bound] };
+        let is_beyond = self.apply(Scalar::Lt, &[dtype; 2], &pair);
+        self.apply(Scalar::Select, &[Dtype::Bool, dtype, dtype], &[is_beyond, bound, x])
+    }
+
+    fn apply(&mut self, op: Scalar, types: &[Dtype], values: &[Val]) -> Val {
         let ones: Option<Vec<Value>> = values
             .iter()
             .map(|v| match v {
