@@ -1,11 +1,20 @@
 //! The runtime: loads a plan and runs it.
 
+pub mod checkpoint;
+pub mod data;
 pub mod device;
 pub mod error;
 pub mod executor;
-mod verify;
-pub mod data;
-pub mod checkpoint;
+pub mod generate;
+pub mod lock;
+pub mod log;
+pub mod progress;
 pub mod rng;
+pub mod run_dir;
 #[cfg(test)]
 mod scratch;
+pub mod signal;
+#[cfg(test)]
+mod tiny;
+pub mod train;
+mod verify;

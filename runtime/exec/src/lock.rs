@@ -24,7 +24,8 @@ impl Lock {
             let path = path.clone();
             move |source| Error::io(action, path, source)
         };
-        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let opened =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = opened.map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}

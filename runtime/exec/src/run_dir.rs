@@ -188,7 +188,12 @@ fn difference(there: &RunInfo, here: &RunInfo) -> String {
 }
 
 /// Writes what a fresh run's folder holds from the start.
-pub fn create(dir: &Path, info: &RunInfo, spec: &str, vocabulary: &Vocabulary) -> Result<(), Error> {
+pub fn create(
+    dir: &Path,
+    info: &RunInfo,
+    spec: &str,
+    vocabulary: &Vocabulary,
+) -> Result<(), Error> {
     write(&dir.join("spec.lt"), spec)?;
     write(&dir.join("vocab.json"), &vocabulary.to_json())?;
     // Last: with it the folder is a run's.
@@ -268,8 +273,13 @@ mod tests {
         fs::create_dir(dir.join("step-40")).unwrap();
         let decision = decide(&dir, &info, OnChange::Sibling).unwrap();
         assert_eq!(decision, Decision::Resume(dir.clone(), 40));
-        let ended =
-            Ended { step: 50, reason: "steps".into(), loss: Some(1.5), val_loss: None, checkpoint: None };
+        let ended = Ended {
+            step: 50,
+            reason: "steps".into(),
+            loss: Some(1.5),
+            val_loss: None,
+            checkpoint: None,
+        };
         finish(&dir, &ended).unwrap();
         let decision = decide(&dir, &info, OnChange::Sibling).unwrap();
         assert_eq!(decision, Decision::Finished(dir.clone(), ended));

@@ -129,9 +129,9 @@ impl<'t> Training<'t> {
         }
         let consumed = names.consumed(executor.memory());
         let (log, last) = Log::open(folder, consumed)?;
-        let val = found.as_ref().and_then(|f| {
-            Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? })
-        });
+        let val = found
+            .as_ref()
+            .and_then(|f| Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? }));
         let mut training = Training {
             executor,
             corpus,

@@ -30,7 +30,8 @@ pub struct Found {
 pub fn steps(folder: &Path) -> Vec<u64> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut steps: Vec<u64> = names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect();
+    let mut steps: Vec<u64> =
+        names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect();
     steps.sort_unstable();
     steps
 }
@@ -76,7 +77,8 @@ fn read_small(path: &Path) -> Result<Vec<u8>, Error> {
 /// Checks every byte of a checkpoint.
 pub fn verify(path: &Path) -> Result<Manifest, Error> {
     let manifest = manifest(path)?;
-    let named = path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
+    let named =
+        path.file_name().and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
     if named != Some(manifest.step) {
         return Err(Error::checkpoint(path, format!("the manifest is of step {}", manifest.step)));
     }
@@ -106,15 +108,18 @@ impl Tensors {
         if manifest.files.get(name) != Some(&length) {
             return Err(bad(format!("{length} bytes, the manifest has another size")));
         }
-        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut file = BufReader::new(file);
         let entries = safetensors::read_header(&mut file, length).map_err(bad)?;
         let listed = manifest.tensors.iter().filter(|t| t.file == name);
         let same = listed.clone().count() == entries.len()
-            && listed.zip(&entries).all(|(t, e)| {
-                t.name == e.name && t.dtype == e.dtype && t.shape == e.shape
-            });
+            && listed
+                .zip(&entries)
+                .all(|(t, e)| t.name == e.name && t.dtype == e.dtype && t.shape == e.shape);
         if !same {
-            return Err(Error::checkpoint(&path, "the header does not list what the manifest lists"));
+            return Err(Error::checkpoint(
+                &path,
+                "the header does not list what the manifest lists",
+            ));
         }
         Ok(Tensors { path, name, file, entries })
     }
@@ -131,7 +136,7 @@ impl Tensors {
         let entry = self.entries[idx].clone();
         let mut hasher = Sha256::new();
         let mut left = entry.bytes;
-        let mut chunk = vec![0; 1 << 20];
+        let mut chunk = vec![0; usize::try_from(left.min(1 << 20)).expect("at most a chunk")];
         let mut finite = true;
         while left > 0 {
             let n = usize::try_from(left.min(chunk.len() as u64)).expect("at most a chunk");
@@ -143,7 +148,8 @@ impl Tensors {
         }
         let listed = manifest.tensors.iter().find(|t| t.file == self.name && t.name == entry.name);
         if listed.is_none_or(|t| t.sha256 != hash::hex(&hasher.finalize())) {
-            let why = format!("tensor {:?}: the hash does not fit, the file is damaged", entry.name);
+            let why =
+                format!("tensor {:?}: the hash does not fit, the file is damaged", entry.name);
             return Err(Error::checkpoint(&self.path, why));
         }
         if !finite && self.name == FILES[0] {
@@ -170,9 +176,9 @@ pub fn restore(found: &Found, plan: &Plan, memory: &mut Memory) -> Result<(), Er
         let mut file = Tensors::open(&found.path, name, &found.manifest)?;
         for (idx, (id, _)) in buffers_of(plan, name).into_iter().enumerate() {
             file.go_to(idx)?;
-            let length = usize::try_from(file.entries[idx].bytes).expect("a buffer in memory");
-            let to = &mut memory.bytes_mut(id)[..length];
-            file.file.read_exact(to).map_err(|e| Error::checkpoint(&file.path, e))?;
+            file.file
+                .read_exact(memory.bytes_mut(id))
+                .map_err(|e| Error::checkpoint(&file.path, e))?;
         }
     }
     Ok(())
@@ -188,7 +194,9 @@ pub fn differences(manifest: &Manifest, plan: &Plan) -> Vec<String> {
             let dtype = safetensors::dtype_name(buffer.dtype);
             let (tensor, shape) = (&buffer.name, &buffer.shape);
             match listed(tensor) {
-                None => lines.push(format!("{tensor}: the model has {dtype} {shape:?}, the checkpoint nothing")),
+                None => lines.push(format!(
+                    "{tensor}: the model has {dtype} {shape:?}, the checkpoint nothing"
+                )),
                 Some(t) if t.dtype == dtype && t.shape == *shape => {}
                 Some(t) => lines.push(format!(
                     "{tensor}: the model has {dtype} {shape:?}, the checkpoint {} {:?}",
@@ -199,7 +207,9 @@ pub fn differences(manifest: &Manifest, plan: &Plan) -> Vec<String> {
         for t in manifest.tensors.iter().filter(|t| t.file == name) {
             if !wanted.iter().any(|(_, b)| b.name == t.name) {
                 let (tensor, dtype, shape) = (&t.name, &t.dtype, &t.shape);
-                lines.push(format!("{tensor}: the model has nothing, the checkpoint {dtype} {shape:?}"));
+                lines.push(format!(
+                    "{tensor}: the model has nothing, the checkpoint {dtype} {shape:?}"
+                ));
             }
         }
     }

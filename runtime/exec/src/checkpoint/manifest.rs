@@ -109,7 +109,9 @@ impl Manifest {
         let head: Head = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         if head.format > FORMAT {
             let format = head.format;
-            return Err(format!("format {format} is newer than {FORMAT}, which this program reads"));
+            return Err(format!(
+                "format {format} is newer than {FORMAT}, which this program reads"
+            ));
         }
         let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         if manifest.own_hash() != manifest.sha256 || manifest.text().as_bytes() != bytes {

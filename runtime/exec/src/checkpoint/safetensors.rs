@@ -117,7 +117,11 @@ fn refuse_pickle(start: [u8; 8]) -> Result<(), String> {
 }
 
 /// Checks what each tensor says of itself, then that they cover the data without holes.
-fn place(infos: Vec<(String, Info)>, data_start: u64, file_bytes: u64) -> Result<Vec<Entry>, String> {
+fn place(
+    infos: Vec<(String, Info)>,
+    data_start: u64,
+    file_bytes: u64,
+) -> Result<Vec<Entry>, String> {
     let data_bytes = file_bytes - data_start;
     let mut entries = Vec::with_capacity(infos.len());
     for (name, info) in infos {
@@ -132,7 +136,11 @@ fn place(infos: Vec<(String, Info)>, data_start: u64, file_bytes: u64) -> Result
             return Err(format!("tensor {:?}: overlaps the one before it", entry.name));
         }
         if entry.start > at {
-            return Err(format!("tensor {:?}: {} unused bytes before it", entry.name, entry.start - at));
+            return Err(format!(
+                "tensor {:?}: {} unused bytes before it",
+                entry.name,
+                entry.start - at
+            ));
         }
         at += entry.bytes;
     }
@@ -163,7 +171,8 @@ impl Info {
         let size = size.ok_or_else(|| format!("the shape {:?} is too large", self.shape))?;
         let (begin, end) = self.data_offsets;
         let given = end.checked_sub(begin);
-        let given = given.ok_or_else(|| format!("it ends at {end}, before it begins at {begin}"))?;
+        let given =
+            given.ok_or_else(|| format!("it ends at {end}, before it begins at {begin}"))?;
         if end > data_bytes {
             return Err(format!("it ends at byte {end} of {data_bytes}"));
         }
@@ -293,9 +302,8 @@ mod tests {
     #[test]
     fn shapes_and_types_are_checked() {
         let one = |dtype: &str, shape: &str| {
-            let json = format!(
-                r#"{{"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,4]}}}}"#
-            );
+            let json =
+                format!(r#"{{"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,4]}}}}"#);
             file(&json, 4)
         };
         refused(&one("F32", "[4294967296,4294967296]"), "too large");

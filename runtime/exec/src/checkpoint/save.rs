@@ -135,18 +135,16 @@ fn write_tensors(
 ) -> Result<u64, Error> {
     let path = folder.join(name);
     let buffers = buffers_of(plan, name);
-    let stored = |b: &plan::Buffer| b.shape.iter().product::<u64>() * element_bytes(b.dtype);
     let header = safetensors::header(
-        buffers.iter().map(|(_, b)| (b.name.as_str(), b.dtype, b.shape.as_slice(), stored(b))),
+        buffers.iter().map(|(_, b)| (b.name.as_str(), b.dtype, b.shape.as_slice(), b.bytes)),
     );
     let mut file = watched(watch, Operation::Create, &path, || File::create_new(&path))?;
     write_bytes(&mut file, &path, &header, watch)?;
     let mut written = header.len() as u64;
     for (id, buffer) in buffers {
-        let length = usize::try_from(stored(buffer)).expect("a buffer in memory");
-        let bytes = &memory.bytes(id)[..length];
+        let bytes = memory.bytes(id);
         write_bytes(&mut file, &path, bytes, watch)?;
-        written += length as u64;
+        written += bytes.len() as u64;
         tensors.push(Tensor {
             file: name.to_owned(),
             name: buffer.name.clone(),
@@ -157,13 +155,6 @@ fn write_tensors(
     }
     watched(watch, Operation::Sync, &path, || file.sync_all())?;
     Ok(written)
-}
-
-fn element_bytes(dtype: plan::Dtype) -> u64 {
-    match dtype {
-        plan::Dtype::F32 | plan::Dtype::I32 => 4,
-        plan::Dtype::F64 => 8,
-    }
 }
 
 fn write_bytes(file: &mut File, path: &Path, bytes: &[u8], watch: Watch<'_>) -> Result<(), Error> {

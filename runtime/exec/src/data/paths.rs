@@ -70,9 +70,7 @@ fn expand(path: &str, base: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn confine(written: &str, file: &Path, base: &Path) -> Result<(), Error> {
-    let real = |path: &Path| {
-        path.canonicalize().map_err(|source| Error::data(path, source))
-    };
+    let real = |path: &Path| path.canonicalize().map_err(|source| Error::data(path, source));
     let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
     let target = real(file)?;
     if target.starts_with(real(base)?) || target.starts_with(real(Path::new("."))?) {

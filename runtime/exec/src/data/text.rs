@@ -69,8 +69,7 @@ pub fn scan(data: &plan::Data, base: &Path) -> Result<(Facts, Corpus), Error> {
     let splits = cut(&data.splits, tokens.len());
     let corpus = Corpus { vocabulary, tokens, splits, hash: hash.clone() };
     let lengths = corpus.splits.iter().map(|(name, r)| (name.clone(), r.end - r.start));
-    let facts =
-        Facts { vocab: corpus.vocabulary.size(), tokens: lengths.collect(), hash, files };
+    let facts = Facts { vocab: corpus.vocabulary.size(), tokens: lengths.collect(), hash, files };
     Ok((facts, corpus))
 }
 
@@ -266,8 +265,10 @@ mod tests {
     fn splits_cover_every_token_once() {
         for total in [0, 1, 2, 10, 999] {
             for shares in [vec![0.9, 0.1], vec![0.7, 0.2, 0.1], vec![1.0], vec![0.5]] {
-                let splits: Vec<plan::Split> =
-                    shares.iter().map(|&share| plan::Split { name: String::new(), share }).collect();
+                let splits: Vec<plan::Split> = shares
+                    .iter()
+                    .map(|&share| plan::Split { name: String::new(), share })
+                    .collect();
                 let ranges = cut(&splits, total);
                 let mut at = 0;
                 for (_, range) in &ranges {

@@ -68,7 +68,9 @@ impl Training<'_> {
                     return Err(error);
                 }
                 let step = self.applied();
-                report(Event::Warning(format!("the checkpoint of step {step} was not saved: {error}")));
+                report(Event::Warning(format!(
+                    "the checkpoint of step {step} was not saved: {error}"
+                )));
                 Ok(())
             }
         }

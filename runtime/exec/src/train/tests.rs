@@ -1,1 +1,169 @@
-//! Whole runs of a tiny program.
+//! Whole runs of a tiny program: straight, stopped, killed, diverged, on a bad disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::*;
+use crate::{data::text::sample, scratch::Scratch, tiny};
+
+const OPTIONS: Options = Options { threads: 1 };
+
+fn corpus(scratch: &Scratch) -> Corpus {
+    let text: Vec<u8> = (0..400u32).map(|i| (crate::rng::mix(u64::from(i)) % 90) as u8).collect();
+    sample(scratch.path(), &text)
+}
+
+fn go(
+    plan: Plan,
+    corpus: &Corpus,
+    dir: &Path,
+    on: &mut dyn FnMut(&Event, &Stop),
+) -> Result<Outcome, Error> {
+    std::fs::create_dir_all(dir).unwrap();
+    let stop = Stop::default();
+    train(plan, corpus, dir, &OPTIONS, &stop.clone(), &mut |event| on(&event, &stop))
+}
+
+/// The checkpoint's hash and the log without its times.
+fn result(dir: &Path, outcome: Outcome) -> (String, Vec<Row>) {
+    let Outcome::Finished(ended) = outcome else { panic!("the run did not finish") };
+    let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    let rows = text.lines().map(|line| {
+        let row: Row = serde_json::from_str(line).unwrap();
+        Row { tokens_per_s: 0.0, seconds: 0.0, ..row }
+    });
+    (ended.checkpoint.unwrap(), rows.collect())
+}
+
+fn straight(scratch: &Scratch, corpus: &Corpus) -> (String, Vec<Row>) {
+    let dir = scratch.path().join("straight");
+    let outcome = go(tiny::plan(), corpus, &dir, &mut |_, _| {}).unwrap();
+    result(&dir, outcome)
+}
+
+#[test]
+fn a_run_ends_with_its_last_checkpoint_and_every_line() {
+    let scratch = Scratch::new("train_straight");
+    let corpus = corpus(&scratch);
+    let (hash, rows) = straight(&scratch, &corpus);
+    let steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
+    assert_eq!(steps, (1..=12).collect::<Vec<u64>>());
+    let with_val = rows.iter().filter(|row| row.val_loss.is_some()).map(|row| row.step);
+    assert_eq!(with_val.collect::<Vec<u64>>(), [4, 8, 12]);
+    let dir = scratch.path().join("straight");
+    let found = load::newest(&dir).unwrap().unwrap();
+    assert_eq!((found.manifest.step, &found.manifest.sha256), (12, &hash));
+    assert_eq!(found.manifest.cursor, 48);
+    assert!(dir.join("outcome.json").exists());
+    let other = scratch.path().join("again");
+    let outcome = go(tiny::plan(), &corpus, &other, &mut |_, _| {}).unwrap();
+    assert_eq!(result(&other, outcome), (hash, rows));
+}
+
+#[test]
+fn stopping_and_going_on_changes_no_bit() {
+    let scratch = Scratch::new("train_stop");
+    let corpus = corpus(&scratch);
+    let expected = straight(&scratch, &corpus);
+    for k in 1..12 {
+        let dir = scratch.path().join(format!("stop-{k}"));
+        let stopped = go(tiny::plan(), &corpus, &dir, &mut |event, stop| {
+            if matches!(event, Event::Step(row) if row.step == k) {
+                stop.request();
+            }
+        });
+        assert_eq!(stopped.unwrap(), Outcome::Preempted { step: k, saved: true });
+        let outcome = go(tiny::plan(), &corpus, &dir, &mut |_, _| {}).unwrap();
+        assert_eq!(result(&dir, outcome), expected, "stopped after step {k}");
+    }
+}
+
+#[test]
+fn being_killed_and_going_on_changes_no_bit() {
+    let scratch = Scratch::new("train_kill");
+    let corpus = corpus(&scratch);
+    let expected = straight(&scratch, &corpus);
+    for k in 0..20 {
+        let dir = scratch.path().join(format!("kill-{k}"));
+        let mut events = 0;
+        let killed = catch_unwind(AssertUnwindSafe(|| {
+            go(tiny::plan(), &corpus, &dir, &mut |_, _| {
+                events += 1;
+                if events > k {
+                    resume_unwind(Box::new(()));
+                }
+            })
+        }));
+        assert!(killed.is_err(), "there is an event {k}");
+        let outcome = go(tiny::plan(), &corpus, &dir, &mut |_, _| {}).unwrap();
+        assert_eq!(result(&dir, outcome), expected, "killed at event {k}");
+    }
+}
+
+#[test]
+fn a_step_that_is_not_finite_stops_the_run() {
+    let scratch = Scratch::new("train_diverge");
+    let corpus = corpus(&scratch);
+    let mut plan = tiny::plan();
+    plan.code[2].text = plan.code[2].text.replace("v24 = f64const 0x1.0", "v24 = f64const 0.0");
+    let dir = scratch.path().join("run");
+    let error = go(plan, &corpus, &dir, &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.exit_code(), 5);
+    assert!(error.to_string().contains("step 1: the loss is"), "{error}");
+    let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    assert!(text.contains("\"skipped\":true") && text.lines().count() == 1);
+}
+
+/// Makes the saves of some steps fail: a file lies where their folder would be.
+fn block(dir: &Path, steps: &[u64]) {
+    for step in steps {
+        let name = format!("step-{step}.tmp-{}", std::process::id());
+        std::fs::write(dir.join(name), "").unwrap();
+    }
+}
+
+#[test]
+fn two_failed_saves_are_warnings_and_the_third_stops() {
+    let scratch = Scratch::new("train_disk");
+    let corpus = corpus(&scratch);
+    for (blocked, stops) in [([3, 4, 6], true), ([3, 4, 9], false)] {
+        let dir = scratch.path().join(format!("run-{stops}"));
+        let mut warnings = 0;
+        let result = go(tiny::plan(), &corpus, &dir, &mut |event, _| match event {
+            Event::Saved { step: 0, .. } => block(&dir, &blocked),
+            Event::Warning(_) => warnings += 1,
+            Event::Started { .. }
+            | Event::Resumed { .. }
+            | Event::Step(_)
+            | Event::Saved { .. }
+            | Event::Sample { .. } => {}
+        });
+        let newest = load::newest(&dir).unwrap().unwrap().manifest.step;
+        if stops {
+            assert_eq!(result.unwrap_err().exit_code(), 4);
+            assert_eq!((warnings, newest), (2, 0));
+        } else {
+            assert!(matches!(result.unwrap(), Outcome::Finished(_)));
+            assert_eq!((warnings, newest), (3, 12));
+        }
+    }
+}
+
+#[test]
+fn a_text_that_is_too_short_is_refused() {
+    let scratch = Scratch::new("train_short");
+    let corpus = sample(scratch.path(), b"abcd");
+    let error = go(tiny::plan(), &corpus, &scratch.path().join("run"), &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("has 3 tokens; a context of 4 needs 5"), "{error}");
+}
+
+#[test]
+fn validation_below_the_limit_ends_the_run() {
+    let scratch = Scratch::new("train_below");
+    let corpus = corpus(&scratch);
+    let mut plan = tiny::plan();
+    plan.run.stop_below_val_loss = Some(f64::INFINITY);
+    let outcome = go(plan, &corpus, &scratch.path().join("run"), &mut |_, _| {}).unwrap();
+    let Outcome::Finished(ended) = outcome else { panic!("the run did not finish") };
+    assert_eq!((ended.step, ended.reason.as_str()), (4, "val_loss"));
+}

@@ -152,7 +152,11 @@ impl Line {
 
     /// Nothing may be left.
     pub(super) fn end(&self) -> Result<(), ParseError> {
-        if self.next == self.words.len() { Ok(()) } else { Err(self.expected("the end of the line")) }
+        if self.next == self.words.len() {
+            Ok(())
+        } else {
+            Err(self.expected("the end of the line"))
+        }
     }
 }
 
