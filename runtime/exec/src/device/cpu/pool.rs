@@ -96,7 +96,7 @@ impl Pool {
             return;
         }
         if self.workers.is_empty() || units <= grain {
-                return work(0..units);
+            return work(0..units);
         }
         let pieces = (self.workers.len() as u64 + 1) * PIECES;
         let piece = units.div_ceil(pieces).div_ceil(grain) * grain;
@@ -169,12 +169,8 @@ impl Shared {
             if self.is_ending.load(Ordering::Acquire) {
                 return;
             }
-            let entered = self.state.compare_exchange(
-                state,
-                state + 1,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let entered =
+                self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
             if entered.is_err() {
                 continue;
             }
