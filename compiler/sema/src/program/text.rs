@@ -1,5 +1,5 @@
-//! A program as text, for `build --emit program`: settings with their origins, then what the
-//! model has to learn.
+//! A program as text, for `build --emit program`: settings with their origins, then what each
+//! declaration computes at the sizes of the run.
 
 use std::fmt::Write;
 
@@ -7,7 +7,8 @@ use super::{Program, SettingClass};
 use crate::value::StaticArg;
 
 impl Program {
-    /// One line a setting, aligned; then the parameters and the number of operations.
+    /// One line a setting, aligned; then the traces of model, loss, schedule, and of the rule for a
+    /// weight `[2, 3]`.
     pub fn print(&self) -> String {
         let mut out = format!("program {}\n\nsettings\n", self.name);
         let settings = &self.train.settings;
@@ -28,24 +29,17 @@ impl Program {
 
     fn print_traces(&self, out: &mut String) {
         let (batch, time) = (self.train.micro_batch, self.train.context);
-        let Ok(model) = self.trace_model(batch, time) else {
-            return line(out, "\nmodel: not traced");
-        };
-        let count: u64 = model.params.iter().map(|p| p.shape.iter().product::<u64>()).sum();
-        let (params, ops) = (model.params.len(), model.instrs.len());
-        line(out, &format!("\nmodel {}", self.model.text()));
-        line(out, &format!("  {count} weights in {params} parameters, {ops} operations"));
-        for p in &model.params {
-            line(out, &format!("  {} {:?}", p.path, p.shape));
-        }
-        let parts = [
-            ("loss", self.trace_loss(batch, time)),
-            ("rule", self.trace_rule(&[2, 3], true)),
-            ("schedule", self.trace_schedule()),
+        let traces = [
+            ("model", &self.model, self.trace_model(batch, time)),
+            ("loss", &self.train.loss, self.trace_loss(batch, time)),
+            ("rule", &self.train.optimizer, self.trace_rule(&[2, 3], true)),
+            ("schedule", &self.train.schedule, self.trace_schedule()),
         ];
-        for (name, trace) in parts {
-            let size = trace.map_or(0, |t| t.instrs.len());
-            line(out, &format!("{name}: {size} operations"));
+        for (name, call, trace) in traces {
+            line(out, &format!("\n{name} {}", call.text()));
+            // A program is traced when it is checked, so none of them fails here.
+            let Ok(trace) = trace else { continue };
+            trace.print().lines().for_each(|text| line(out, &format!("  {text}")));
         }
     }
 }

@@ -8,20 +8,19 @@ use crate::schema::{Home, Status};
 
 /// A library of the least that a spec needs.
 const STD: &str = r#"
-layer gpt(layers: int, width: dim, heads: int, vocab: int = data.vocab)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {
+layer gpt(vocab: int, layers: int, width: dim, heads: int)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {
   param emb: [vocab, width] = normal(0.02)
   param head: [width, vocab] = normal(0.02)
-  gather(emb, ids) @ head
+  emb[ids] @ head
 }
 fn cross_entropy(logits: [..s, v], target: tok(v)[..s]) -> fp32[..s] {
-  logsumexp(fp32(logits), over: v) - pick(logits, target)
+  logsumexp(fp32(logits), over: v) - pick(fp32(logits), target, over: v)
 }
 rule adamw(beta1: prob = 0.9, beta2: prob = 0.999, eps: real = 1e-8, weight_decay: real = 0)(w: [..s], g: [..s], lr: real, t: int) -> [..s] {
   w - lr * (g + weight_decay * w)
 }
 rule sgd(momentum: prob = 0)(w: [..s], g: [..s], lr: real, t: int) -> [..s] { w - lr * g }
 fn cosine(step: int, total: int, to: prob = 10%) -> real { to + (1 - to) * step / total }
-fn constant(step: int, total: int) -> real { 1 }
 "#;
 
 /// The lines around a `train` block.
@@ -158,6 +157,10 @@ fn the_rest_of_the_language_is_known_but_not_built() {
     says("ema 0.999", "6:1 E0213 `ema` is not built yet");
     says("precision fp16", &format!("6:11 E0213 `precision fp16` is not built yet\n  {fp32}"));
     says("lr 1e-3 layer_decay 0.9", "6:9 E0213 `lr .. layer_decay` is not built yet");
+    says(
+        "loss mlm + next_sentence",
+        "6:6 E0213 `loss mlm + next_sentence` is not built yet\n  this version trains with `cross_entropy`",
+    );
     says("optimizer lion", "6:11 E0213 `lion` is not built yet");
     says("schedule plateau(patience: 2)", "6:10 E0213 `plateau` is not built yet");
     says(
@@ -374,4 +377,23 @@ fn lengths_that_need_the_data_wait_for_it() {
         out.starts_with("2:1 E0704 train has 3 sequences, fewer than one batch of 4\n"),
         "{out}"
     );
+}
+
+#[test]
+fn a_first_spec_runs_with_the_standard_library() {
+    let mut map = SourceMap::new();
+    let sources = stdlib::SOURCES.iter().map(|s| map.add(s.name, s.text)).collect::<Vec<_>>();
+    let std: Vec<_> = sources.into_iter().map(|file| syntax::parse(&map, file).0).collect();
+    let file = map.add(
+        "hello.lt",
+        "model gpt(layers: 1, width: 4, heads: 2)\ndata text(\"a.txt\")\ntrain { batch 2; context 3; steps 5 }\n",
+    );
+    let (spec, _) = syntax::parse(&map, file);
+    let (program, found) = check("hello", &spec, &[], &std.iter().collect::<Vec<_>>(), &map, None);
+    let program = program.unwrap_or_else(|| panic!("{}", list(&map, &found)));
+    assert_eq!(program.model.arg("vocab"), Some(&crate::StaticArg::Int(256)));
+    let text = program.print();
+    assert!(text.starts_with("program hello\n\nsettings\n"), "{text}");
+    assert!(text.contains("param tok_emb.weight: real[256, 4]"), "{text}");
+    assert!(text.contains("schedule cosine(to: 0.1)"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! The `train` block: every directive resolved to a value, defaults filled in.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::DeclKind;
+use syntax::ast::{DeclKind, ExprKind};
 
 use super::Checker;
 use super::args::{Given, Item, Stretch, Value};
@@ -12,7 +12,7 @@ use super::file::BlockNode;
 use super::lengths::{Scale, sequences};
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
-use super::words::not_built;
+use super::words::{clipped, not_built};
 use crate::program::{Call, Checkpoint, Clip, Eval, ParamSet, Sample, Train};
 use crate::value::StaticArg;
 
@@ -160,13 +160,17 @@ fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
         let bindable = !lines.is_broken("loss");
         return bindable.then(|| bind::bind_default(cx, "cross_entropy", &[], word)).flatten();
     };
-    let call = bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Fn)?;
-    if call.name != "cross_entropy" {
-        let unbuilt = not_built(&format!("loss {}", call.name), line.span);
-        cx.report(unbuilt.help("this version trains with `cross_entropy`"));
-        return None;
+    let expr = line.value()?.call()?;
+    let at = line.spec[expr].span;
+    let help = "this version trains with `cross_entropy`";
+    let mut built = !matches!(line.spec[expr].kind, ExprKind::Binary { .. });
+    let call = if built { Some(bind::bind(cx, line.spec, expr, DeclKind::Fn)?) } else { None };
+    built &= call.as_ref().is_some_and(|c| c.name == "cross_entropy");
+    if !built {
+        let text = clipped(cx.map.text(at));
+        cx.report(not_built(&format!("loss {text}"), at).help(help));
     }
-    Some(call)
+    call.filter(|_| built)
 }
 
 /// Stated, else usual for the rule.
