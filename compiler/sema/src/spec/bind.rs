@@ -139,13 +139,7 @@ pub(super) fn bind(
         cx.report(not_built(name, spec[callee].span));
         return None;
     }
-    // A model that does not say its vocabulary has that of the data.
-    let vocab = cx.env.get("data.vocab").cloned().unwrap_or(StaticArg::Unknown);
-    let bound = match want {
-        DeclKind::Layer => cx.library.bind_with(spec, expr, want, &cx.env, &[("vocab", vocab)]),
-        DeclKind::Fn | DeclKind::Rule => cx.library.bind(spec, expr, want, &cx.env),
-    };
-    match bound {
+    match cx.library.bind(spec, expr, want, &cx.env) {
         Ok(call) => Some(call),
         Err(diagnostics) => {
             cx.report_all(diagnostics);

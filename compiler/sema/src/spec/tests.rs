@@ -8,7 +8,7 @@ use crate::schema::{Home, Status};
 
 /// A library of the least that a spec needs.
 const STD: &str = r#"
-layer gpt(vocab: int, layers: int, width: dim, heads: int)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {
+layer gpt(layers: int, width: dim, heads: int, vocab: int = data.vocab)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {
   param emb: [vocab, width] = normal(0.02)
   param head: [width, vocab] = normal(0.02)
   emb[ids] @ head
@@ -250,6 +250,8 @@ fn directives_become_values() {
     assert_eq!(of("clip value 2").clip, Clip::Value(2.0));
     assert_eq!(of("clip none").clip, Clip::None);
     assert_eq!(of("").warmup, 10);
+    assert_eq!(of("warmup 5 * 4").warmup, 20);
+    assert_eq!(of("warmup (20)").warmup, 20);
     assert_eq!(of("warmup 5% exp").warmup, 50);
     assert!(of("warmup 5% exp").warmup_exponential);
     assert_eq!((of("").lr, of("optimizer sgd").lr), (3e-4, 0.1));
@@ -396,4 +398,10 @@ fn a_first_spec_runs_with_the_standard_library() {
     assert!(text.starts_with("program hello\n\nsettings\n"), "{text}");
     assert!(text.contains("param tok_emb.weight: real[256, 4]"), "{text}");
     assert!(text.contains("schedule cosine(to: 0.1)"), "{text}");
+}
+
+#[test]
+fn nesting_is_the_parsers_to_report() {
+    let out = train(&format!("lr {}1{}", "(".repeat(70), ")".repeat(70)));
+    assert_eq!(out.matches(" E0").count(), 1, "{out}");
 }

@@ -263,6 +263,7 @@ impl Reader<'_, '_> {
             (ExprKind::Str(_) | ExprKind::None | ExprKind::Bool(_) | ExprKind::List(_), None) => {
                 return self.wrong_kind(kind, expr, called);
             }
+            (_, None) if self.is_cut_off(expr) => return None,
             (_, None) => self.computed(kind, expr, called)?,
         };
         if amount.value.is_finite() {
@@ -275,6 +276,19 @@ impl Reader<'_, '_> {
                 .primary("the largest number is 1.8e308"),
         );
         None
+    }
+
+    /// Brackets that the parser emptied because they are nested too deep, which it reports.
+    fn is_cut_off(&self, expr: ExprId) -> bool {
+        let (mut inner, mut depth) = (expr, 0);
+        while let ExprKind::Tuple(args) = &self.spec[inner].kind {
+            match args.as_slice() {
+                [] => return depth > 32,
+                [only, ..] => inner = only.value,
+            }
+            depth += 1;
+        }
+        false
     }
 
     /// A number as written, maybe with a sign.
