@@ -4,6 +4,8 @@
 //! forms are. An exact division that cannot be carried out makes a quotient atom `q`, and the
 //! normal form then rewrites `q * b` to `a`. All arithmetic is checked: `None` is an overflow.
 
+use std::collections::BTreeMap;
+
 /// An indeterminate of the polynomials of one [`Atoms`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Atom(u32);
@@ -12,7 +14,7 @@ pub(crate) struct Atom(u32);
 type Monomial = Vec<Atom>;
 
 /// A sum of monomials with coefficients that are not 0, sorted by monomial.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Poly {
     terms: Vec<(Monomial, i64)>,
 }
@@ -39,6 +41,8 @@ struct AtomInfo {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Atoms {
     infos: Vec<AtomInfo>,
+    /// The atom of each quotient, by what is divided by what.
+    quotients: BTreeMap<(Poly, Poly), Atom>,
 }
 
 /// Why a division gives no size.
@@ -178,11 +182,14 @@ impl Atoms {
         if value.is_none() && !data_ok && (self.has_data(&num) || self.has_data(&den)) {
             return Err(DivideFault::Unproved);
         }
-        let kind = AtomKind::Quotient { num, den };
-        if let Some(i) = self.infos.iter().position(|i| i.kind == kind) {
-            return Ok(Poly::atom(Atom(u32::try_from(i).expect("an atom's index"))));
+        let key = (num.clone(), den.clone());
+        if let Some(&known) = self.quotients.get(&key) {
+            return Ok(Poly::atom(known));
         }
-        Ok(Poly::atom(self.push(AtomInfo { name: None, value, kind })))
+        let kind = AtomKind::Quotient { num, den };
+        let atom = self.push(AtomInfo { name: None, value, kind });
+        self.quotients.insert(key, atom);
+        Ok(Poly::atom(atom))
     }
 
     /// Whether a size depends on the data.

@@ -1,5 +1,10 @@
 //! Configuration calls at file level: names resolved, arguments checked, defaults filled in.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is neither a call nor a name is refused alike"
+)]
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, Arg, DeclKind, ExprId, ExprKind};
 
@@ -51,27 +56,13 @@ impl Library {
         self.bind_to(decl, &spec, &[], &StaticEnv::new(), span)
     }
 
-    /// As [`Library::bind_defaults`], for a declaration of that kind where several share a name.
-    ///
-    /// # Errors
-    /// An unknown name, or an argument without a default.
-    pub fn bind_defaults_of(
-        &self,
-        name: &str,
-        want: DeclKind,
-        span: Span,
-    ) -> Result<Call, Vec<Diagnostic>> {
-        let decl = self.named(name, want, span)?;
-        let spec = self.spec(decl);
-        self.bind_to(decl, &spec, &[], &StaticEnv::new(), span)
-    }
-
     /// The static value of an expression: numbers, arithmetic and the names of `env`.
     ///
     /// A value that depends on one not known yet is [`StaticArg::Unknown`].
     ///
     /// # Errors
     /// An unknown name, a kind that does not fit, or a fault of arithmetic.
+    #[allow(clippy::result_large_err, reason = "made once, where compilation ends")]
     pub fn eval_static(
         &self,
         spec: &ast::Spec,
@@ -90,9 +81,8 @@ impl Library {
         Err(fault.unwrap_or_else(|| Diagnostic::new(Code::E0301, spec[expr].span, message)))
     }
 
-    /// The configuration parameters of a declaration and their defaults, for completion and for
-    /// questions such as whether a model takes `vocab`.
-    pub fn config_names(&self, name: &str, want: DeclKind) -> Vec<&str> {
+    /// The configuration parameters of a declaration.
+    fn config_names(&self, name: &str, want: DeclKind) -> Vec<&str> {
         let decl = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
         let params = decl.map(|i| self.decl(i).params.iter());
         params.into_iter().flatten().map(|p| p.name.text.as_str()).collect()

@@ -385,7 +385,8 @@ impl Tracer<'_> {
         }
         // Names of outside that were bound anew keep their new value; those of inside end.
         let mut env = outer;
-        for (name, value) in &mut env {
+        let counter = &name.text;
+        for (name, value) in env.iter_mut().filter(|(name, _)| name != counter) {
             let Some(new) = self.lookup(name).cloned() else { continue };
             if let (Value::Tensor(old), Value::Tensor(new)) = (&*value, &new)
                 && !old.shape.same(&new.shape)

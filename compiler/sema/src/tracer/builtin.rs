@@ -247,7 +247,7 @@ impl Tracer<'_> {
             Builtin::Softmax => self.softmax(&given, span),
             Builtin::Fp32 => {
                 given.only(self, "fp32", 1, &[], span)?;
-                self.to_elem(&given, &Elem::Fp32, span)
+                self.in_elem(&given, &Elem::Fp32, span)
             }
             Builtin::Cast => self.cast_call(&given, span),
             Builtin::Rearrange => self.rearrange(&given, span),
@@ -310,7 +310,7 @@ impl Tracer<'_> {
         self.pointwise(prim, &a, &b, span).map(Value::Tensor)
     }
 
-    fn to_elem(&mut self, given: &Given, elem: &Elem, span: Span) -> Eval<Value> {
+    fn in_elem(&mut self, given: &Given, elem: &Elem, span: Span) -> Eval<Value> {
         match given.value(self, 0, span)? {
             Value::Tensor(x) if matches!(x.elem, Elem::Ids(_)) => {
                 let message = "ids are names, not numbers: they cannot be converted";
@@ -329,7 +329,7 @@ impl Tracer<'_> {
             return Err(self.error(Code::E0305, span, message));
         };
         match self.eval(like)? {
-            Value::Tensor(like) => self.to_elem(given, &like.elem, span),
+            Value::Tensor(like) => self.in_elem(given, &like.elem, span),
             Value::Hole => Err(Stop),
             other => {
                 let message =
@@ -465,9 +465,8 @@ fn apply(f: Unary, x: f64) -> f64 {
 
 /// Whether an expression is a shape pattern: a list, or lists around an arrow.
 pub(super) fn is_pattern(spec: &ast::Spec, expr: ExprId) -> bool {
-    match &spec[expr].kind {
-        ExprKind::List(_) => true,
-        ExprKind::Binary { op: ast::BinaryOp::Arrow, .. } => true,
-        _ => false,
-    }
+    matches!(
+        &spec[expr].kind,
+        ExprKind::List(_) | ExprKind::Binary { op: ast::BinaryOp::Arrow, .. }
+    )
 }

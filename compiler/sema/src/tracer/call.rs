@@ -150,7 +150,7 @@ impl Tracer<'_> {
             }
         }
         let path = self.frame.path.clone();
-        self.apply(Callee { decl, config, formals, actuals, path, module: None, span })
+        self.apply(&Callee { decl, config, formals, actuals, path, module: None, span })
     }
 
     /// A module applied to data.
@@ -215,7 +215,7 @@ impl Tracer<'_> {
                 let formals = self.lib.decl(*decl).data.clone().unwrap_or_default();
                 let config = args.clone();
                 let module = Some(&**module);
-                self.apply(Callee { decl: *decl, config, formals, actuals, path, module, span })
+                self.apply(&Callee { decl: *decl, config, formals, actuals, path, module, span })
             }
             ModuleKind::Repeat { n, inner, shared } => {
                 self.apply_repeat(&path, n, inner, *shared, actuals, span)
@@ -229,12 +229,12 @@ impl Tracer<'_> {
     }
 
     /// Matches a call with the callee's signature, and in a trace walks its body.
-    pub(super) fn apply(&mut self, call: Callee<'_>) -> Eval<Value> {
-        let Callee { decl, span, .. } = call;
+    pub(super) fn apply(&mut self, call: &Callee<'_>) -> Eval<Value> {
+        let &Callee { decl, span, .. } = call;
         if call.actuals.len() != call.formals.len() {
             let message = format!(
                 "`{}` takes {} values, found {}",
-                self.callee_name(&call),
+                self.callee_name(call),
                 call.formals.len(),
                 call.actuals.len()
             );
@@ -247,7 +247,7 @@ impl Tracer<'_> {
         frame.env = call.config.clone();
         frame.path = call.path.clone();
         frame.in_signature = true;
-        let (promised, mut frame) = self.within(frame, |t| t.match_signature(&call));
+        let (promised, mut frame) = self.within(frame, |t| t.match_signature(call));
         let promised = promised?;
         if self.is_check()
             && let Some(ty) = promised
@@ -262,7 +262,7 @@ impl Tracer<'_> {
             return Err(self.error(Code::E0306, span, message));
         }
         if promised.is_some() {
-            frame = self.own_frame(&call)?;
+            frame = self.own_frame(call)?;
         }
         frame.in_signature = false;
         self.stack.push(decl);
@@ -299,8 +299,14 @@ impl Tracer<'_> {
         actual: &Value,
         at: Span,
     ) -> Eval<Value> {
-        let short = self.too_short(ty, actual);
-        if !short {
+        let whole = super::types::shape_parts(&self.frame.spec, ty);
+        let real = whole.is_some_and(|(base, _)| base.is_none());
+        if let (true, Value::Tensor(t)) = (real, actual)
+            && !t.elem.is_float()
+        {
+            return Err(self.refused(call, formal, ty, None, actual, Refusal::Elem, at));
+        }
+        if !self.too_short(ty, actual) {
             let wanted = self.ty(ty)?;
             match self.accepts(&wanted, actual) {
                 Ok(()) => return Ok(actual.clone()),

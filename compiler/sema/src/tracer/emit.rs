@@ -91,17 +91,24 @@ impl Tracer<'_> {
 
     /// Stretched to a shape that it lines up with.
     pub(super) fn stretch(&mut self, x: &Tensor, shape: &Shape, span: Span) -> Eval<Tensor> {
-        if x.shape.same(shape) {
-            return Ok(x.clone());
+        if self.is_same(&x.shape, shape) {
+            return Ok(Tensor { shape: shape.clone(), ..x.clone() });
         }
         self.emit(Prim::Broadcast, &[x.id], x.elem.clone(), shape.clone(), span)
+    }
+
+    /// Equal sizes; in a trace also sizes that only have equal numbers, where nothing has to move.
+    fn is_same(&self, a: &Shape, b: &Shape) -> bool {
+        let number = |axis: &Axis| self.atoms.value(&axis.size);
+        let equal = || a.axes.iter().map(number).eq(b.axes.iter().map(number));
+        a.same(b) || (!self.is_check() && equal())
     }
 
     /// The same elements in another shape.
     pub(super) fn reshape(&mut self, x: &Tensor, axes: Vec<Axis>, span: Span) -> Eval<Tensor> {
         let shape = Shape { rest: x.shape.rest.clone(), axes };
-        if x.shape.same(&shape) {
-            return Ok(x.clone());
+        if self.is_same(&x.shape, &shape) {
+            return Ok(Tensor { shape, ..x.clone() });
         }
         self.emit(Prim::Reshape, &[x.id], x.elem.clone(), shape, span)
     }

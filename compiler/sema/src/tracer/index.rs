@@ -120,7 +120,7 @@ impl Tracer<'_> {
             }
         };
         let values = self.atoms.value(&bound).zip(self.atoms.value(&rows.size));
-        if bound != rows.size && !values.is_some_and(|(ids, rows)| ids <= rows) {
+        if bound != rows.size && values.is_none_or(|(ids, rows)| ids > rows) {
             let (bound, rows) = (self.show(&bound), self.show(&rows.size));
             let message = format!("ids go to `{bound}` but the table has `{rows}` rows");
             return Err(self.error(Code::E0701, span, message));

@@ -22,7 +22,7 @@ impl Trace {
         for (i, instr) in self.instrs.iter().enumerate() {
             if instr.scope != scope {
                 scope = &instr.scope;
-                line(&mut out, &format!("# {scope}"));
+                line(&mut out, &format!("# {}", if scope.is_empty() { "top" } else { scope }));
             }
             line(&mut out, &format!("%{i}: {}", self.instr(instr)));
         }
@@ -56,7 +56,12 @@ impl Trace {
             Prim::Iota { axis } => format!("iota {axis}"),
             Prim::Dropout(p) => format!("dropout {p}"),
         };
-        format!("{} = {prim}({})", type_text(&instr.ty), args.join(", "))
+        let ty = type_text(&instr.ty);
+        if args.is_empty() {
+            format!("{ty} = {prim}")
+        } else {
+            format!("{ty} = {prim}({})", args.join(", "))
+        }
     }
 }
 
