@@ -81,63 +81,6 @@ impl Library {
         Err(fault.unwrap_or_else(|| Diagnostic::new(Code::E0301, spec[expr].span, message)))
     }
 
-    /// The configuration parameters of a declaration.
-    fn config_names(&self, name: &str, want: DeclKind) -> Vec<&str> {
-        let decl = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
-        let params = decl.map(|i| self.decl(i).params.iter());
-        params.into_iter().flatten().map(|p| p.name.text.as_str()).collect()
-    }
-
-    /// As [`Library::bind`], with arguments that the spec does not write: one for each parameter
-    /// of that name that the call leaves out.
-    ///
-    /// # Errors
-    /// What is wrong with the call.
-    pub fn bind_with(
-        &self,
-        spec: &ast::Spec,
-        expr: ExprId,
-        want: DeclKind,
-        env: &StaticEnv,
-        extra: &[(&str, StaticArg)],
-    ) -> Result<Call, Vec<Diagnostic>> {
-        let mut whole = spec.clone();
-        let span = spec[expr].span;
-        let (callee, mut args) = match &spec[expr].kind {
-            ExprKind::Call { callee, args } => (*callee, args.clone()),
-            _ => (expr, vec![]),
-        };
-        let mut env = env.clone();
-        let takes: Vec<String> = match &spec[callee].kind {
-            ExprKind::Name(name) => {
-                self.config_names(name, want).into_iter().map(str::to_string).collect()
-            }
-            _ => vec![],
-        };
-        let positional = args.iter().filter(|a| a.name.is_none()).count();
-        let mut added = Vec::new();
-        for (name, value) in extra {
-            let place = takes.iter().position(|t| t == name);
-            let given = args.iter().any(|a| a.name.as_ref().is_some_and(|n| n.text == *name));
-            if place.is_none_or(|i| i < positional) || given {
-                continue;
-            }
-            // A name that no source can write stands for the value.
-            let hidden = format!("<{name}>");
-            env.set(hidden.clone(), value.clone());
-            let id = ExprId(u32::try_from(whole.exprs.len()).expect("fewer than 2^32 expressions"));
-            whole.exprs.push(ast::Expr { kind: ExprKind::Name(hidden), span });
-            let ident = ast::Ident { text: (*name).to_string(), span };
-            args.push(Arg { name: Some(ident), value: id });
-            added.push((*name).to_string());
-        }
-        let id = ExprId(u32::try_from(whole.exprs.len()).expect("fewer than 2^32 expressions"));
-        whole.exprs.push(ast::Expr { kind: ExprKind::Call { callee, args }, span });
-        let mut call = self.bind(&whole, id, want, &env)?;
-        call.written.retain(|name| !added.contains(name));
-        Ok(call)
-    }
-
     fn named(&self, name: &str, want: DeclKind, span: Span) -> Result<usize, Vec<Diagnostic>> {
         let found = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
         if let Some(decl) = found {
