@@ -140,7 +140,8 @@ impl Builder {
         step: Value,
         row: Value,
     ) -> Value {
-        self.push(ops::random::Random { stream, shape: shape.to_vec() }, &[seed, step, row])
+        let stream = self.scalar_i32(stream.cast_signed());
+        self.push(ops::random::Random { shape: shape.to_vec() }, &[stream, seed, step, row])
     }
 
     /// The same elements in another shape; nothing when it has that shape.

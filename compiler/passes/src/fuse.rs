@@ -5,7 +5,7 @@
 //! what only depends on them, are recomputed where they are used; what only feeds column
 //! reductions is computed inside them. Everything a task leaves for others is stored once.
 
-use ir::graph::{Graph, Value};
+use ir::graph::{Graph, Node, Value};
 use ir::ops::{Lowering, View};
 
 use crate::access::Access;
@@ -118,7 +118,7 @@ fn roles(graph: &Graph) -> Vec<NodeRole> {
         roles.push(role);
     }
     for node in &graph.nodes {
-        for &arg in needs_memory(&node.op.lowering(), &node.args) {
+        for &arg in needs_memory(graph, node) {
             if roles[arg.index()] == NodeRole::Inline {
                 roles[arg.index()] = NodeRole::Computed;
             }
@@ -127,11 +127,18 @@ fn roles(graph: &Graph) -> Vec<NodeRole> {
     roles
 }
 
-/// Operands that are read by address and so cannot be recomputed in place.
-fn needs_memory<'a>(lowering: &Lowering, args: &'a [Value]) -> &'a [Value] {
-    match lowering {
-        Lowering::Dot | Lowering::Scatter { .. } => args,
-        Lowering::Gather => &args[..1],
+/// Operands that are read from memory, never recomputed in place.
+///
+/// Scalars of a larger pointwise op (the stream of random numbers) are among them: kernels that
+/// differ only in these numbers share their code.
+fn needs_memory<'a>(graph: &Graph, node: &'a Node) -> &'a [Value] {
+    let is_scalar = |v: &Value| graph[*v].ty.shape.is_empty();
+    match node.op.lowering() {
+        Lowering::Dot | Lowering::Scatter { .. } => &node.args,
+        Lowering::Gather => &node.args[..1],
+        Lowering::Pointwise(_) if !node.ty.shape.is_empty() && node.args.iter().all(is_scalar) => {
+            &node.args
+        }
         Lowering::Leaf
         | Lowering::Pointwise(_)
         | Lowering::Reduce { .. }

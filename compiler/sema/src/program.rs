@@ -109,7 +109,7 @@ pub enum ParamSet {
 pub struct Eval {
     /// Optimizer steps between two.
     pub every: u64,
-    /// Batches each; `None`: the whole split.
+    /// Micro-batches each; `None`: the whole split. The last evaluation takes the whole split.
     pub batches: Option<u64>,
 }
 

@@ -117,7 +117,11 @@ fn unstated(
         }
         "clip" => default(clip_text(train.clip)),
         "eval" => match &train.eval {
-            Some(eval) => default(format!("every {} (5%)", eval.every)),
+            Some(eval) => default(format!(
+                "every {} (5%) batches {}",
+                eval.every,
+                eval.batches.map_or("all".to_owned(), |n| n.to_string())
+            )),
             None => derived("none: there is no `val` split".to_owned()),
         },
         "checkpoint" => match &train.checkpoint {

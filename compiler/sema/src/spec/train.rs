@@ -84,7 +84,7 @@ pub(super) fn resolve(
         clip: clip(lines),
         seed,
         loss: loss?,
-        eval: eval?,
+        eval: eval?.map(|eval| with_batches(eval, accumulate)),
         checkpoint: checkpoint?,
         samples: samples?,
         stop_below_val_loss: stops.0,
@@ -92,6 +92,12 @@ pub(super) fn resolve(
         settings: vec![],
         span: job.span,
     })
+}
+
+/// As many micro-batches as stay below 5 % of those trained between two evaluations.
+fn with_batches(eval: Eval, accumulate: u64) -> Eval {
+    let share = (eval.every.saturating_mul(accumulate) / 20).max(1);
+    Eval { batches: eval.batches.or(Some(share)), ..eval }
 }
 
 fn require_steps(cx: &mut Checker<'_>, job: &BlockNode, lines: &Lines<'_>) {
