@@ -238,6 +238,7 @@ ops! {
     erf: Erf,
     sqrt: Sqrt,
     rsqrt: Rsqrt,
+    sigmoid: Sigmoid,
     cos: Cos,
     floor: Floor,
     not: Not,
