@@ -6,6 +6,7 @@
 
 use ir::builder::Builder;
 use ir::graph::{Origin, Value};
+use ir::ops::sigmoid::Sigmoid;
 use ir::types::Dtype;
 use sema::trace::{Binary, Elem, Id, Instr, Prim, Reduce, Trace, Unary};
 
@@ -132,13 +133,7 @@ impl Lowering<'_, '_> {
             Unary::Log => b.log(x),
             Unary::Tanh => b.tanh(x),
             Unary::Erf => b.erf(x),
-            Unary::Sigmoid => {
-                let one = b.full_like(1.0, x);
-                let minus = b.neg(x);
-                let e = b.exp(minus);
-                let below = b.add(one, e);
-                b.div(one, below)
-            }
+            Unary::Sigmoid => b.push(Sigmoid, &[x]),
             Unary::Sqrt => b.sqrt(x),
             Unary::Rsqrt => b.rsqrt(x),
             Unary::Cos => b.cos(x),
