@@ -1,8 +1,9 @@
 //! The front end in one place: sources, overrides, the data's facts, the check.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use diag::{Code, Diagnostic, FileId, Level, SourceMap};
+use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
 use exec::data::text::{Corpus, scan};
 use exec::error::Error;
 use sema::{DataSource, Facts, Override, Program};
@@ -80,10 +81,20 @@ impl Front {
         let std: Vec<&Spec> = self.std.iter().map(|(spec, _)| spec).collect();
         let (program, found) =
             sema::check(&self.name, &self.spec, &self.overrides, &std, &self.map, facts);
+        let unread: BTreeSet<(FileId, usize)> =
+            self.diagnostics.iter().map(|d| self.line(d)).collect();
+        // A line that could not be read is not judged a second time for what is left of it.
+        let found = found.into_iter().filter(|d| !unread.contains(&self.line(d)));
         let diagnostics: Vec<Diagnostic> =
             self.diagnostics.iter().cloned().chain(found).collect();
         let has_errors = diagnostics.iter().any(|d| d.code.level() == Level::Error);
         Checked { program: program.filter(|_| !has_errors), diagnostics }
+    }
+
+    /// The line where a diagnostic points.
+    fn line(&self, diagnostic: &Diagnostic) -> (FileId, usize) {
+        let Span { file, start, .. } = diagnostic.span();
+        (file, self.map.line_col(file, start).0)
     }
 
     /// Reads the data that the spec names and checks with what it holds.

@@ -62,7 +62,7 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
         micro::build(program, &micro, &mut origins),
         update::build(program, &micro.model.params, &rules, &mut origins)?,
         forward::eval(&micro, &mut origins),
-        forward::prefill(&Forward::trace(program, 1, train.context)?, &mut origins),
+        forward::prefill(&Forward::trace(program, 1, train.context)?, program.vocab, &mut origins),
     ];
     Ok(Module { states, functions, origins: origins.into_texts() })
 }

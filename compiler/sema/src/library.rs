@@ -185,6 +185,7 @@ impl Library {
             states: vec![],
             declared: vec![],
             in_signature: false,
+            unread: false,
         }
     }
 

@@ -27,7 +27,9 @@ use crate::schema::Home;
 use crate::trace::{Elem, Type};
 use crate::value::{StaticArg, StaticEnv};
 
+pub(crate) use bind::is_later;
 pub use overrides::Override;
+pub(crate) use words::not_built;
 
 /// What every part of the check reads, and the diagnostics they all add to.
 #[derive(Debug)]

@@ -95,6 +95,8 @@ pub(crate) struct Frame {
     pub(crate) declared: Vec<(String, Span, Id)>,
     /// Whether an unknown size is one that the signature fails to fix.
     pub(crate) in_signature: bool,
+    /// Whether a line could not be read, which may have bound any name.
+    pub(crate) unread: bool,
 }
 
 /// One walk.

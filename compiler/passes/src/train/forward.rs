@@ -104,8 +104,8 @@ pub(super) fn eval(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     b.finish()
 }
 
-/// `prefill`: the logits after one position of a sequence.
-pub(super) fn prefill(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+/// `prefill`: the logits of every id after one position of a sequence.
+pub(super) fn prefill(forward: &Forward, n_ids: u64, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("prefill");
     let params = read_params(&mut b, &forward.model.params);
     let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
@@ -114,6 +114,8 @@ pub(super) fn prefill(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let vocab = b.ty(logits).shape[2];
     let rows = b.reshape(logits, &[forward.context, vocab]);
     let row = b.gather(rows, last);
+    // Rows that pad the vocabulary stand for no id.
+    let row = if vocab == n_ids { row } else { b.slice(row, 0, 0, n_ids) };
     b.store("prefill.logits", row);
     b.finish()
 }

@@ -18,13 +18,10 @@ const LATER: &[(&str, DeclKind)] = &[
     ("lion", DeclKind::Rule),
     ("adafactor", DeclKind::Rule),
     ("muon", DeclKind::Rule),
-    ("inverse_sqrt", DeclKind::Fn),
-    ("wsd", DeclKind::Fn),
     ("plateau", DeclKind::Fn),
     ("mlm", DeclKind::Fn),
     ("next_sentence", DeclKind::Fn),
     ("kl", DeclKind::Fn),
-    ("mse", DeclKind::Fn),
     ("focal", DeclKind::Fn),
     ("contrastive", DeclKind::Fn),
     ("bert", DeclKind::Layer),
@@ -34,7 +31,13 @@ const LATER: &[(&str, DeclKind)] = &[
     ("lstm", DeclKind::Layer),
     ("gru", DeclKind::Layer),
     ("moe", DeclKind::Layer),
+    ("variational_dropout", DeclKind::Layer),
 ];
+
+/// Whether a later version has a declaration of that name.
+pub(crate) fn is_later(name: &str) -> bool {
+    LATER.iter().any(|(later, _)| *later == name)
+}
 
 /// A model of the spec.
 #[derive(Debug, Clone)]
@@ -233,6 +236,18 @@ pub(super) fn check_output(cx: &mut Checker<'_>, program: &Program, found: Optio
         cx.report(
             Diagnostic::new(Code::E0402, program.model.span, wrong)
                 .primary(format!("returns `{shape}` for ids `[b, t]`"))
+                .help("the last axis is the vocabulary: `[b, t, vocab]`"),
+        );
+        return;
+    }
+    let rows = found.and_then(|ty| ty.shape.last()).copied().unwrap_or_default();
+    if rows < program.vocab {
+        let ids = program.vocab;
+        let wrong = format!("data ids go to {} but the model returns {rows} numbers", ids - 1);
+        cx.report(
+            Diagnostic::new(Code::E0701, program.model.span, wrong)
+                .primary(format!("returns {rows} numbers at each position"))
+                .label(program.data.span, format!("{ids} different ids"))
                 .help("the last axis is the vocabulary: `[b, t, vocab]`"),
         );
     }

@@ -6,7 +6,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
 
 use super::Checker;
-use super::words::{clipped, did_you_mean, not_built, word};
+use super::words::{clipped, did_you_mean, not_built, spaced_call, word};
 use crate::schema::{BLOCKS, Home, Status};
 
 /// The blocks of a file that this version runs.
@@ -78,6 +78,10 @@ fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
 fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blocks) {
     let spec = cx.spec;
     let first = node.groups[0][0];
+    if let Some(spaced) = spaced_call(spec, cx.map, &node.groups[0][1..]) {
+        blocks.incomplete = true;
+        return cx.report(spaced);
+    }
     let at = spec[first].span;
     let ExprKind::Name(name) = &spec[first].kind else {
         blocks.incomplete = true;
@@ -107,7 +111,7 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blo
         Some(block) if block.home == Some(Home::Train) && !blocks.trains.is_empty() => {
             blocks.incomplete = true;
             cx.report(
-                not_built("train", at)
+                Diagnostic::new(Code::E0213, at, "a second `train` is not built yet")
                     .primary("a second training job")
                     .label(blocks.trains[0].word, "the first one")
                     .help("put it in a spec of its own"),

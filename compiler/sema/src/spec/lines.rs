@@ -9,7 +9,7 @@ use super::Checker;
 use super::args::{Given, Item, Reader};
 use super::file::BlockNode;
 use super::overrides::Override;
-use super::words::{clipped, did_you_mean, hyphenated, not_built, word};
+use super::words::{clipped, did_you_mean, hyphenated, not_built, spaced_call, word};
 use crate::schema::{Directive, Home, Status, foreign_word, nearest};
 
 /// Who wrote a line.
@@ -149,6 +149,10 @@ fn read_stmt<'a>(
                 return;
             }
             seen.push((directive.name, at));
+            if let Some(spaced) = spaced_call(spec, cx.map, &words) {
+                lines.broken.push(directive.name);
+                return cx.report(spaced);
+            }
             read_line(cx, node, &words, spec, home, directive, stmt.span, Origin::Spec, lines);
         }
         StmtKind::Decl(decl) => cx.report(

@@ -44,6 +44,24 @@ pub(super) fn dotted(spec: &Spec, expr: ExprId) -> Option<String> {
     }
 }
 
+/// A call whose bracket does not touch the name before it: `gpt (layers: 2)`.
+pub(super) fn spaced_call(spec: &Spec, map: &SourceMap, words: &[ExprId]) -> Option<Diagnostic> {
+    words.windows(2).find_map(|pair| {
+        let (callee, args) = (&spec[pair[0]], &spec[pair[1]]);
+        let (ExprKind::Name(name), ExprKind::Tuple(_)) = (&callee.kind, &args.kind) else {
+            return None;
+        };
+        let gap = Span { start: callee.span.end, end: args.span.start, ..args.span };
+        let bracket = Span { end: args.span.start + 1, ..args.span };
+        // Brackets around a single value are no part of its span.
+        (map.text(bracket) == "(").then(|| {
+            Diagnostic::new(Code::E0104, bracket, format!("unexpected `(` after `{name}`"))
+                .primary("here it starts a new value")
+                .fix("the `(` of a call must touch what it calls", gap, "")
+        })
+    })
+}
+
 /// A word that was written with hyphens, which are minus signs here: `weight-decay`.
 pub(super) fn hyphenated(spec: &Spec, expr: ExprId) -> Option<String> {
     if let ExprKind::Binary { op: BinaryOp::Sub, left, right, .. } = &spec[expr].kind {
@@ -81,7 +99,7 @@ pub(super) fn clipped(text: &str) -> String {
 }
 
 /// Part of the language that this version only names.
-pub(super) fn not_built(what: &str, span: Span) -> Diagnostic {
+pub(crate) fn not_built(what: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0213, span, format!("`{what}` is not built yet"))
         .primary("part of the language, but not of this version")
 }

@@ -76,7 +76,10 @@ impl Tracer<'_> {
         let spec = self.frame.spec.clone();
         let stmt = &spec[id];
         let node = match &stmt.kind {
-            StmtKind::Error => return Err(Stop),
+            StmtKind::Error => {
+                self.frame.unread = true;
+                return Err(Stop);
+            }
             StmtKind::For { name, over, body } => {
                 self.for_loop(name, *over, body, stmt.span)?;
                 return Ok(None);

@@ -1,15 +1,15 @@
 //! Emitting instructions, with types and limits.
 
-use diag::{Code, Span};
+use diag::{Code, Diagnostic, Span};
 
 use super::value::{Elem, Tensor};
-use super::{Eval, MAX_INSTRS, Mode, Tracer};
+use super::{Eval, MAX_INSTRS, Mode, Stop, Tracer};
 use crate::dim::Poly;
 use crate::shape::{Axis, Shape};
 use crate::trace::{Id, Instr, Prim, Type};
 
-/// Elements of one value at most: their bytes still fit in 63 bits.
-const MAX_ELEMENTS: u64 = 1 << 58;
+/// Elements of one value at most: 2^40 bytes of fp32.
+const MAX_ELEMENTS: u64 = 1 << 38;
 
 impl Tracer<'_> {
     /// A value computed by `prim` from `args`; while checking only who uses what is kept.
@@ -55,13 +55,26 @@ impl Tracer<'_> {
             let value = self.atoms.value(&axis.size).and_then(|n| u64::try_from(n).ok());
             let total = value.and_then(|n| elements.checked_mul(n)).filter(|&n| n <= MAX_ELEMENTS);
             let (Some(value), Some(total)) = (value, total) else {
-                let message = format!("a value of shape `{}` is too large", self.show_shape(shape));
-                return Err(self.error(Code::E0306, span, message));
+                return Err(self.too_large(shape, span));
             };
             sizes.push(value);
             elements = total;
         }
         Ok(sizes)
+    }
+
+    /// E0306, with the sizes computed as far as they can be.
+    fn too_large(&mut self, shape: &Shape, span: Span) -> Stop {
+        let sizes = shape.axes.iter().map(|axis| match self.atoms.value(&axis.size) {
+            Some(size) => size.to_string(),
+            None => "more than 2^63".to_owned(),
+        });
+        let sizes = sizes.collect::<Vec<_>>().join(", ");
+        let message = format!("a value of shape `{}` is too large", self.show_shape(shape));
+        let diagnostic = Diagnostic::new(Code::E0306, span, message)
+            .primary(format!("the sizes are [{sizes}]"))
+            .note(format!("a value has at most {MAX_ELEMENTS} elements, 1 TiB of fp32"));
+        self.fail(diagnostic)
     }
 
     /// One size as a number, in a trace.

@@ -316,6 +316,7 @@ impl<'a> Tracer<'a> {
             states: vec![],
             declared: vec![],
             in_signature: false,
+            unread: false,
         };
         Tracer::new(lib, Mode::Check, frame, None)
     }

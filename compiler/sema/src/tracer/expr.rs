@@ -122,6 +122,12 @@ impl Tracer<'_> {
             let help = format!("add `{name}: dim` to the configuration");
             return self.fail(Diagnostic::new(Code::E0409, span, message).help(help));
         }
+        if self.frame.unread {
+            return Stop;
+        }
+        if crate::spec::is_later(name) {
+            return self.fail(crate::spec::not_built(name, span));
+        }
         let known = self.frame.env.iter().map(|(n, _)| n.as_str()).filter(|n| !n.starts_with('.'));
         let near = nearest(name, known.chain(self.lib.callable_names()));
         let mut diagnostic = Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"));
