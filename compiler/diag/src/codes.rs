@@ -62,12 +62,10 @@ codes! {
     E0209 "required directive missing",
     E0210 "statement without effect",
     E0211 "more than one candidate for a default",
-    E0212 "file that imports itself",
     E0213 "part of the language that is not built yet",
     E0301 "value of the wrong kind",
     E0302 "value out of range",
     E0303 "missing or wrong unit",
-    E0304 "argument outside its declared range",
     E0305 "wrong, missing or extra argument of a call",
     E0306 "size too large, or too much to elaborate",
     E0307 "fault while computing a static value",
@@ -100,7 +98,6 @@ codes! {
     E0702 "data file not found",
     E0703 "splits that do not add up",
     E0704 "too little data for one batch",
-    E0901 "run that does not fit in memory",
 }
 
 impl Code {

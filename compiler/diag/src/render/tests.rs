@@ -127,10 +127,10 @@ fn places_in_two_files_and_at_the_end() {
     let mut map = SourceMap::new();
     let one = map.add("a.lt", "use \"b.lt\"\n");
     let two = map.add("b.lt", "use \"a.lt\"");
-    let d = Diagnostic::new(Code::E0212, Span::new(one, 11, 11), "a cycle")
+    let d = Diagnostic::new(Code::E0205, Span::new(one, 11, 11), "a cycle")
         .label(Span::new(two, 10, 10), "here");
     insta::assert_snapshot!(render(&map, &[d], Style::Human), @r#"
-    error[E0212]: a cycle
+    error[E0205]: a cycle
       ┌─ a.lt:2:1
       │
     2 │ 
