@@ -74,13 +74,14 @@ fn join_slices(b: &mut Builder, flows: &[Value]) -> (Option<Value>, Vec<Value>) 
     let mut rest = vec![];
     for &flow in flows {
         let node = &b.graph()[flow];
-        match &node.op {
-            Op::Pad(pad) if along.is_none_or(|axis| axis == pad.axis) => {
-                along = Some(pad.axis);
-                let size = node.ty.shape[pad.axis];
-                parts.push((pad.before, size - pad.after, node.args[0]));
-            }
-            _ => rest.push(flow),
+        if let Op::Pad(pad) = &node.op
+            && along.is_none_or(|axis| axis == pad.axis)
+        {
+            along = Some(pad.axis);
+            let size = node.ty.shape[pad.axis];
+            parts.push((pad.before, size - pad.after, node.args[0]));
+        } else {
+            rest.push(flow);
         }
     }
     parts.sort_by_key(|&(start, _, _)| start);

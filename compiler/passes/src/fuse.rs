@@ -167,14 +167,11 @@ fn feeds_columns_only(graph: &Graph) -> Vec<bool> {
     }
     for node in &graph.nodes {
         for arg in &node.args {
-            match node.op.lowering() {
-                Lowering::Reduce { axes, .. }
-                    if !is_row_reduction(&graph[*arg].ty.shape, &axes) =>
-                {
-                    feeds[arg.index()] = true;
-                }
-                _ => elsewhere[arg.index()] = true,
-            }
+            let lowering = node.op.lowering();
+            let is_columns = matches!(&lowering, Lowering::Reduce { axes, .. }
+                if !is_row_reduction(&graph[*arg].ty.shape, axes));
+            let readers = if is_columns { &mut feeds } else { &mut elsewhere };
+            readers[arg.index()] = true;
         }
     }
     feeds.iter().zip(&elsewhere).map(|(&f, &e)| f && !e).collect()
@@ -384,7 +381,13 @@ impl Tasks<'_> {
             Lowering::Pointwise(_) | Lowering::Reduce { .. } => Some(Coords::of(arg_shape, shape)),
             // The ids of a gather are read once a row.
             Lowering::Gather if arg == 1 => Some(at.front(arg_shape.len())),
-            _ => None,
+            Lowering::Leaf
+            | Lowering::View(_)
+            | Lowering::Dot
+            | Lowering::Gather
+            | Lowering::Scatter { .. }
+            | Lowering::Concat { .. }
+            | Lowering::Pad { .. } => None,
         }
     }
 

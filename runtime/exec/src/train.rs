@@ -260,13 +260,17 @@ impl<'t> Training<'t> {
         let Some(split) = self.corpus.split("val") else { return Ok(None) };
         let names = EvalNames::of(self.executor.plan())?;
         let sequences = Sequences::new(split, context, None);
-        let calls = sequences.n_all().div_ceil(micro_batch).min(limit);
+        let n = sequences.n_all();
+        let whole = n.div_ceil(micro_batch);
+        let calls = whole.min(limit);
         let (mut loss, mut tokens) = (0.0, 0.0);
         for call in 0..calls {
             let memory = self.executor.memory_mut();
             let mut ids = vec![0; memory.i32(names.ids).len()];
             let mut targets = vec![0; ids.len()];
-            sequences.fill_eval(self.corpus, call * micro_batch, &mut ids, &mut targets)?;
+            // Fewer batches than the split has are spread over all of it.
+            let first = if calls == whole { call * micro_batch } else { call * n / calls };
+            sequences.fill_eval(self.corpus, first, &mut ids, &mut targets)?;
             memory.i32_mut(names.ids).copy_from_slice(&ids);
             memory.i32_mut(names.targets).copy_from_slice(&targets);
             self.executor.call(names.function, &mut Silent)?;

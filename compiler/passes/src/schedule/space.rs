@@ -153,10 +153,7 @@ impl Draft {
         let body = self
             .body
             .iter()
-            .map(|inst| match inst {
-                Inst::Outer { axis } => index(*axis),
-                other => other.clone(),
-            })
+            .map(|inst| if let Inst::Outer { axis } = inst { index(*axis) } else { inst.clone() })
             .collect();
         let kernel = Kernel {
             name: self.name.clone(),

@@ -95,9 +95,10 @@ pub(super) fn resolve(
 }
 
 /// As many micro-batches as stay below 5 % of those trained between two evaluations.
-fn with_batches(eval: Eval, accumulate: u64) -> Eval {
+fn with_batches(mut eval: Eval, accumulate: u64) -> Eval {
     let share = (eval.every.saturating_mul(accumulate) / 20).max(1);
-    Eval { batches: eval.batches.or(Some(share)), ..eval }
+    eval.batches.get_or_insert(share);
+    eval
 }
 
 fn require_steps(cx: &mut Checker<'_>, job: &BlockNode, lines: &Lines<'_>) {
