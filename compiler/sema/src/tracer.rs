@@ -56,7 +56,7 @@ pub(crate) struct Stop;
 pub(crate) type Eval<T> = Result<T, Stop>;
 
 /// Instructions and steps of one trace at most.
-const MAX_INSTRS: usize = 1_000_000;
+const MAX_INSTRS: usize = 100_000;
 const MAX_STEPS: u64 = 20_000_000;
 /// Expressions inside expressions, calls included.
 const MAX_DEPTH: u32 = 220;

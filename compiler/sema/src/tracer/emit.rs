@@ -28,7 +28,7 @@ impl Tracer<'_> {
             }
             Mode::Trace(_) => {
                 if self.out.instrs.len() >= MAX_INSTRS {
-                    let message = "this takes more than 1000000 instructions";
+                    let message = format!("this takes more than {MAX_INSTRS} instructions");
                     return Err(self.error(Code::E0306, span, message));
                 }
                 let ty = self.traced_type(&elem, &shape, span)?;
