@@ -38,6 +38,21 @@ pub fn cpu() -> Target {
     Target { name: "cpu".to_owned(), column_block: 64, product_k_slice: 512, product_rows: 128 }
 }
 
+/// A pass from graph to graph.
+pub type GraphPass = fn(&Graph) -> Graph;
+
+/// The passes over each function's graph, in order.
+pub const GRAPH_PASSES: [(&str, GraphPass); 7] = [
+    ("dce", dce),
+    ("simplify", simplify),
+    ("cse", cse),
+    ("split_reductions", split_reductions),
+    // Splitting leaves reshapes of reshapes and may make reductions equal.
+    ("simplify", simplify),
+    ("cse", cse),
+    ("dce", dce),
+];
+
 /// Runs every pass; `observe` is called after each with its name and what it made.
 pub fn run(
     training: &Training<'_>,
@@ -55,20 +70,12 @@ pub fn schedule(
     target: &Target,
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Scheduled {
-    let mut step = |name: &str, pass: fn(&Graph) -> Graph| {
+    for (name, pass) in GRAPH_PASSES {
         for graph in &mut module.functions {
             *graph = pass(graph);
         }
         check(name, &module, observe);
-    };
-    step("dce", dce);
-    step("simplify", simplify);
-    step("cse", cse);
-    step("split_reductions", split_reductions);
-    // Splitting leaves reshapes of reshapes and may make reductions equal.
-    step("simplify", simplify);
-    step("cse", cse);
-    step("dce", dce);
+    }
     let schedule = crate::schedule::schedule(&module, target);
     observe("schedule", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);

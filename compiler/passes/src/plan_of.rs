@@ -21,7 +21,22 @@ pub fn plan(
     memory: &Memory,
     code: Vec<Code>,
 ) -> Plan {
-    let mut functions: Vec<Function> = schedule
+    let mut plan = bare(&program.name, run, target, schedule, memory, code);
+    let step = training_step(&plan.functions);
+    plan.functions.push(step);
+    plan
+}
+
+/// The plan of any schedule: its functions, and none that the training loop calls.
+pub fn bare(
+    name: &str,
+    run: plan::Run,
+    target: &Target,
+    schedule: &Schedule,
+    memory: &Memory,
+    code: Vec<Code>,
+) -> Plan {
+    let functions = schedule
         .functions
         .iter()
         .map(|f| Function {
@@ -29,9 +44,8 @@ pub fn plan(
             steps: f.tasks.iter().map(|t| step(schedule, target, t)).collect(),
         })
         .collect();
-    functions.push(training_step(&functions));
     Plan {
-        name: program.name.clone(),
+        name: name.to_owned(),
         compiler: concat!("llmc ", env!("CARGO_PKG_VERSION")).to_owned(),
         target: target.name.clone(),
         buffers: buffers(schedule, memory),

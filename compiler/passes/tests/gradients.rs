@@ -1,0 +1,140 @@
+//! Whole models: the gradients of `micro` against central differences in f64.
+
+use std::collections::BTreeMap;
+
+use diag::SourceMap;
+use ir::eval::graph::{Precision, eval_graph};
+use ir::eval::tensor::Tensor;
+use ir::graph::{Module, Role, State};
+use ir::types::Dtype;
+use passes::{Training, pipeline};
+
+const EPS: f64 = 1e-5;
+const RTOL: f64 = 1e-6;
+
+/// The module of a spec, before it is scheduled.
+fn module(text: &str) -> (Module, f64) {
+    let mut map = SourceMap::new();
+    let file = map.add("model.lt", text);
+    let (spec, faults) = syntax::parse(&map, file);
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut std = vec![];
+    for source in stdlib::SOURCES {
+        let file = map.add(source.name, source.text);
+        std.push(syntax::parse(&map, file).0);
+    }
+    let std: Vec<_> = std.iter().collect();
+    let (program, faults) = sema::check("model", &spec, &[], &std, &map, None);
+    let Some(program) = program else { panic!("{faults:?}") };
+    let training = Training { program: &program, map: &map };
+    let done = pipeline::run(&training, &pipeline::cpu(), &mut |_, _| {});
+    let tokens = program.train.batch * program.train.context;
+    (done.expect("the model compiles").module, 0.5f64.powi(tokens.ilog2().cast_signed()))
+}
+
+/// A cheap hash as a number in -1..1.
+fn noise(n: u64) -> f64 {
+    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (z >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+fn start(state: &State, salt: u64) -> Tensor {
+    let n = state.ty.len();
+    let number = |i: u64| match (state.role, state.ty.dtype) {
+        (Role::Param, _) => 0.5 * noise(salt * 1000 + i),
+        // The last target is none: it must count nothing.
+        (Role::Input, Dtype::I32) if state.name == "targets" && i + 1 == n => -1.0,
+        (Role::Input, _) => ((noise(salt * 1000 + i) + 1.0) * 2.0).floor(),
+        (_, _) => 0.0,
+    };
+    Tensor::from_numbers(state.ty.clone(), &(0..n).map(number).collect::<Vec<f64>>())
+}
+
+fn loss(module: &Module, states: &BTreeMap<String, Tensor>) -> (f64, BTreeMap<String, Tensor>) {
+    let mut after = states.clone();
+    eval_graph(module, "micro", &mut after, Precision::F64).expect("micro runs");
+    (after["loss_sum"].numbers()[0], after)
+}
+
+/// A tensor with one element moved, held in f64 whatever its type.
+fn moved(tensor: &Tensor, at: usize, by: f64) -> Tensor {
+    let mut numbers = tensor.numbers();
+    numbers[at] += by;
+    Tensor { ty: tensor.ty.clone(), data: ir::eval::tensor::Data::F64(numbers) }
+}
+
+fn check(text: &str) {
+    let (module, prescale) = module(text);
+    let mut states: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (salt, state) in module.states.iter().enumerate() {
+        states.insert(state.name.clone(), start(state, salt as u64));
+    }
+    let (_, after) = loss(&module, &states);
+    for param in module.states.iter().filter(|s| s.role == Role::Param) {
+        let grad = after[&format!("grad.{}", param.name)].numbers();
+        let scale = grad.iter().fold(0.0f64, |m, g| m.max(g.abs())) / prescale;
+        for k in 0..4 {
+            let at = ((noise(k + 77) + 1.0) / 2.0 * grad.len() as f64) as usize;
+            let tensor = states[&param.name].clone();
+            let at_offset = |by: f64| {
+                let mut states = states.clone();
+                states.insert(param.name.clone(), moved(&tensor, at, by));
+                loss(&module, &states).0
+            };
+            let wanted = (at_offset(EPS) - at_offset(-EPS)) / (2.0 * EPS);
+            let got = grad[at] / prescale;
+            // Key biases have a gradient of zero: what is left there is the rounding of the loss.
+            let bound = RTOL * scale.max(wanted.abs()) + 1e-9;
+            let name = &param.name;
+            assert!(
+                (got - wanted).abs() <= bound,
+                "{name}[{at}]: {got}, differences give {wanted}"
+            );
+        }
+    }
+}
+
+#[test]
+fn gpt_has_the_gradients_of_its_loss() {
+    check(
+        "model gpt(layers: 2, width: 6, heads: 2)
+data text(\"t.txt\")
+train {
+  batch 3
+  context 5
+  lr 1e-3
+  steps 10
+}",
+    );
+}
+
+#[test]
+fn a_user_block_has_the_gradients_of_its_loss() {
+    check(
+        "layer block(d: dim, heads: int)(x: [b, t, d]) -> [b, t, d] {
+  norm = rmsnorm(d)
+  qkv  = linear(d, 3 * d, bias: false)
+  mix  = linear(d, d)
+  gate = linear(d, d)
+  n       = norm(x)
+  q, k, v = rearrange(qkv(n), [b, t, 3 * heads * hd] -> [3, b, heads, t, hd])
+  a       = attention(q, k, v, causal: true) |> rearrange([b, heads, t, hd] -> [b, t, heads * hd])
+  x + mix(a) * sigmoid(gate(n)) + silu(n) * tanh(a)
+}
+layer net(vocab: int, d: dim)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {
+  emb    = embedding(vocab, d)
+  blocks = repeat(2, block(d, 2))
+  emb(ids) |> blocks |> unembed(emb)
+}
+model net(vocab: data.vocab, d: 4)
+data text(\"t.txt\")
+train {
+  batch 2
+  micro_batch 1
+  context 4
+  lr 1e-3
+  steps 10
+}",
+    );
+}

@@ -1,0 +1,309 @@
+//! Random modules: every kind of graph op, in chains, with states that are updated in place.
+
+use ir::builder::Builder;
+use ir::eval::tensor::Tensor;
+use ir::graph::{Module, Role, State, Value};
+use ir::types::{Dtype, Type};
+
+/// A small generator of numbers (Steele et al. 2014, SplitMix).
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    /// 64 random bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn real(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0
+    }
+}
+
+/// The states that every module reads.
+pub(crate) fn inputs() -> Vec<State> {
+    let state = |name: &str, dtype, shape: &[u64], role| State {
+        name: name.to_owned(),
+        ty: Type::new(dtype, shape),
+        role,
+    };
+    vec![
+        state("x", Dtype::F32, &[3, 4, 6], Role::Param),
+        state("y", Dtype::F32, &[3, 4, 6], Role::Param),
+        state("w", Dtype::F32, &[6, 5], Role::Param),
+        state("v", Dtype::F32, &[5], Role::Param),
+        state("table", Dtype::F32, &[7, 6], Role::Param),
+        state("s", Dtype::F32, &[], Role::Param),
+        state("d", Dtype::F64, &[70, 3], Role::Param),
+        state("ids", Dtype::I32, &[3, 4], Role::Input),
+    ]
+}
+
+struct Gen {
+    rng: Rng,
+    b: Builder,
+    pool: Vec<Value>,
+}
+
+impl Gen {
+    fn pick(&mut self) -> Value {
+        // Late values are likelier, so that chains get long.
+        let n = self.pool.len();
+        let at = self.rng.below(n).max(self.rng.below(n));
+        self.pool[at]
+    }
+
+    fn float(&mut self) -> Value {
+        loop {
+            let v = self.pick();
+            if self.b.dtype(v).is_float() {
+                return v;
+            }
+        }
+    }
+
+    fn f32(&mut self) -> Value {
+        let v = self.float();
+        self.b.cast(v, Dtype::F32)
+    }
+
+    fn step(&mut self) {
+        let value = match self.rng.below(16) {
+            0..=2 => self.unary(),
+            3..=5 => self.binary(),
+            6 | 7 => self.reduce(),
+            8 => self.broadcast_back(),
+            9 => self.reshape(),
+            10 => self.permute(),
+            11 => self.slice(),
+            12 => self.concat(),
+            13 => self.dot(),
+            14 => self.gather_scatter(),
+            _ => self.select(),
+        };
+        let is_small = self.b.ty(value).len() <= 4000 && self.b.ty(value).shape.len() <= 5;
+        if is_small {
+            self.pool.push(value);
+        }
+    }
+
+    fn unary(&mut self) -> Value {
+        let x = self.float();
+        match self.rng.below(5) {
+            0 => self.b.tanh(x),
+            1 => self.b.neg(x),
+            2 => self.b.abs(x),
+            3 => {
+                let t = self.b.tanh(x);
+                self.b.exp(t)
+            }
+            _ => {
+                let one = self.b.full_like(1.0, x);
+                self.b.mul(x, one)
+            }
+        }
+    }
+
+    fn binary(&mut self) -> Value {
+        let x = self.float();
+        let y = self.float();
+        let y = if self.b.ty(x) == self.b.ty(y) { y } else { self.b.tanh(x) };
+        match self.rng.below(4) {
+            0 => self.b.add(x, y),
+            1 => self.b.sub(x, y),
+            2 => {
+                let (x, y) = (self.b.tanh(x), self.b.tanh(y));
+                self.b.mul(x, y)
+            }
+            _ => self.b.max(x, y),
+        }
+    }
+
+    fn reduce(&mut self) -> Value {
+        let x = self.float();
+        let rank = self.b.shape(x).len();
+        let axes: Vec<usize> = (0..rank).filter(|_| self.rng.below(2) == 0).collect();
+        if axes.is_empty() || self.b.ty(x).is_empty() {
+            return x;
+        }
+        if self.rng.below(2) == 0 { self.b.sum(x, &axes) } else { self.b.max_reduce(x, &axes) }
+    }
+
+    /// What norms and softmax do: reduce and combine with the operand.
+    fn broadcast_back(&mut self) -> Value {
+        let x = self.float();
+        let shape = self.b.shape(x);
+        if shape.is_empty() || self.b.ty(x).is_empty() {
+            return x;
+        }
+        let axis =
+            if self.rng.below(3) > 0 { shape.len() - 1 } else { self.rng.below(shape.len()) };
+        let reduced = self.b.max_reduce(x, &[axis]);
+        let wide = self.b.broadcast(reduced, &shape);
+        let centred = self.b.sub(x, wide);
+        let e = self.b.exp(centred);
+        let sum = self.b.sum(e, &[axis]);
+        let sum = self.b.broadcast(sum, &shape);
+        self.b.div(e, sum)
+    }
+
+    fn reshape(&mut self) -> Value {
+        let x = self.pick();
+        let mut shape = self.b.shape(x);
+        match self.rng.below(3) {
+            0 if shape.len() >= 2 => {
+                let at = self.rng.below(shape.len() - 1);
+                let size = shape.remove(at);
+                shape[at] *= size;
+            }
+            1 if shape.iter().any(|&n| n % 2 == 0 && n > 0) => {
+                let at = shape.iter().position(|&n| n % 2 == 0 && n > 0).expect("checked");
+                shape[at] /= 2;
+                shape.insert(at + self.rng.below(2), 2);
+            }
+            _ => {
+                let at = self.rng.below(shape.len() + 1);
+                shape.insert(at, 1);
+            }
+        }
+        self.b.reshape(x, &shape)
+    }
+
+    fn permute(&mut self) -> Value {
+        let x = self.pick();
+        let mut axes: Vec<usize> = (0..self.b.shape(x).len()).collect();
+        for i in (1..axes.len()).rev() {
+            axes.swap(i, self.rng.below(i + 1));
+        }
+        if axes.is_empty() { x } else { self.b.permute(x, &axes) }
+    }
+
+    fn slice(&mut self) -> Value {
+        let x = self.pick();
+        let shape = self.b.shape(x);
+        if shape.is_empty() {
+            return x;
+        }
+        let axis = self.rng.below(shape.len());
+        let start = self.rng.below(shape[axis] as usize + 1) as u64;
+        let len = self.rng.below((shape[axis] - start) as usize + 1) as u64;
+        self.b.slice(x, axis, start, len)
+    }
+
+    fn concat(&mut self) -> Value {
+        let x = self.float();
+        let shape = self.b.shape(x);
+        if shape.is_empty() {
+            return x;
+        }
+        let axis = self.rng.below(shape.len());
+        if self.rng.below(2) == 0 {
+            return self.b.pad(x, axis, self.rng.below(3) as u64, self.rng.below(3) as u64);
+        }
+        let y = self.b.tanh(x);
+        let ones = self.b.full_like(1.0, x);
+        self.b.concat(axis, &[x, y, ones, x])
+    }
+
+    fn dot(&mut self) -> Value {
+        let x = self.f32();
+        let shape = self.b.shape(x);
+        if shape.len() < 2 {
+            return x;
+        }
+        let t = self.b.transpose(x);
+        let y = self.b.tanh(t);
+        let right = if self.rng.below(2) == 0 { t } else { y };
+        let product = self.b.dot(x, right);
+        self.b.tanh(product)
+    }
+
+    fn gather_scatter(&mut self) -> Value {
+        let ids = self.b.state("ids", Type::new(Dtype::I32, [3, 4]));
+        let table = self.b.state("table", Type::new(Dtype::F32, [7, 6]));
+        if self.rng.below(2) == 0 {
+            return self.b.gather(table, ids);
+        }
+        let x = self
+            .pool
+            .iter()
+            .copied()
+            .find(|&v| self.b.ty(v) == &Type::new(Dtype::F32, [3, 4, 6]) && v.index() > 20);
+        let x = x.unwrap_or(self.pool[0]);
+        self.b.scatter_add(7, ids, x)
+    }
+
+    fn select(&mut self) -> Value {
+        let x = self.float();
+        let shape = self.b.shape(x);
+        if shape.is_empty() {
+            return x;
+        }
+        let axis = self.rng.below(shape.len());
+        let index = self.b.iota(axis, &shape);
+        let cut = self.b.full(1.0, Dtype::I32, &shape);
+        let is_low = self.b.lt(index, cut);
+        let other = self.b.neg(x);
+        self.b.select(is_low, x, other)
+    }
+}
+
+/// A module with one random function that also updates states in place.
+pub(crate) fn random_module(seed: u64) -> Module {
+    let mut b = Builder::new("f");
+    let states = inputs();
+    let pool: Vec<Value> = states
+        .iter()
+        .filter(|s| s.role == Role::Param)
+        .map(|s| b.state(&s.name, s.ty.clone()))
+        .collect();
+    let (x, y) = (pool[0], pool[1]);
+    let mut gen_ = Gen { rng: Rng(seed), b, pool };
+    for _ in 0..30 {
+        gen_.step();
+    }
+    let Gen { mut rng, mut b, pool, .. } = gen_;
+    let mut states = states;
+    for (i, &value) in pool.iter().rev().take(5).enumerate() {
+        let name = format!("out{i}");
+        let ty = b.ty(value).clone();
+        states.push(State { name: name.clone(), ty, role: Role::Output });
+        b.store(&name, value);
+    }
+    match rng.below(3) {
+        0 => {
+            b.store("x", y);
+            b.store("y", x);
+        }
+        1 => {
+            let moved = b.tanh(x);
+            let sum = b.add(moved, y);
+            b.store("x", sum);
+        }
+        _ => {
+            let same = |v: &&Value| b.ty(**v) == &Type::new(Dtype::F32, [3, 4, 6]);
+            let found = pool.iter().rev().find(same).copied();
+            b.store("x", found.expect("x itself has the type"));
+        }
+    }
+    Module { states, functions: vec![b.finish()], origins: vec![String::new()] }
+}
+
+/// Random elements of a state; ids may lie outside their table.
+pub(crate) fn fill(state: &State, rng: &mut Rng) -> Tensor {
+    let n = state.ty.len() as usize;
+    let number = |rng: &mut Rng| match state.ty.dtype {
+        Dtype::F32 | Dtype::F64 => rng.real(),
+        Dtype::I32 | Dtype::Bool => rng.below(9) as f64 - 1.0,
+    };
+    let numbers: Vec<f64> = (0..n).map(|_| number(rng)).collect();
+    Tensor::from_numbers(state.ty.clone(), &numbers)
+}
