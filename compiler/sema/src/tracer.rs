@@ -41,8 +41,6 @@ use crate::shape::{Rest, Shape};
 use crate::trace::{self, Id};
 use value::{Tensor, Value};
 
-pub(crate) use expr::nearest;
-
 /// Names of the functions that the language itself knows.
 pub(crate) fn builtin_names() -> &'static [&'static str] {
     builtin::NAMES

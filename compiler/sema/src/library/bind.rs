@@ -10,8 +10,9 @@ use syntax::ast::{self, Arg, DeclKind, ExprId, ExprKind};
 
 use super::{Library, Provenance};
 use crate::dim::Poly;
+use crate::schema::nearest;
+use crate::tracer::Tracer;
 use crate::tracer::value::{Module, ModuleKind, Value};
-use crate::tracer::{Tracer, nearest};
 use crate::{Call, StaticArg, StaticEnv};
 
 impl Library {

@@ -1,14 +1,19 @@
 //! What a misspelt or foreign word probably means.
 
-/// The candidate nearest to a word, when it is near enough to be a slip.
+/// The candidate nearest to a word, when it is near enough to be a slip or is its beginning.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let far = (word.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
-        .map(|c| (distance(word, c), c))
-        .filter(|&(d, _)| d <= far)
-        .min_by_key(|&(d, _)| d)
-        .map(|(_, c)| c)
+    let length = word.chars().count();
+    let far = (length / 3).max(1);
+    let near = candidates.into_iter().filter_map(|c| {
+        let apart = length.abs_diff(c.chars().count());
+        if c.len() > 3 && word.starts_with(c) {
+            return Some((apart, c));
+        }
+        // What differs more in length alone is not compared: a name may have thousands of letters.
+        let d = if apart > far { apart } else { distance(word, c) };
+        (d <= far).then_some((d, c))
+    });
+    near.min_by_key(|&(d, _)| d).map(|(_, c)| c)
 }
 
 /// The directive that a word of another tool stands for.

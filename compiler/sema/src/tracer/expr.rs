@@ -129,7 +129,7 @@ impl Tracer<'_> {
             return self.fail(crate::spec::not_built(name, span));
         }
         let known = self.frame.env.iter().map(|(n, _)| n.as_str()).filter(|n| !n.starts_with('.'));
-        let near = nearest(name, known.chain(self.lib.callable_names()));
+        let near = crate::schema::nearest(name, known.chain(self.lib.callable_names()));
         let mut diagnostic = Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"));
         if let Some(near) = near {
             let near = near.to_string();
@@ -269,33 +269,4 @@ fn dotted(spec: &ast::Spec, id: ExprId) -> Option<String> {
     }
     let ExprKind::Field { base, name } = &spec[id].kind else { return None };
     Some(format!("{}.{}", dotted(spec, *base)?, name.text))
-}
-
-/// The name that differs least, if it differs little.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let limit = (name.len() / 3).max(1);
-    known
-        .map(|k| (distance(name, k), k))
-        .filter(|(d, k)| *d <= limit || (k.len() > 3 && name.starts_with(k)))
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, k)| k)
-}
-
-/// How many characters are inserted, removed, replaced or swapped with a neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }

@@ -99,7 +99,7 @@ impl Tracer<'_> {
         let message = format!("`{}` has no argument `{}`", callee.text, name.text);
         let mut diagnostic = Diagnostic::new(Code::E0305, name.span, message).help(takes(params));
         let names = params.iter().map(|p| p.name.text.as_str());
-        if let Some(near) = super::expr::nearest(&name.text, names) {
+        if let Some(near) = crate::schema::nearest(&name.text, names) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
         }
         Err(self.fail(diagnostic))
