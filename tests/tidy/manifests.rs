@@ -19,9 +19,7 @@ const USES: &[(&str, &[&str])] = &[
     ("stdlib", &[]),
     (
         "llmc",
-        &[
-            "codegen", "diag", "exec", "ir", "lsp", "passes", "plan", "sema", "stdlib", "syntax",
-        ],
+        &["codegen", "diag", "exec", "ir", "lsp", "passes", "plan", "sema", "stdlib", "syntax"],
     ),
 ];
 
@@ -119,7 +117,7 @@ fn row<'a>(table: &[(&str, &'a [&'a str])], user: &str) -> &'a [&'a str] {
     table.iter().find(|(name, _)| *name == user).map_or(&[], |(_, used)| used)
 }
 
-pub fn crates_use_only_what_the_table_allows(files: &[File]) -> Vec<String> {
+pub(crate) fn crates_use_only_what_the_table_allows(files: &[File]) -> Vec<String> {
     let ours = dependencies(files).into_iter().filter(|d| is_ours(&d.name));
     let broken = ours.filter(|d| {
         let tests_may = d.kind == Kind::Test && row(TESTS_USE, &d.user).contains(&d.name.as_str());
@@ -128,7 +126,7 @@ pub fn crates_use_only_what_the_table_allows(files: &[File]) -> Vec<String> {
     broken.map(|d| format!("`{}` may not use `{}`", d.user, d.name)).collect()
 }
 
-pub fn dependencies_have_an_owner_and_a_reason(files: &[File]) -> Vec<String> {
+pub(crate) fn dependencies_have_an_owner_and_a_reason(files: &[File]) -> Vec<String> {
     let mut broken = vec![];
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for d in dependencies(files).into_iter().filter(|d| !is_ours(&d.name)) {
@@ -156,7 +154,7 @@ pub fn dependencies_have_an_owner_and_a_reason(files: &[File]) -> Vec<String> {
     broken
 }
 
-pub fn take_the_lints_of_the_workspace(files: &[File]) -> Vec<String> {
+pub(crate) fn take_the_lints_of_the_workspace(files: &[File]) -> Vec<String> {
     let manifests = files.iter().filter(|f| f.name() == "Cargo.toml");
     let broken = manifests.filter(|f| !f.text.contains("\n[lints]\nworkspace = true"));
     broken.map(|f| format!("{}: no `[lints] workspace = true`", f.path)).collect()

@@ -22,14 +22,23 @@ const UNSAFE: &[&str] = &[
 
 /// What opens files, reads the clock, spawns threads, or has no order.
 const IMPURE: &[&str] = &[
-    "std::fs", "File::open", "Instant::now", "SystemTime", "thread::spawn", "thread::scope",
-    "HashMap", "HashSet", "std::env::var", "std::net", "std::process",
+    "std::fs",
+    "File::open",
+    "Instant::now",
+    "SystemTime",
+    "thread::spawn",
+    "thread::scope",
+    "HashMap",
+    "HashSet",
+    "std::env::var",
+    "std::net",
+    "std::process",
 ];
 
 /// Macros that write to the terminal.
 const PRINTING: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "dbg!"];
 
-pub fn files_are_short(files: &[File]) -> Vec<String> {
+pub(crate) fn files_are_short(files: &[File]) -> Vec<String> {
     let rust = files.iter().filter(|f| f.is_rust() && !FLAT_TABLES.contains(&f.path.as_str()));
     rust.map(|f| (f, f.text.lines().count()))
         .filter(|(_, n_lines)| *n_lines > MAX_LINES)
@@ -37,12 +46,12 @@ pub fn files_are_short(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-pub fn files_are_named_after_their_idea(files: &[File]) -> Vec<String> {
+pub(crate) fn files_are_named_after_their_idea(files: &[File]) -> Vec<String> {
     let nameless = files.iter().filter(|f| NAMELESS.contains(&f.name()));
     nameless.map(|f| format!("{}: name it after what it holds", f.path)).collect()
 }
 
-pub fn files_say_what_they_are(files: &[File]) -> Vec<String> {
+pub(crate) fn files_say_what_they_are(files: &[File]) -> Vec<String> {
     let rust = files.iter().filter(|f| f.is_rust());
     rust.filter_map(|f| {
         let first = f.text.lines().next().unwrap_or_default();
@@ -55,12 +64,13 @@ pub fn files_say_what_they_are(files: &[File]) -> Vec<String> {
     .collect()
 }
 
-pub fn unsafe_stays_where_it_belongs(files: &[File]) -> Vec<String> {
-    let outside = |f: &&File| f.is_rust() && !UNSAFE.iter().any(|allowed| f.path.starts_with(allowed));
+pub(crate) fn unsafe_stays_where_it_belongs(files: &[File]) -> Vec<String> {
+    let outside =
+        |f: &&File| f.is_rust() && !UNSAFE.iter().any(|allowed| f.path.starts_with(allowed));
     find(files.iter().filter(outside), |line| has_word(line, "unsafe").then_some("unsafe code"))
 }
 
-pub fn unsafe_says_why_it_is_sound(files: &[File]) -> Vec<String> {
+pub(crate) fn unsafe_says_why_it_is_sound(files: &[File]) -> Vec<String> {
     let mut broken = vec![];
     for file in files.iter().filter(|f| f.is_rust()) {
         let lines: Vec<&str> = file.text.lines().collect();
@@ -75,7 +85,7 @@ pub fn unsafe_says_why_it_is_sound(files: &[File]) -> Vec<String> {
     broken
 }
 
-pub fn the_compiler_is_pure(files: &[File]) -> Vec<String> {
+pub(crate) fn the_compiler_is_pure(files: &[File]) -> Vec<String> {
     find(files.iter().filter(|f| is_pure(f)), |line| {
         IMPURE.iter().copied().find(|word| has_word(line, word))
     })
@@ -88,7 +98,7 @@ fn is_pure(file: &File) -> bool {
     file.is_rust() && of_a_crate && !file.path.starts_with("compiler/driver/") && !tests
 }
 
-pub fn only_the_driver_prints(files: &[File]) -> Vec<String> {
+pub(crate) fn only_the_driver_prints(files: &[File]) -> Vec<String> {
     let silent = |f: &&File| {
         f.is_rust() && f.path.contains("src/") && !f.path.starts_with("compiler/driver/")
     };
@@ -100,24 +110,25 @@ pub fn only_the_driver_prints(files: &[File]) -> Vec<String> {
     })
 }
 
-pub fn back_ends_name_no_op(files: &[File]) -> Vec<String> {
+pub(crate) fn back_ends_name_no_op(files: &[File]) -> Vec<String> {
     let back_end = |f: &&File| f.path.starts_with("compiler/codegen/src/");
     find(files.iter().filter(back_end), |line| line.contains("ir::ops").then_some("`ir::ops`"))
 }
 
-pub fn tests_are_neither_ignored_nor_expected_to_panic(files: &[File]) -> Vec<String> {
+pub(crate) fn tests_are_neither_ignored_nor_expected_to_panic(files: &[File]) -> Vec<String> {
     find(files.iter().filter(|f| f.is_rust()), |line| {
         ["#[ignore", "#[should_panic"].into_iter().find(|attribute| line.contains(attribute))
     })
 }
 
-pub fn nothing_is_left_for_later(files: &[File]) -> Vec<String> {
+pub(crate) fn nothing_is_left_for_later(files: &[File]) -> Vec<String> {
     // Joined here, or this file would be a violation itself.
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("HA", "CK")];
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("HA", "CK")];
     find_text(files, |line| words.into_iter().find(|word| has_word(line, word)))
 }
 
-pub fn nothing_speaks_of_how_it_was_made(files: &[File]) -> Vec<String> {
+pub(crate) fn nothing_speaks_of_how_it_was_made(files: &[File]) -> Vec<String> {
     let parts = [
         concat!("/wo", "rk/"),
         concat!("/tmp", "/"),
@@ -133,7 +144,7 @@ pub fn nothing_speaks_of_how_it_was_made(files: &[File]) -> Vec<String> {
     })
 }
 
-pub fn snapshots_have_a_case(files: &[File]) -> Vec<String> {
+pub(crate) fn snapshots_have_a_case(files: &[File]) -> Vec<String> {
     let paths: BTreeSet<&str> = files.iter().map(|f| f.path.as_str()).collect();
     let mut broken = vec![];
     for snap in files.iter().filter(|f| f.path.ends_with(".snap")) {
@@ -240,7 +251,8 @@ mod tests {
     #[test]
     fn what_is_not_pure_is_caught_outside_the_driver() {
         let rule = the_compiler_is_pure;
-        for text in ["use std::fs;", "let t = Instant::now();", "std::thread::spawn(f)", "HashMap::new()"]
+        for text in
+            ["use std::fs;", "let t = Instant::now();", "std::thread::spawn(f)", "HashMap::new()"]
         {
             assert_eq!(plant(rule, "compiler/sema/src/a.rs", text).len(), 1, "{text}");
             assert!(plant(rule, "compiler/driver/src/a.rs", text).is_empty(), "{text}");
@@ -289,7 +301,8 @@ mod tests {
     fn a_snapshot_without_a_case_is_caught() {
         let case = File::new("tests/spec/broken/a.lt", String::new());
         let snap = |path: &str, text: &str| File::new(path, text.to_owned());
-        let files = [case, snap("tests/spec/broken/a.snap", ""), snap("tests/spec/broken/b.snap", "")];
+        let files =
+            [case, snap("tests/spec/broken/a.snap", ""), snap("tests/spec/broken/b.snap", "")];
         assert_eq!(snapshots_have_a_case(&files), ["tests/spec/broken/b.snap: no case owns it"]);
         let source = File::new("compiler/ir/tests/ops.rs", "fn relu_prints() {}".to_owned());
         let header = "---\nsource: compiler/ir/tests/ops.rs\n---\n";

@@ -2,38 +2,38 @@
 
 /// A file by its path from the root.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// With `/` between folders.
-    pub path: String,
+    pub(crate) path: String,
     /// All of it.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl File {
     /// A file with its text.
-    pub fn new(path: impl Into<String>, text: String) -> Self {
+    pub(crate) fn new(path: impl Into<String>, text: String) -> Self {
         Self { path: path.into(), text }
     }
 
     /// Whether it is Rust.
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
     /// The last part of the path.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
     /// Lines of code, counted from 1, with comments and the insides of literals blanked.
-    pub fn code(&self) -> Vec<(usize, String)> {
+    pub(crate) fn code(&self) -> Vec<(usize, String)> {
         let blanked = blank(&self.text);
         blanked.lines().enumerate().map(|(at, line)| (at + 1, line.to_owned())).collect()
     }
 }
 
 /// Where a word stands alone: no letter, digit or `_` touches it.
-pub fn has_word(line: &str, word: &str) -> bool {
+pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn comments_and_literals_are_not_code() {
-        let text = "let a = \"un\\\"safe\"; // unsafe\nlet b = 'u'; /* unsafe */ f::<'a>(r#\"x\"y\"#);";
+        let text =
+            "let a = \"un\\\"safe\"; // unsafe\nlet b = 'u'; /* unsafe */ f::<'a>(r#\"x\"y\"#);";
         let code = File::new("a.rs", text.to_owned()).code();
         assert_eq!(code.len(), 2);
         assert!(!code.iter().any(|(_, line)| has_word(line, "unsafe")));

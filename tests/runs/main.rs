@@ -1,0 +1,13 @@
+//! Whole runs: the command on specs, and compiled plans against the interpreter.
+//!
+//! One binary, because each links all of the code generator.
+
+mod backend;
+mod clip;
+mod exits;
+mod folder;
+mod generate;
+mod kill;
+mod plans;
+mod same;
+mod second;

@@ -1,0 +1,191 @@
+//! Plans of whole specs: every function against the interpreter, and no value over another.
+
+use std::collections::BTreeMap;
+
+use exec::executor::{Executor, Options};
+use llmc::{Compiled, Front, compile};
+use passes::pipeline;
+use plan::{Arg, Plan, Role, Step};
+use sema::Facts;
+
+use crate::backend::{Pair, Silent, written};
+use crate::folder::{dropout, gpt, own};
+
+/// The plan of a spec for data of bytes, of which nothing is read.
+pub(crate) fn compiled(text: &str) -> Compiled {
+    let front = Front::parse("spec.lt", text, &[]);
+    let tokens = ["train", "val"].map(|split| (split.to_owned(), 4096)).to_vec();
+    let facts = Facts { vocab: Some(256), tokens, hash: None };
+    let checked = front.check(Some(&facts));
+    let program = checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
+    compile(&program, &front.map, Some(&facts)).unwrap_or_else(|d| panic!("{d:?}"))
+}
+
+/// The spec of the examples at a size that the interpreter is done with soon.
+fn hello() -> String {
+    include_str!("../../examples/hello.lt")
+        .replace("layers: 2, width: 128, heads: 4", "layers: 2, width: 12, heads: 3")
+        .replace("batch   16", "batch 3")
+        .replace("context 64", "context 7")
+}
+
+fn specs() -> [(&'static str, String); 4] {
+    let small = |spec: String| spec.replace("context 16", "context 6");
+    [
+        ("hello", hello()),
+        ("gpt", small(gpt("steps 9\nclip 0.1 linf"))),
+        ("dropout", small(dropout("steps 9"))),
+        ("own", small(own("steps 9"))),
+    ]
+}
+
+/// A made-up id, at times none.
+fn token(seed: usize, i: usize, below: i32) -> u64 {
+    let bits = exec::rng::mix((seed * 1000 + i) as u64) as i32;
+    let id = bits.rem_euclid(256 - below) + below;
+    u64::from(id as u32)
+}
+
+/// Sets every input that a function reads.
+fn feed(pair: &mut Pair<'_>, plan: &Plan, round: usize) {
+    for (at, buffer) in plan.buffers.iter().enumerate() {
+        match buffer.name.as_str() {
+            "ids" | "eval.ids" | "prefill.ids" => pair.set(at, |i| token(round, i, 0)),
+            "targets" | "eval.targets" => pair.set(at, |i| token(round, i, -1)),
+            "row" => pair.set(at, |_| round as u64),
+            "prefill.last" => pair.set(at, |_| 2),
+            "seed" => pair.set(at, |_| 5),
+            _ => {}
+        }
+    }
+}
+
+/// Loads the plan as it is and copies the states of the other side into it.
+fn whole(pair: &Pair<'_>, plan: &Plan) -> Executor {
+    let mut whole = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+    for (at, buffer) in (0u32..).zip(&plan.buffers) {
+        let id = plan::BufferId(at);
+        if buffer.role != Role::Temp {
+            let bytes = pair.executor.memory().bytes(id).to_vec();
+            whole.memory_mut().bytes_mut(id).copy_from_slice(&bytes);
+        }
+    }
+    whole
+}
+
+#[test]
+fn every_function_agrees_with_the_interpreter() {
+    let target = pipeline::cpu();
+    for (name, text) in specs() {
+        let compiled = compiled(&text);
+        let (schedule, plan) = (&compiled.scheduled.schedule, &compiled.plan);
+        let mut pair = Pair::new(schedule, &target, plan.clone(), 2);
+        for (round, function) in
+            ["init", "micro", "update", "eval", "micro", "micro", "update", "prefill"]
+                .into_iter()
+                .enumerate()
+        {
+            pair.spoil_temporaries();
+            feed(&mut pair, plan, round);
+            let mut whole = whole(&pair, plan);
+            pair.run(function);
+            pair.states_are_equal(&format!("{function} of {name}"));
+            whole.call(plan.function(function).unwrap(), &mut Silent).unwrap();
+            for (at, buffer) in (0u32..).zip(&plan.buffers).filter(|(_, b)| b.role != Role::Temp) {
+                let id = plan::BufferId(at);
+                let equal = whole.memory().bytes(id) == pair.executor.memory().bytes(id);
+                assert!(equal, "{} after {function} of {name} as a whole", buffer.name);
+            }
+        }
+        let [products, same] = pair.products;
+        assert!(products > 0, "{name} multiplies matrices");
+        println!("{name}: {same} of {products} products had the interpreter's bits");
+    }
+}
+
+/// A buffer and the steps of a function between which its content is needed.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    buffer: usize,
+    first: usize,
+    last: usize,
+}
+
+/// The steps of a function as the executor meets them, without what it calls.
+fn touched(steps: &[Step]) -> Vec<Vec<Arg>> {
+    let mut all = vec![];
+    for step in steps {
+        match step {
+            Step::Kernel { args, .. } => all.push(args.clone()),
+            Step::Product { product: p, .. } => all.push(vec![p.a, p.b, p.c]),
+            Step::Sort { ids, order, starts, .. } => all.push(vec![*ids, *order, *starts]),
+            Step::Loop { body, .. } => all.extend(touched(body)),
+            Step::Call(_) | Step::Yield(_) => all.push(vec![]),
+        }
+    }
+    all
+}
+
+fn lives(plan: &Plan, steps: &[Step]) -> Vec<Life> {
+    let mut lives: BTreeMap<usize, Life> = BTreeMap::new();
+    for (at, args) in touched(steps).iter().enumerate() {
+        for arg in args {
+            let buffer = arg.buffer.0 as usize;
+            if plan.buffers[buffer].role == Role::Temp {
+                let new = Life { buffer, first: at, last: at };
+                lives.entry(buffer).or_insert(new).last = at;
+            }
+        }
+    }
+    lives.into_values().collect()
+}
+
+fn overlap(plan: &Plan, a: usize, b: usize) -> bool {
+    let (a, b) = (&plan.buffers[a], &plan.buffers[b]);
+    a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
+}
+
+#[test]
+fn no_two_values_share_a_place_while_both_are_needed() {
+    let large = gpt("steps 9\naccumulate 2").replace("layers: 1", "layers: 3");
+    for (name, text) in specs().into_iter().chain([("large", large)]) {
+        let plan = compiled(&text).plan;
+        let states: Vec<usize> =
+            (0..plan.buffers.len()).filter(|&b| plan.buffers[b].role != Role::Temp).collect();
+        for (i, &a) in states.iter().enumerate() {
+            let free = states[..i].iter().all(|&b| !overlap(&plan, a, b));
+            assert!(free, "{name}: {} lies over another state", plan.buffers[a].name);
+        }
+        let mut shared = 0;
+        for function in &plan.functions {
+            let lives = lives(&plan, &function.steps);
+            for (i, a) in lives.iter().enumerate() {
+                let over_state = states.iter().find(|&&b| overlap(&plan, a.buffer, b));
+                assert_eq!(over_state, None, "{name}: {}", plan.buffers[a.buffer].name);
+                for b in &lives[..i] {
+                    let both = a.first <= b.last && b.first <= a.last;
+                    let over = overlap(&plan, a.buffer, b.buffer);
+                    assert!(!(both && over), "{name}, {}: {a:?} and {b:?}", function.name);
+                    shared += u64::from(over);
+                }
+            }
+        }
+        assert!(shared > 0, "{name}: the arena is shared at all");
+    }
+}
+
+#[test]
+fn a_temporary_is_written_before_it_is_read() {
+    for (name, text) in specs() {
+        let compiled = compiled(&text);
+        let schedule = &compiled.scheduled.schedule;
+        for function in &schedule.functions {
+            let plan = &compiled.plan[compiled.plan.function(&function.name).unwrap()];
+            for life in lives(&compiled.plan, &plan.steps) {
+                let first = written(schedule, &function.tasks[life.first]);
+                let buffer = &schedule.buffers[life.buffer].name;
+                assert!(first.contains(&life.buffer), "{name}, {}: {buffer}", function.name);
+            }
+        }
+    }
+}

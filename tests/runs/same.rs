@@ -1,0 +1,59 @@
+//! The same bits from any number of threads, and the same plan from any process.
+
+use crate::folder::{Folder, dropout, gpt, own};
+
+/// The hash of the last checkpoint and the rows of a run with that many threads.
+fn train(name: &str, spec: &str, steps: u64, threads: &str) -> (String, Vec<String>) {
+    let folder = Folder::new(&format!("threads-{name}-{threads}"));
+    folder.write("a.lt", spec);
+    folder.llmc(&["train", "a.lt", "--threads", threads]).exits(0);
+    (folder.hash(&format!("runs/a/step-{steps}")), folder.rows("runs/a"))
+}
+
+#[track_caller]
+fn any_number_of_threads(name: &str, spec: &str, steps: u64) {
+    let (hash, rows) = train(name, spec, steps, "1");
+    assert_eq!(rows.len() as u64, steps);
+    for threads in ["2", "3", "8"] {
+        let (other, other_rows) = train(name, spec, steps, threads);
+        assert_eq!(other_rows, rows, "{threads} threads");
+        assert_eq!(other, hash, "{threads} threads");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_run() {
+    any_number_of_threads("plain", &gpt("steps 30\neval every 10 batches 3"), 30);
+}
+
+#[test]
+fn threads_do_not_change_dropout_and_accumulation() {
+    any_number_of_threads("dropout", &dropout("steps 30\neval every 10"), 30);
+}
+
+#[test]
+fn threads_do_not_change_a_layer_and_a_rule_of_the_user() {
+    any_number_of_threads("own", &own("steps 30\neval every 10"), 30);
+}
+
+/// Large enough that kernels and products are split over all of them.
+#[test]
+fn threads_do_not_change_a_wide_model() {
+    let spec = gpt("steps 4\nmicro_batch 24").replace("width: 16", "width: 64");
+    let spec = spec.replace("batch 4", "batch 24").replace("context 16", "context 40");
+    any_number_of_threads("wide", &spec, 4);
+}
+
+#[test]
+fn two_processes_make_the_same_plan() {
+    let folder = Folder::new("plan");
+    for (name, spec) in [("gpt", gpt("steps 9")), ("dropout", dropout("steps 9")), ("own", own("steps 9"))]
+    {
+        let file = format!("{name}.lt");
+        folder.write(&file, &spec);
+        let plan = || folder.llmc(&["build", &file, "--emit", "plan"]).exits(0).out;
+        let first = plan();
+        assert!(first.len() > 10_000, "{name}: a plan of {} bytes", first.len());
+        assert!(first == plan(), "{name}: two plans of one spec differ");
+    }
+}

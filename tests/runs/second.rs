@@ -1,0 +1,84 @@
+//! A second `llmc train`: what it does with the folder that is there.
+
+use std::fs;
+
+use crate::folder::{Folder, gpt};
+
+fn finished(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    folder.write("a.lt", gpt("steps 12\ncheckpoint every 5"));
+    folder.llmc(&["train", "a.lt"]).exits(0);
+    folder
+}
+
+#[test]
+fn a_finished_run_is_reported() {
+    let folder = finished("finished");
+    let before = folder.rows("runs/a");
+    let again = folder.llmc(&["train", "a.lt"]).exits(0);
+    again.prints("runs/a finished at step 12; nothing to do");
+    assert_eq!(folder.rows("runs/a"), before);
+    assert!(!folder.at("runs/a-2").exists());
+}
+
+#[test]
+fn a_changed_run_starts_beside_the_first_and_says_why() {
+    let folder = finished("beside");
+    let before = folder.hash("runs/a/step-12");
+    folder.write("a.lt", gpt("steps 12\ncheckpoint every 5").replace("lr 3e-3", "lr 1e-3"));
+    let changed = folder.llmc(&["train", "a.lt"]).exits(0);
+    changed.prints("new run in runs/a-2, because lr 3e-3 -> 1e-3");
+    assert_ne!(folder.hash("runs/a-2/step-12"), before);
+    assert_eq!(folder.hash("runs/a/step-12"), before);
+    let again = folder.llmc(&["train", "a.lt"]).exits(0);
+    again.prints("runs/a-2 finished at step 12");
+    folder.llmc(&["train", "a.lt", "--set", "train.seed=7"]).exits(0).prints("new run in runs/a-3");
+}
+
+#[test]
+fn a_named_folder_of_another_program_is_refused() {
+    let folder = finished("refused");
+    let words = ["train", "a.lt", "--out", "runs/a", "--set", "train.lr=1e-3"];
+    let before = folder.hash("runs/a/step-12");
+    folder.llmc(&words).exits(2).says("runs/a holds a run of another program: lr 3e-3 -> 1e-3");
+    assert_eq!(folder.hash("runs/a/step-12"), before);
+    let other = ["train", "a.lt", "--resume", "--set", "train.context=8"];
+    folder.llmc(&other).exits(2).says("context 16 -> 8");
+}
+
+#[test]
+fn resume_goes_on_with_the_change_and_belongs_to_it_from_then_on() {
+    let folder = finished("resume");
+    let text = gpt("steps 20\ncheckpoint every 5").replace("lr 3e-3", "lr 1e-3");
+    folder.write("a.lt", &text);
+    let resumed = folder.llmc(&["train", "a.lt", "--resume"]).exits(0);
+    resumed.prints("going on from step 12");
+    resumed.says("the training program changed since step 12");
+    assert!(!folder.at("runs/a-2").exists());
+    assert_eq!(folder.rows("runs/a").len(), 20);
+    let kept = fs::read_to_string(folder.at("runs/a/spec.lt")).unwrap();
+    assert!(kept.ends_with(&text), "{kept}");
+    folder.llmc(&["train", "a.lt"]).exits(0).prints("runs/a finished at step 20");
+}
+
+/// The first ending is not that of the longer run which was stopped on its way.
+#[test]
+fn a_finished_run_that_goes_on_has_not_ended() {
+    let folder = finished("longer");
+    folder.write("a.lt", gpt("steps 100k\ncheckpoint every 50k"));
+    let line = "llmc train a.lt --resume --threads 1 > log & \
+                while ! grep -q '^step' log; do :; done; kill -TERM $!; wait $!";
+    folder.shell(line).exits(75);
+    let next = "llmc train a.lt --threads 1 > log & \
+                while ! grep -q '^step' log; do :; done; kill -TERM $!; wait $!; code=$?; \
+                cat log; exit $code";
+    folder.shell(next).exits(75).prints("going on from step");
+}
+
+#[test]
+fn a_directive_that_the_spec_lacks_can_be_set() {
+    let folder = Folder::new("set");
+    folder.write("a.lt", gpt("steps 20"));
+    folder.llmc(&["train", "a.lt", "--set", "train.checkpoint.every=10"]).exits(0);
+    assert_eq!(exec::checkpoint::load::steps(&folder.at("runs/a")), [0, 10, 20]);
+}

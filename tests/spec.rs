@@ -1,0 +1,108 @@
+//! Specs as users write them, each a named test with a snapshot of what is said.
+//!
+//! `tests/spec/design/` holds whole specs; `tests/spec/broken/` has one fault in each file, and
+//! the file's name is the claim. A snapshot holds the source and the rendered diagnostics.
+
+#[path = "spec/case.rs"]
+mod case;
+#[path = "spec/facts.rs"]
+mod facts;
+
+use std::path::{Path, PathBuf};
+
+use diag::render::{Style, render};
+use diag::{Code, Diagnostic, Level, SourceMap};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut trials = vec![];
+    for folder in ["design", "broken"] {
+        let cases =
+            specs_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec").join(folder));
+        assert!(!cases.is_empty(), "tests/spec/{folder} has no case");
+        for path in cases {
+            let name = format!("{folder}::{}", stem(&path));
+            trials.push(Trial::test(name, move || {
+                holds(&path, folder);
+                Ok(())
+            }));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn specs_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder of the cases");
+    let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
+    let mut specs: Vec<_> = paths.filter(|p| p.extension().is_some_and(|e| e == "lt")).collect();
+    specs.sort();
+    specs
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().expect("a file has a name").to_string_lossy().into_owned()
+}
+
+/// Checks the case and compares with its snapshot, which lies beside it.
+fn holds(path: &Path, folder: &str) {
+    let text = String::from_utf8(std::fs::read(path).expect("the case")).expect("a case is UTF-8");
+    let name = stem(path);
+    let (map, diagnostics) = case::check(&format!("{name}.lt"), &text);
+    match folder {
+        "design" => design_holds(&name, &map, &diagnostics),
+        _ => assert!(!diagnostics.is_empty(), "a broken spec is found fault with"),
+    }
+    let said = render(&map, &diagnostics, Style::Human);
+    let said = if said.is_empty() { "nothing to say\n".to_owned() } else { said };
+    let both = format!("{}\n--------\n{}", shown(&text), said.trim_end());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(path.parent().expect("a file lies in a folder"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, both));
+}
+
+/// Source as a snapshot holds it: what does not print is spelled out, long texts are cut.
+fn shown(text: &str) -> String {
+    const MAX_LINES: usize = 30;
+    const MAX_COLUMNS: usize = 120;
+    let mut out = String::new();
+    for line in text.lines().take(MAX_LINES) {
+        for c in line.chars().take(MAX_COLUMNS) {
+            match c {
+                '\u{20}'.. if !c.is_control() && !is_invisible(c) => out.push(c),
+                '\t' => out.push('\t'),
+                _ => out.extend(c.escape_unicode()),
+            }
+        }
+        out.push_str(if line.chars().count() > MAX_COLUMNS { " ...\n" } else { "\n" });
+    }
+    if text.lines().count() > MAX_LINES {
+        out.push_str("...\n");
+    }
+    out
+}
+
+/// Marks of direction and order that an editor does not show.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// What must be true of a whole spec, beside its snapshot.
+fn design_holds(name: &str, map: &SourceMap, diagnostics: &[Diagnostic]) {
+    for d in diagnostics {
+        let is_syntax = d.code.name().starts_with("E00") || d.code.name().starts_with("E01");
+        assert!(!is_syntax, "{name} parses: {}", d.message);
+    }
+    if name == "01_hello" {
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    }
+    if name == "02_shakespeare" {
+        let found: Vec<_> = diagnostics.iter().map(|d| (d.code, map.text(d.span()))).collect();
+        assert_eq!(found, [(Code::E0213, "fp16")]);
+    }
+    let other = |d: &&Diagnostic| d.code != Code::E0213 && d.code.level() == Level::Error;
+    let others: Vec<_> = diagnostics.iter().filter(other).map(|d| d.code).collect();
+    let expected: &[Code] = &[];
+    assert_eq!(others, expected, "{}", render(map, diagnostics, Style::Short));
+}
