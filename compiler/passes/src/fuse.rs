@@ -295,12 +295,35 @@ impl Tasks<'_> {
         let new = self.tasks.len();
         self.tasks.push(Some(Task { kind, members: vec![value], deps }));
         self.owner[value.index()] = Some(new);
+        if self.is_lone_scalar(value) {
+            self.gather_scalar(new);
+        }
         // Latest first: the nearest producer is the likeliest to share the loop.
         for &producer in direct.iter().rev() {
             let current = self.owner[value.index()].expect("just placed");
             if self.tasks[producer].is_some() && producer != current {
                 self.try_merge(producer, current);
             }
+        }
+    }
+
+    /// Whether a value is a scalar that reads nothing: a constant that has to be in memory.
+    fn is_lone_scalar(&self, value: Value) -> bool {
+        let node = &self.graph[value];
+        node.args.is_empty() && node.ty.shape.is_empty()
+    }
+
+    /// Joins the constants into one task: nothing leads to them, so no order can forbid it.
+    fn gather_scalar(&mut self, new: usize) {
+        let fits = |task: &Task| task.members.len() < MAX_MEMBERS && task.deps == Bits::default();
+        let earlier = (0..new).rev().find(|&t| {
+            self.tasks[t].as_ref().is_some_and(|task| {
+                fits(task) && task.members.iter().all(|&m| self.is_lone_scalar(m))
+            })
+        });
+        if let Some(earlier) = earlier {
+            let kind = self.task(earlier).kind.clone();
+            self.merge(earlier, new, kind);
         }
     }
 

@@ -4,6 +4,8 @@
 //! every other reader of it can run before, and when the task's own reads of it are at the places
 //! that it writes.
 
+use std::collections::BTreeMap;
+
 use ir::graph::Value;
 
 use crate::fuse::{Kind, Tasks};
@@ -31,12 +33,13 @@ impl Stores {
     pub(crate) fn decide(tasks: &mut Tasks<'_>) -> Self {
         let mut stores = Self::default();
         let graph = tasks.graph;
+        let readers = readers(tasks);
         let mut sources = vec![];
         for (state, value) in &graph.stores {
             let is_taken = stores.direct.iter().any(|(v, _)| v == value);
             sources.clear();
             tasks.sources(*value, &mut sources);
-            if !is_taken && is_direct(tasks, state, *value) {
+            if !is_taken && is_direct(tasks, &readers, state, *value) {
                 stores.direct.push((*value, state.clone()));
             } else if sources.is_empty() && !tasks.is_inline(*value) {
                 stores.early.push((state.clone(), *value));
@@ -48,24 +51,29 @@ impl Stores {
     }
 }
 
-fn is_direct(tasks: &mut Tasks<'_>, state: &str, value: Value) -> bool {
+fn is_direct(
+    tasks: &mut Tasks<'_>,
+    readers: &BTreeMap<String, Vec<usize>>,
+    state: &str,
+    value: Value,
+) -> bool {
     let Some(writer) = tasks.owner(value) else { return false };
-    let readers = readers(tasks, state);
+    let readers = readers.get(state).map_or(&[][..], Vec::as_slice);
     let reads_itself = readers.contains(&writer);
     let is_map = matches!(&tasks.task(writer).kind, Kind::Rows { reduces: false, .. });
     if reads_itself && !(is_map && reads_in_place(tasks, writer, state, value)) {
         return false;
     }
-    let others: Vec<usize> = readers.into_iter().filter(|&r| r != writer).collect();
+    let others: Vec<usize> = readers.iter().copied().filter(|&r| r != writer).collect();
     if others.iter().any(|&reader| tasks.depends(reader, writer)) {
         return false;
     }
     others.iter().all(|&reader| tasks.order(reader, writer))
 }
 
-/// Tasks that read a state.
-fn readers(tasks: &Tasks<'_>, state: &str) -> Vec<usize> {
-    let mut readers = vec![];
+/// The tasks that read each state.
+fn readers(tasks: &Tasks<'_>) -> BTreeMap<String, Vec<usize>> {
+    let mut readers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for task in tasks.in_order() {
         let mut leaves = vec![];
         for &member in &tasks.task(task).members {
@@ -73,8 +81,13 @@ fn readers(tasks: &Tasks<'_>, state: &str) -> Vec<usize> {
                 tasks.leaves(arg, &mut leaves);
             }
         }
-        if leaves.iter().any(|&leaf| is_state(tasks, leaf, state)) {
-            readers.push(task);
+        for leaf in leaves {
+            if let ir::ops::Op::State(state) = &tasks.graph[leaf].op {
+                let all = readers.entry(state.name.clone()).or_default();
+                if all.last() != Some(&task) {
+                    all.push(task);
+                }
+            }
         }
     }
     readers
