@@ -10,6 +10,7 @@ pub mod lock;
 pub mod log;
 pub mod progress;
 pub mod rng;
+pub mod room;
 pub mod run_dir;
 #[cfg(test)]
 mod scratch;

@@ -24,6 +24,7 @@ use crate::{
     executor::{Executor, Host, Options},
     generate::{self, Sampling, Silent},
     log::{Log, Row},
+    room,
     run_dir::{self, Ended},
     signal::Stop,
 };
@@ -90,6 +91,7 @@ pub fn train(
     stop: &Stop,
     report: Report<'_>,
 ) -> Result<Outcome, Error> {
+    room::check(&plan)?;
     let executor = Executor::load(plan, options)?;
     Training::start(executor, corpus, folder, report)?.run(stop, report)
 }
@@ -408,19 +410,20 @@ fn init(executor: &mut Executor, names: &Names, report: Report<'_>) -> Result<()
     Ok(())
 }
 
-/// The first line of the validation split that is not empty, at most 200 tokens of it.
+/// The first whole line of the validation split that is not empty, from its first tokens.
 fn first_line(corpus: &Corpus) -> Result<String, Error> {
     let Some(split) = corpus.split("val").or_else(|| corpus.split("train")) else {
         return Ok(String::new());
     };
-    let length = usize::try_from((split.end - split.start).min(200)).expect("at most 200");
+    let length = usize::try_from((split.end - split.start).min(1000)).expect("at most 1000");
     let mut ids = vec![0; length];
     corpus.read(split.start, &mut ids)?;
     let ids: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
     let text = String::from_utf8_lossy(&corpus.vocabulary().decode(&ids)).into_owned();
-    // A split may begin inside a character; what is left of it is not in the text.
-    let text = text.trim_start_matches(char::REPLACEMENT_CHARACTER).trim_start();
-    Ok(text.lines().next().unwrap_or("").to_owned())
+    // A split may begin inside a line, even inside a character.
+    let whole = text.split_once('\n').map_or(text.as_str(), |(_, rest)| rest);
+    let line = whole.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    Ok(line.to_owned())
 }
 
 /// Gives the compiled step its micro-batches.

@@ -1,0 +1,69 @@
+//! Whether the machine has the memory that a plan needs, asked before the first allocation.
+//!
+//! Linux hands out memory that it does not have and kills the process later; so the plan is
+//! compared with what is available. Elsewhere the allocation itself is the test.
+
+use plan::{Plan, Role};
+
+use crate::error::Error;
+
+/// How many of the largest tensors a refusal lists.
+const LISTED: usize = 5;
+
+/// Refuses a plan that does not fit, with its largest tensors and what would make it smaller.
+pub fn check(plan: &Plan) -> Result<(), Error> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    match available(&text) {
+        Some(bytes) if plan.arena_bytes > bytes => Err(Error::Resources(refusal(plan, bytes))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `MemAvailable` in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn refusal(plan: &Plan, available: u64) -> String {
+    let mut largest: Vec<_> = plan.buffers.iter().collect();
+    largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.offset.cmp(&b.offset)));
+    let mut text = format!(
+        "the plan needs {} of memory, {} are available; its largest tensors:",
+        gib(plan.arena_bytes),
+        gib(available)
+    );
+    for buffer in largest.iter().take(LISTED) {
+        let shape: Vec<String> = buffer.shape.iter().map(u64::to_string).collect();
+        text += &format!("\n  {:>12}  {} [{}]", gib(buffer.bytes), buffer.name, shape.join(", "));
+    }
+    let held: u64 =
+        plan.buffers.iter().filter(|b| b.role != Role::Temp).map(|b| b.bytes).sum();
+    let a_row = plan.arena_bytes.saturating_sub(held) / plan.run.micro_batch.max(1);
+    let fitting = available.saturating_sub(held) / a_row.max(1);
+    text += &match fitting {
+        0 => "\na smaller model or a shorter `context` is needed".to_owned(),
+        n => format!("\n`micro_batch {}` should fit", power_of_two_below(n)),
+    };
+    text
+}
+
+fn power_of_two_below(n: u64) -> u64 {
+    1 << n.ilog2()
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_is_read_in_bytes() {
+        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   12 kB\n"), Some(12 * 1024));
+        assert_eq!(available("MemTotal: 9 kB\n"), None);
+        assert_eq!(available("MemAvailable: many\n"), None);
+    }
+}
