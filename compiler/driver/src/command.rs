@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod explain;
 mod generate;
+mod out;
 mod plan;
 mod source;
 mod train;

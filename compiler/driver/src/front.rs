@@ -85,8 +85,7 @@ impl Front {
             self.diagnostics.iter().map(|d| self.line(d)).collect();
         // A line that could not be read is not judged a second time for what is left of it.
         let found = found.into_iter().filter(|d| !unread.contains(&self.line(d)));
-        let diagnostics: Vec<Diagnostic> =
-            self.diagnostics.iter().cloned().chain(found).collect();
+        let diagnostics: Vec<Diagnostic> = self.diagnostics.iter().cloned().chain(found).collect();
         let has_errors = diagnostics.iter().any(|d| d.code.level() == Level::Error);
         Checked { program: program.filter(|_| !has_errors), diagnostics }
     }
@@ -100,7 +99,10 @@ impl Front {
     /// Reads the data that the spec names and checks with what it holds.
     ///
     /// Files that are not there are a diagnostic; other faults of the data are an error.
-    pub fn check_with_data(&self, base: &Path) -> Result<(Checked, Option<(Facts, Corpus)>), Error> {
+    pub fn check_with_data(
+        &self,
+        base: &Path,
+    ) -> Result<(Checked, Option<(Facts, Corpus)>), Error> {
         let Some(request) = self.data_request() else { return Ok((self.check(None), None)) };
         match scan(&passes::plan_of::data_of(&request), base) {
             Ok((found, corpus)) => {

@@ -1,9 +1,9 @@
 //! `llmc build`: compiles, and prints a stage or the time of each step.
 
-use std::io::Write;
 use std::time::Instant;
 
 use super::Failure;
+use super::out::{say, say_part};
 use super::source::{Ready, parse, ready, report};
 use crate::cli::{Build, Source, Stage};
 use crate::compile::{Compiled, compile};
@@ -46,22 +46,21 @@ pub(super) fn compile_or_report(ready: &Ready, source: &Source) -> Result<Compil
     })
 }
 
-/// A closed pipe is the reader's choice, not a failure.
 fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    say_part(format_args!("{text}"));
 }
 
 fn summary(compiled: &Compiled) {
     let plan = &compiled.plan;
     let steps: usize = plan.functions.iter().map(|f| f.steps.len()).sum();
-    println!(
+    say(format_args!(
         "{}: {} functions, {} steps, {} kernels, {} of memory",
         plan.name,
         plan.functions.len(),
         steps,
         plan.code.len(),
         super::plan::bytes(plan.arena_bytes),
-    );
+    ));
 }
 
 /// The time of every step; machine code is made as `train` would make it.
@@ -76,7 +75,7 @@ fn times(front: std::time::Duration, compiled: &Compiled) -> Result<(), Failure>
     let total: std::time::Duration = rows.iter().map(|(_, time)| *time).sum();
     rows.push(("total", total));
     for (name, time) in rows {
-        println!("{:>9.2} ms  {name}", time.as_secs_f64() * 1e3);
+        say(format_args!("{:>9.2} ms  {name}", time.as_secs_f64() * 1e3));
     }
     Ok(())
 }

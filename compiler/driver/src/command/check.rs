@@ -1,6 +1,7 @@
 //! `llmc check`: everything that can be known before a run.
 
 use super::Failure;
+use super::out::say;
 use super::source::ready;
 use crate::cli::Check;
 
@@ -9,12 +10,12 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let compiled = super::build::compile_or_report(&ready, &args.source)?;
     let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
     let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
-    println!(
+    say(format_args!(
         "{}: no errors, {} warnings; {} parameters, {} of memory",
         args.source.spec.display(),
         ready.warnings,
         super::plan::count(n),
         super::plan::bytes(compiled.plan.arena_bytes),
-    );
+    ));
     Ok(())
 }

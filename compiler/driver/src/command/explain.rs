@@ -4,6 +4,7 @@ use diag::Code;
 use syntax::ast::StmtKind;
 
 use super::Failure;
+use super::out::say;
 use crate::front::Front;
 
 /// Prints the page of a code.
@@ -11,13 +12,14 @@ pub(super) fn code(name: &str) -> Result<(), Failure> {
     let wanted = name.to_uppercase();
     match Code::from_name(&wanted) {
         Some(code) => {
-            println!("{}", code.page().trim_end());
+            say(format_args!("{}", code.page().trim_end()));
             Ok(())
         }
         None => {
             let near = Code::ALL.iter().map(|c| c.name()).filter(|n| n[..3] == *prefix(&wanted));
             let near: Vec<&str> = near.collect();
-            let hint = if near.is_empty() { "codes look like E0401".to_owned() } else { near.join(" ") };
+            let hint =
+                if near.is_empty() { "codes look like E0401".to_owned() } else { near.join(" ") };
             Err(Failure::Usage(format!("there is no code `{name}`; {hint}")))
         }
     }
@@ -38,9 +40,9 @@ pub(super) fn std(name: Option<&str>) -> Result<(), Failure> {
             if Some(decl.name.text.as_str()) == name {
                 let doc = stmt.doc.iter().flat_map(|d| d.lines());
                 for line in doc {
-                    println!("## {}", line.trim());
+                    say(format_args!("## {}", line.trim()));
                 }
-                println!("{}", front.map.text(stmt.span));
+                say(format_args!("{}", front.map.text(stmt.span)));
                 return Ok(());
             }
             names.push(format!("{:<18} {}", decl.name.text, front.map.file(file).name));
@@ -48,7 +50,7 @@ pub(super) fn std(name: Option<&str>) -> Result<(), Failure> {
     }
     match name {
         None => {
-            println!("{}", names.join("\n"));
+            say(format_args!("{}", names.join("\n")));
             Ok(())
         }
         Some(name) => Err(Failure::Usage(format!(

@@ -10,6 +10,7 @@ use exec::run_dir;
 use sema::Facts;
 
 use super::Failure;
+use super::out::say;
 use super::source::report;
 use super::train::threads;
 use crate::cli::{self, ErrorFormat};
@@ -43,8 +44,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let mut executor = Executor::load(plan.clone(), &Options { threads: threads(&args.machine) })?;
     load::restore(&found, &plan, executor.memory_mut())?;
     let prompt = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
-    let sampling =
-        Sampling { length: args.length, temperature: args.temperature, seed: args.seed };
+    let sampling = Sampling { length: args.length, temperature: args.temperature, seed: args.seed };
     let mut out = std::io::stdout();
     let _ = out.write_all(args.prompt.as_bytes());
     let mut give = |token: u32| {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
         written.and_then(|()| out.flush()).is_ok()
     };
     generate(&mut executor, &prompt, &sampling, &mut give)?;
-    println!();
+    say(format_args!(""));
     Ok(())
 }
 

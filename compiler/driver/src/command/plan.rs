@@ -6,6 +6,7 @@ use plan::{Plan, Role, Step};
 
 use super::Failure;
 use super::build::compile_or_report;
+use super::out::{say, say_part};
 use super::source::ready;
 use crate::cli;
 use crate::curve;
@@ -18,30 +19,37 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
         plan.buffers.iter().filter(|b| b.role == Role::Param).collect();
     let n: u64 = params.iter().map(|b| b.shape.iter().product::<u64>()).sum();
     let train = &ready.program.train;
-    println!("{}", plan.name);
-    println!("  parameters   {} in {} tensors", count(n), params.len());
-    println!("  FLOPs/token  {} in matrix products of a training step", count(flops_a_token(plan)));
+    say(format_args!("{}", plan.name));
+    say(format_args!("  parameters   {} in {} tensors", count(n), params.len()));
+    say(format_args!(
+        "  FLOPs/token  {} in matrix products of a training step",
+        count(flops_a_token(plan))
+    ));
     let tokens = train.batch * train.context;
-    println!(
+    say(format_args!(
         "  batch        {} sequences of {} = {} tokens a step (micro_batch {} x accumulate {})",
-        train.batch, train.context, count(tokens), train.micro_batch, train.accumulate
-    );
-    println!("  steps        {} = {} tokens", train.steps, count(train.steps * tokens));
-    println!("\nmemory, {} in one arena", bytes(plan.arena_bytes));
+        train.batch,
+        train.context,
+        count(tokens),
+        train.micro_batch,
+        train.accumulate
+    ));
+    say(format_args!("  steps        {} = {} tokens", train.steps, count(train.steps * tokens)));
+    say(format_args!("\nmemory, {} in one arena", bytes(plan.arena_bytes)));
     for (kind, size) in by_kind(plan) {
-        println!("  {kind:<12} {:>10}", bytes(size));
+        say(format_args!("  {kind:<12} {:>10}", bytes(size)));
     }
-    println!("\nsettings");
+    say(format_args!("\nsettings"));
     for setting in &train.settings {
-        println!("  {:<14} {:<34} {}", setting.name, setting.value, setting.origin);
+        say(format_args!("  {:<14} {:<34} {}", setting.name, setting.value, setting.origin));
     }
-    println!("\nlr over {} steps", train.steps);
-    print!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps));
+    say(format_args!("\nlr over {} steps", train.steps));
+    say_part(format_args!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps)));
     if args.params {
-        println!("\nparameters");
+        say(format_args!("\nparameters"));
         for param in params {
             let shape: Vec<String> = param.shape.iter().map(u64::to_string).collect();
-            println!("  {:<36} [{}]", param.name, shape.join(", "));
+            say(format_args!("  {:<36} [{}]", param.name, shape.join(", ")));
         }
     }
     Ok(())

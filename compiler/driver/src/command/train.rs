@@ -14,6 +14,7 @@ use exec::train::{Event, Outcome, train};
 
 use super::Failure;
 use super::build::compile_or_report;
+use super::out::{say, say_part};
 use super::source::{Ready, ready};
 use crate::cli;
 use crate::compile::Compiled;
@@ -27,15 +28,18 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     match &decision {
         Decision::Finished(_, ended) => {
             let done = format!("{} finished at step {}", dir.display(), ended.step);
-            println!("{done}; nothing to do. Change the spec, or name another folder with --out");
+            say(format_args!(
+                "{done}; nothing to do. Change the spec, or name another folder with --out"
+            ));
             return Ok(());
         }
-        Decision::NewSibling(_, why) => println!("new run in {}, because {why}", dir.display()),
+        Decision::NewSibling(_, why) => {
+            say(format_args!("new run in {}, because {why}", dir.display()))
+        }
         Decision::Fresh(_) | Decision::Resume(..) => {}
     }
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
-    let is_fresh = !dir.join("run.json").exists();
-    if is_fresh {
+    if is_new_to(&dir, &info)? {
         let text = &ready.front.map.file(ready.front.file).text;
         run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
     }
@@ -48,26 +52,34 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     finish(&dir, args, outcome?)
 }
 
+/// Whether the folder is no run's yet, or that of a run which goes on as another program.
+fn is_new_to(dir: &Path, info: &RunInfo) -> Result<bool, Error> {
+    if !dir.join("run.json").exists() {
+        return Ok(true);
+    }
+    Ok(run_dir::info(dir)?.trajectory != info.trajectory)
+}
+
 /// Says how the run ended and how to go on.
 fn finish(dir: &Path, args: &cli::Train, outcome: Outcome) -> Result<(), Failure> {
     let shown = dir.display();
     match outcome {
         Outcome::Finished(ended) => {
             let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
-            println!(
+            say(format_args!(
                 "done: step {}, loss {}, val loss {}",
                 ended.step,
                 number(ended.loss),
                 number(ended.val_loss)
-            );
-            println!("run folder {shown}");
-            println!("generate with: llmc generate {shown} \"your prompt\"");
+            ));
+            say(format_args!("run folder {shown}"));
+            say(format_args!("generate with: llmc generate {shown} \"your prompt\""));
             Ok(())
         }
         Outcome::Preempted { step, saved } => {
             let kept = if saved { "saved" } else { "already saved" };
-            println!("stopped at step {step}, {kept} in {shown}");
-            println!("go on with: llmc train {}", again(args));
+            say(format_args!("stopped at step {step}, {kept} in {shown}"));
+            say(format_args!("go on with: llmc train {}", again(args)));
             Err(Error::Preempted.into())
         }
     }
@@ -171,20 +183,20 @@ impl Show {
     fn step(&mut self, row: &Row) {
         let text = line(row, self.steps);
         if self.is_terminal {
-            print!("\r\x1b[K{text}");
+            say_part(format_args!("\r\x1b[K{text}"));
             let _ = std::io::stdout().flush();
             self.open = true;
             if row.val_loss.is_some() {
                 self.end_line();
             }
         } else if self.pace.due(row) {
-            println!("{text}");
+            say(format_args!("{text}"));
         }
     }
 
     fn end_line(&mut self) {
         if self.open {
-            println!();
+            say(format_args!(""));
             self.open = false;
         }
     }
@@ -193,14 +205,14 @@ impl Show {
 fn other_event(event: Event) {
     match event {
         Event::Started { parameters } => {
-            println!("training {} parameters", super::plan::count(parameters));
+            say(format_args!("training {} parameters", super::plan::count(parameters)));
         }
-        Event::Resumed { step } => println!("going on from step {step}"),
+        Event::Resumed { step } => say(format_args!("going on from step {step}")),
         Event::Warning(text) => eprintln!("warning: {text}"),
-        Event::Saved { step, path } => println!("saved step {step} in {}", path.display()),
+        Event::Saved { step, path } => say(format_args!("saved step {step} in {}", path.display())),
         Event::Sample { step, prompt, text } => {
-            println!("--- sample at step {step} ---\n{prompt}{text}\n---");
+            say(format_args!("--- sample at step {step} ---\n{prompt}{text}\n---"));
         }
-        Event::Step(row) => println!("{}", span(row.seconds)),
+        Event::Step(row) => say(format_args!("{}", span(row.seconds))),
     }
 }
