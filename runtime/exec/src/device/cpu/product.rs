@@ -75,7 +75,7 @@ impl Grid {
         let rows = p.rows.max(1);
         let row_blocks = p.m.div_ceil(rows);
         let wanted = UNITS.div_ceil((batch * row_blocks).max(1));
-        let cols = p.n.div_ceil(wanted).next_multiple_of(COLUMNS);
+        let cols = p.n.div_ceil(wanted).max(1).next_multiple_of(COLUMNS);
         Self { rows, row_blocks, cols, col_blocks: p.n.div_ceil(cols) }
     }
 
@@ -361,6 +361,14 @@ mod tests {
                 let t = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
                 check(&product(1 + (x % 3) as u64, m, n, k, t), &mut pools);
             }
+        }
+    }
+
+    #[test]
+    fn an_empty_product_writes_nothing_or_zeros() {
+        let mut pools = [Pool::new(2)];
+        for (batch, m, n, k) in [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)] {
+            check(&product(batch, m, n, k, [false; 3]), &mut pools);
         }
     }
 
