@@ -187,13 +187,18 @@ fn difference(there: &RunInfo, here: &RunInfo) -> String {
     format!("{what} changed")
 }
 
-/// Writes what a fresh run's folder holds from the start.
+/// Writes what a run's folder holds from the start, or from where it goes on as another program.
 pub fn create(
     dir: &Path,
     info: &RunInfo,
     spec: &str,
     vocabulary: &Vocabulary,
 ) -> Result<(), Error> {
+    // A finished run that goes on has not ended any more.
+    let outcome = dir.join("outcome.json");
+    if outcome.exists() {
+        fs::remove_file(&outcome).map_err(|e| Error::io("remove", &outcome, e))?;
+    }
     write(&dir.join("spec.lt"), spec)?;
     write(&dir.join("vocab.json"), &vocabulary.to_json())?;
     // Last: with it the folder is a run's.
