@@ -173,7 +173,11 @@ fn is_skipped(update: &mut Update, param: &str, bad: f32) {
 
 #[test]
 fn a_gradient_that_is_not_finite_moves_no_weight_moment_rate_or_t() {
-    for lines in ["steps 20\nwarmup 5\nclip none", "steps 20\nwarmup 5\naccumulate 2", "steps 20\nwarmup 5\nclip value 1"] {
+    for lines in [
+        "steps 20\nwarmup 5\nclip none",
+        "steps 20\nwarmup 5\naccumulate 2",
+        "steps 20\nwarmup 5\nclip value 1",
+    ] {
         let spec = gpt(lines);
         let mut straight = Update::new(&spec);
         let rates: Vec<f64> = (0..6).map(|round| sound_step(&mut straight, round)).collect();

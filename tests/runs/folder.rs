@@ -147,9 +147,9 @@ pub(crate) fn signal(pid: u32, name: &str) {
 
 fn without_times(row: &str) -> String {
     let (head, rest) = row.split_once(",\"tokens_per_s\":").expect("a row has times");
-    let tail = rest.split_once(",\"val_loss\":").map_or("}".to_owned(), |(_, val)| {
-        format!(",\"val_loss\":{val}")
-    });
+    let tail = rest
+        .split_once(",\"val_loss\":")
+        .map_or("}".to_owned(), |(_, val)| format!(",\"val_loss\":{val}"));
     head.to_owned() + &tail
 }
 

@@ -44,7 +44,8 @@ impl Moment {
                 n_read as u64 == n
             }
             Self::Metrics(bytes) => {
-                let size = || fs::metadata(folder.at("runs/a/metrics.jsonl")).map_or(0, |m| m.len());
+                let size =
+                    || fs::metadata(folder.at("runs/a/metrics.jsonl")).map_or(0, |m| m.len());
                 let start = size();
                 until(child, || size() >= start + bytes)
             }

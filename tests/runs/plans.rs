@@ -97,9 +97,6 @@ fn every_function_agrees_with_the_interpreter() {
                 assert!(equal, "{} after {function} of {name} as a whole", buffer.name);
             }
         }
-        let [products, same] = pair.products;
-        assert!(products > 0, "{name} multiplies matrices");
-        println!("{name}: {same} of {products} products had the interpreter's bits");
     }
 }
 

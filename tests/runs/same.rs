@@ -47,7 +47,8 @@ fn threads_do_not_change_a_wide_model() {
 #[test]
 fn two_processes_make_the_same_plan() {
     let folder = Folder::new("plan");
-    for (name, spec) in [("gpt", gpt("steps 9")), ("dropout", dropout("steps 9")), ("own", own("steps 9"))]
+    for (name, spec) in
+        [("gpt", gpt("steps 9")), ("dropout", dropout("steps 9")), ("own", own("steps 9"))]
     {
         let file = format!("{name}.lt");
         folder.write(&file, &spec);
