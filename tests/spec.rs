@@ -2,11 +2,14 @@
 //!
 //! `tests/spec/design/` holds whole specs; `tests/spec/broken/` has one fault in each file, and
 //! the file's name is the claim. A snapshot holds the source and the rendered diagnostics.
+//! `tests/spec/stages/` holds specs that compile; their headers say which stages to show.
 
 #[path = "spec/case.rs"]
 mod case;
 #[path = "spec/facts.rs"]
 mod facts;
+#[path = "spec/stages.rs"]
+mod stages;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +19,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     let mut trials = vec![];
-    for folder in ["design", "broken"] {
+    for folder in ["design", "broken", "stages"] {
         let cases =
             specs_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec").join(folder));
         assert!(!cases.is_empty(), "tests/spec/{folder} has no case");
@@ -47,14 +50,22 @@ fn stem(path: &Path) -> String {
 fn holds(path: &Path, folder: &str) {
     let text = String::from_utf8(std::fs::read(path).expect("the case")).expect("a case is UTF-8");
     let name = stem(path);
-    let (map, diagnostics) = case::check(&format!("{name}.lt"), &text);
-    match folder {
-        "design" => design_holds(&name, &map, &diagnostics),
-        _ => assert!(!diagnostics.is_empty(), "a broken spec is found fault with"),
-    }
-    let said = render(&map, &diagnostics, Style::Human);
-    let said = if said.is_empty() { "nothing to say\n".to_owned() } else { said };
-    let both = format!("{}\n--------\n{}", shown(&text), said.trim_end());
+    let path_in_messages = format!("{name}.lt");
+    let shown_of_it = match folder {
+        "stages" => stages::show(&path_in_messages, &text),
+        _ => {
+            let (map, diagnostics) = case::check(&path_in_messages, &text);
+            match folder {
+                "design" => design_holds(&name, &map, &diagnostics),
+                _ => assert!(!diagnostics.is_empty(), "a broken spec is found fault with"),
+            }
+            match diagnostics.as_slice() {
+                [] => "nothing to say".to_owned(),
+                _ => render(&map, &diagnostics, Style::Human),
+            }
+        }
+    };
+    let both = format!("{}\n--------\n{}", shown(&text), shown_of_it.trim_end());
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(path.parent().expect("a file lies in a folder"));
     settings.set_prepend_module_to_snapshot(false);

@@ -10,17 +10,23 @@ use sema::Facts;
 
 use crate::facts::made_up;
 
-/// Checks `text` as the file `path`, and returns what is said with where it points.
-pub(crate) fn check(path: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
+/// Reads `text` as the file `path`, with what its header states.
+pub(crate) fn read(path: &str, text: &str) -> (Front, Facts) {
     let sets: Vec<String> = header(text, "# set:").map(str::to_owned).collect();
     let front = Front::parse(path, text, &sets);
     let facts = header(text, "# facts:").next().map_or_else(|| made_up(&front), parse);
+    (front, facts)
+}
+
+/// Checks `text` as the file `path`, and returns what is said with where it points.
+pub(crate) fn check(path: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
+    let (front, facts) = read(path, text);
     let diagnostics = front.check(Some(&facts)).diagnostics;
     (front.map, diagnostics)
 }
 
 /// What follows a word of the header on each of its lines.
-fn header<'a>(text: &'a str, word: &'static str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn header<'a>(text: &'a str, word: &'static str) -> impl Iterator<Item = &'a str> {
     let lines = text.lines().take_while(|line| line.starts_with('#'));
     lines.filter_map(move |line| line.strip_prefix(word)).map(str::trim)
 }
