@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use exec::error::Error;
 use exec::executor::Options;
 use exec::log::Row;
-use exec::progress::{Pace, line, span};
+use exec::progress::{Pace, line};
 use exec::run_dir::{self, Decision, OnChange, RunInfo};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
@@ -171,11 +171,21 @@ impl Show {
     }
 
     fn event(&mut self, event: Event) {
+        if !matches!(event, Event::Step(_)) {
+            self.end_line();
+        }
         match event {
             Event::Step(row) => self.step(&row),
-            other => {
-                self.end_line();
-                other_event(other);
+            Event::Started { parameters } => {
+                say(format_args!("training {} parameters", super::plan::count(parameters)));
+            }
+            Event::Resumed { step } => say(format_args!("going on from step {step}")),
+            Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Saved { step, path } => {
+                say(format_args!("saved step {step} in {}", path.display()));
+            }
+            Event::Sample { step, prompt, text } => {
+                say(format_args!("--- sample at step {step} ---\n{prompt}{text}\n---"));
             }
         }
     }
@@ -199,20 +209,5 @@ impl Show {
             say(format_args!(""));
             self.open = false;
         }
-    }
-}
-
-fn other_event(event: Event) {
-    match event {
-        Event::Started { parameters } => {
-            say(format_args!("training {} parameters", super::plan::count(parameters)));
-        }
-        Event::Resumed { step } => say(format_args!("going on from step {step}")),
-        Event::Warning(text) => eprintln!("warning: {text}"),
-        Event::Saved { step, path } => say(format_args!("saved step {step} in {}", path.display())),
-        Event::Sample { step, prompt, text } => {
-            say(format_args!("--- sample at step {step} ---\n{prompt}{text}\n---"));
-        }
-        Event::Step(row) => say(format_args!("{}", span(row.seconds))),
     }
 }

@@ -96,7 +96,7 @@ impl Library {
             None => Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"))
                 .primary(format!("no {kind} of this name")),
         };
-        if let Some(near) = nearest(name, self.names(want).into_iter()) {
+        if let Some(near) = nearest(name, self.names(want)) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
         }
         Err(vec![diagnostic])
