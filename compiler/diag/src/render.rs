@@ -1,4 +1,4 @@
-//! How diagnostics look: for people, for editors' error matchers, and as JSON lines.
+//! How diagnostics look: for people, for error matchers, and as JSON lines.
 //!
 //! In: any list. Out: sorted by place, at most [`MAX_SHOWN`] and a count of the rest, every line
 //! of source cut to what fits a screen, and no character that a terminal would obey.

@@ -1,4 +1,4 @@
-//! The commands. The only place that prints and that turns failures into exit codes.
+//! The commands: what prints, and what turns failures into exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks")]
 
 mod build;

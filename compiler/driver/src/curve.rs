@@ -1,4 +1,4 @@
-//! The learning rate over a run, computed by the very graph that trains, drawn for a terminal.
+//! The learning rate over a run, from the graph that trains, for a terminal.
 
 use std::collections::BTreeMap;
 

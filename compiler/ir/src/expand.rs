@@ -1,4 +1,4 @@
-//! Expands the named scalar operations into primitive ones: their one canonical definition.
+//! Expands named scalar operations into primitive ones: their one definition.
 //!
 //! In: a kernel. Out: the same kernel with primitive operations only, which the interpreter and
 //! every back end run, so that all of them give the same bits.

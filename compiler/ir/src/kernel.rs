@@ -1,4 +1,4 @@
-//! Kernel IR: an iteration space, operands with affine access, a skeleton, one scalar body.
+//! Kernel IR: an iteration space, affine operands, a skeleton, one scalar body.
 //!
 //! The body is straight-line SSA over scalars. Where an instruction is evaluated (per element, or
 //! once a row) follows from what it reads. Both back ends and the interpreter run the same bodies

@@ -1,4 +1,4 @@
-//! The intermediate representations: graphs of tensor ops, kernels of scalar bodies, schedules.
+//! The intermediate representations: graphs, kernels of scalar bodies, schedules.
 //!
 //! Pure data and pure functions: no file, clock or thread. The interpreter in [`eval`] is the
 //! reference that every back end is compared with.

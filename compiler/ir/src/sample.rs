@@ -1,4 +1,4 @@
-//! Samples of ops: types and kinds of values that the generic tests feed to every op.
+//! Samples of ops: the values that the generic tests feed to every op.
 //!
 //! A sample keeps away from kinks, so that finite differences mean something.
 

@@ -1,4 +1,4 @@
-//! A schedule: every function as a list of tasks over buffers. What codegen and memory planning read.
+//! A schedule: every function as a list of tasks over buffers.
 
 use crate::graph::Role;
 use crate::kernel::Kernel;

@@ -1,4 +1,4 @@
-//! The text forms of modules, kernels and schedules. What is printed parses back equal.
+//! The text forms of modules, kernels and schedules; each parses back equal.
 
 mod graph;
 mod kernel;

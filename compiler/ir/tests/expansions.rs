@@ -1,4 +1,4 @@
-//! The expansions of named scalar operations against f64 functions, in units in the last place.
+//! The expansions of scalar operations against f64 functions, in ulps.
 
 use ir::body::Body;
 use ir::eval::reference;

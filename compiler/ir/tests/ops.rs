@@ -1,4 +1,4 @@
-//! One body of tests for all ops: gradients, evaluation as a kernel, text, documentation.
+//! One body of tests for all ops: gradients, kernels, text, documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Affine access: how the axes of a value index the elements of the buffer that holds it.
+//! Affine access: how the axes of a value index the elements of its buffer.
 
 use ir::ops::View;
 

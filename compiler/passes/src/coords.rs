@@ -1,4 +1,4 @@
-//! Where in a kernel's space an element of a value is: for each of its axes an axis of the space.
+//! Where in a kernel's space an element is: an axis of the space for each axis.
 
 use ir::ops::View;
 

@@ -1,4 +1,4 @@
-//! From a checked program to a plan: lowering, autodiff, the training step, fusion, scheduling, memory.
+//! From a checked program to a plan: lower, differentiate, fuse, schedule.
 //!
 //! [`pipeline`] is the list of all passes. Everything here is pure.
 

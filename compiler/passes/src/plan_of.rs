@@ -1,4 +1,4 @@
-//! Assembles the plan: buffers with offsets, code, functions as steps, settings of the run.
+//! Assembles the plan: buffers with offsets, code, functions as steps, the run.
 
 use ir::graph::Role;
 use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};

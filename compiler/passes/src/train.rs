@@ -1,4 +1,4 @@
-//! Builds the functions of a training program: `init`, `micro`, `update`, `eval`, `prefill`.
+//! Builds the functions of a training program, from `init` to `prefill`.
 //!
 //! In: a checked [`Program`]. Out: a [`Module`] with the state that the functions share. The order
 //! of an optimizer step is the one NUMERICS fixes: sums over target tokens in `micro`; in `update`

@@ -1,4 +1,4 @@
-//! Meaning: names, shapes, units and directives. Syntax trees in, a checked [`Program`] out.
+//! Meaning: names, shapes, units, directives. Trees in, a [`Program`] out.
 //!
 //! Pure: what it needs to know of the data comes in as [`Facts`]. It always returns every
 //! diagnostic, and a program only where there is no error.

@@ -1,4 +1,4 @@
-//! The checked program: every directive resolved to a value, every call to a declaration.
+//! The checked program: directives as values, calls bound to declarations.
 //!
 //! It answers two kinds of question: what the run does ([`Train`], [`DataSource`]) and what a
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).

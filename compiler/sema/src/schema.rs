@@ -1,4 +1,4 @@
-//! The table of block words and directives: what may stand in a spec, and what it means there.
+//! The table of block words and directives: what may stand where.
 //!
 //! Directive names are data. Checking, defaults, `--set`, hover and completion all read this table;
 //! nothing else knows which directives exist. Adding one is a row here and a resolver in `spec`.

@@ -1,4 +1,4 @@
-//! Shapes: an optional leading rest axis and sized axes, and how two of them line up.
+//! Shapes: an optional rest axis, then sized axes, and how two line up.
 
 use diag::Span;
 

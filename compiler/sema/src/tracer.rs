@@ -1,4 +1,4 @@
-//! The evaluator of declarations: one walk over a body, for all sizes or for given ones.
+//! The evaluator of declarations: one walk, for all sizes or for given ones.
 //!
 //! In check mode sizes are atoms without values, static values are unknown, both arms of an `if`
 //! are walked and nothing is emitted but who uses what. In trace mode every atom has its value

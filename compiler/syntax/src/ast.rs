@@ -1,4 +1,4 @@
-//! The syntax tree of one `.lt` file, as an index arena: dropping it never recurses.
+//! The syntax tree of one `.lt` file, an index arena: dropping never recurses.
 //!
 //! Every node has a [`Span`]. Nothing here knows a directive, a layer or a shape: those are read
 //! out of the tree by `sema`.

@@ -1,4 +1,4 @@
-//! A tree as text: one statement a line, two spaces a level, every bracket as it was.
+//! A tree as text: one statement a line, two spaces a level, brackets as written.
 //!
 //! Parsing the text gives the same tree again, apart from spans.
 

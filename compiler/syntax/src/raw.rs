@@ -1,4 +1,4 @@
-//! The regular part of the lexer: one token per match, comments and line ends included.
+//! The regular part of the lexer: one token per match, comments included.
 //!
 //! Comments are tokens, not `skip`s: a long run of skipped matches is a deep recursion in a debug
 //! build of the generated lexer.

@@ -1,4 +1,4 @@
-//! Checkpoints: folders `step-N` that are either complete and verified, or not there.
+//! Checkpoints: folders `step-N`, complete and verified, or not there.
 //!
 //! `model.safetensors` holds the weights, `optimizer.safetensors` the state of the rule and the
 //! counters, `manifest.json` the hash of each tensor and of itself. Nothing in it depends on

@@ -1,4 +1,4 @@
-//! Whether the machine has the memory that a plan needs, asked before the first allocation.
+//! Whether the machine has the memory of a plan, asked before allocating.
 //!
 //! Linux hands out memory that it does not have and kills the process later; so the plan is
 //! compared with what is available. Elsewhere the allocation itself is the test.

@@ -1,4 +1,4 @@
-//! The training loop: batches in, metrics out, evaluation, samples and checkpoints between.
+//! The training loop: batches in, metrics out, samples and checkpoints between.
 //!
 //! In: a plan, its corpus, the run's folder (locked by the caller). Out: how the run ended.
 //! Invariant: what the loop decides depends on counters that are saved, never on where the

@@ -1,4 +1,4 @@
-//! The contract between compiler and runtime: buffers, code, functions as lists of steps.
+//! The contract between compiler and runtime: buffers, code, lists of steps.
 //!
 //! A plan is data. It prints as text that parses back equal, has a content hash and carries its
 //! format version. It knows no tensor op, no span and no `.lt`; names and origins are text.

@@ -1,4 +1,4 @@
-//! What the training loop does around the functions: data, steps, evaluation, checkpoints.
+//! What the loop does around the functions: data, steps, evaluation, saves.
 //!
 //! The state contract between the compiled functions and the executor, by buffer name:
 //! inputs `ids`, `targets` (i32 `[micro_batch, context]`, targets -1 = none), `row` (i32, the

@@ -1,4 +1,4 @@
-//! Plans as text: the header, settings, buffers, code and functions, one thing a line.
+//! Plans as text: header, settings, buffers, code, functions; a thing a line.
 //!
 //! In: a [`Plan`]. Out: text that parses back to an equal plan; and the way back.
 //! The first line carries the format. Strings are quoted as in Rust with `\"`, `\\`, `\n` and

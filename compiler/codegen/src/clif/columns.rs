@@ -1,4 +1,4 @@
-//! The `Columns` and `Segments` skeletons: reductions down rows, 16 columns in registers at a time.
+//! The `Columns` and `Segments` skeletons: 16 columns in registers, row by row.
 //!
 //! Each unit is a tile of columns of one block of rows, or of one segment.
 

@@ -1,4 +1,4 @@
-//! The function being built: loops, constants, and the evaluation of one instruction.
+//! The function being built: loops, constants, and one instruction at a time.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, StackSlot, StackSlotData, StackSlotKind};

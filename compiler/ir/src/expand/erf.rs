@@ -1,4 +1,4 @@
-//! `erf`: an odd polynomial up to 1, one minus an exponential of a polynomial beyond.
+//! `erf`: an odd polynomial up to 1, then one minus an exponential.
 //!
 //! Beyond 1 the complement is below 0.16, so its relative error hardly counts.
 

@@ -1,4 +1,4 @@
-//! `log`: x = 2^e m with m near 1, and the series of atanh in s = (m - 1) / (m + 1).
+//! `log`: x = 2^e m with m near 1, and the series of atanh in (m - 1) / (m + 1).
 
 use super::exp::LN_2;
 use super::math::Math;

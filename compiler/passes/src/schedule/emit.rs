@@ -1,4 +1,4 @@
-//! Emits the scalar body of a task: values at places of a space, loads from buffers.
+//! Emits the scalar body of a task: values at places, loads from buffers.
 
 use std::collections::BTreeMap;
 

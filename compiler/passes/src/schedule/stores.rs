@@ -1,4 +1,4 @@
-//! Where stored values are written: straight into their state, or copied at the end.
+//! Where stored values go: straight into their state, or copied at the end.
 //!
 //! A function reads states as they were before the call. A task may write a state directly when
 //! every other reader of it can run before, and when the task's own reads of it are at the places

@@ -1,4 +1,4 @@
-//! `micro`: forward and backward of one micro-batch; gradients as sums over target tokens.
+//! `micro`: forward and backward of a micro-batch; gradients as sums over tokens.
 //!
 //! The backward pass starts from 2^-k, k = floor(log2(planned target tokens of the step)): an exact
 //! power of two that keeps the sums in range and is divided out once, in `update`.

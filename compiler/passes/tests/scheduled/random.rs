@@ -1,4 +1,4 @@
-//! Random modules: every kind of graph op, in chains, with states that are updated in place.
+//! Random modules: every kind of graph op, in chains, with updates in place.
 
 use ir::builder::Builder;
 use ir::eval::tensor::Tensor;

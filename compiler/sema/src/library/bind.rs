@@ -1,4 +1,4 @@
-//! Configuration calls at file level: names resolved, arguments checked, defaults filled in.
+//! Configuration calls at file level: names, arguments, defaults.
 
 #![allow(
     clippy::wildcard_enum_match_arm,

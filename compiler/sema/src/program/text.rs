@@ -1,5 +1,4 @@
-//! A program as text, for `build --emit program`: settings with their origins, then what each
-//! declaration computes at the sizes of the run.
+//! A program as text: settings with their origins, and each declaration traced.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Batch algebra: `batch = micro_batch * accumulate`, times `context` when given in tokens.
+//! Batch algebra: `batch = micro_batch * accumulate`, in sequences or tokens.
 //!
 //! Any subset may be stated and the rest is derived; what contradicts itself is reported with the
 //! numbers computed. `batch` is what never changes by itself.

@@ -1,4 +1,4 @@
-//! Models and the calls of rules, schedules and losses, bound to their declarations.
+//! Models and calls of rules, schedules and losses, bound to declarations.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{DeclKind, ExprId, ExprKind, Spec};

@@ -1,4 +1,4 @@
-//! `--set train.lr=3e-4`: one directive, or one option of it, set on the command line.
+//! `--set train.lr=3e-4`: one directive, or one option, from the command line.
 //!
 //! The text is a virtual file of its own, so that messages point into it.
 

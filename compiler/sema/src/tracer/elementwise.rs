@@ -1,4 +1,4 @@
-//! Elementwise operations on values of the run: element types, broadcasts and scalars.
+//! Elementwise operations on values of the run: types, broadcasts, scalars.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, UnaryOp};

@@ -1,4 +1,4 @@
-//! Where walks begin: a declaration checked for all sizes, a call traced, a value at file level.
+//! Where walks begin: a check for all sizes, a call traced, a value of a file.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Patterns: `rearrange`, `split` and `expand` with shapes as products of named sizes.
+//! Patterns: `rearrange`, `split` and `expand` with products of named sizes.
 //!
 //! A product in a pattern is both a size and a split, the left factor slowest. One unknown factor
 //! in each axis is solved for.

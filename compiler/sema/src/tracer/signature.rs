@@ -1,4 +1,4 @@
-//! Signatures: which argument goes where, and one-way matching of formal shapes to actual ones.
+//! Signatures: which argument goes where, and matching of formal shapes.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, Elem as AstElem, ExprId, ExprKind, Param};

@@ -1,4 +1,4 @@
-//! Types written as expressions: `[..s, d]`, `tok(v)[b, t]`, `dim`, `([b, h], [b, h])`.
+//! Types written as expressions: `[..s, d]`, `tok(v)[b, t]`, `([b, h], [b, h])`.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, Elem as AstElem, ExprId, ExprKind};

@@ -1,4 +1,4 @@
-//! Loading: the newest checkpoint whose every hash fits, checked in full before a byte is used.
+//! Loading: the newest checkpoint whose every hash fits, checked before use.
 //!
 //! In: the run's folder. Out: the state of the plan, or a table of what does not fit. No pointer
 //! file is trusted; a damaged checkpoint is named and the one before it is taken.

@@ -1,4 +1,4 @@
-//! The safetensors format: a strict reader of headers, and the header of what we write.
+//! The safetensors format: a strict reader of headers, and our header.
 //!
 //! In: any bytes. Out: names, element types, shapes and places that cover the data exactly, or a
 //! sentence that names the tensor. No more than [`MAX_HEADER_BYTES`] is allocated, whatever the

@@ -1,4 +1,4 @@
-//! When the loop saves, what it writes into the manifest, and what a failed save means.
+//! When the loop saves, what the manifest holds, and what a failed save means.
 
 use std::{collections::BTreeMap, time::Instant};
 

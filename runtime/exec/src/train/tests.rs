@@ -1,4 +1,4 @@
-//! Whole runs of a tiny program: straight, stopped, killed, diverged, on a bad disk.
+//! Whole runs of a tiny program: straight, stopped, killed, on a bad disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
