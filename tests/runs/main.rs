@@ -2,6 +2,8 @@
 //!
 //! One binary, because each links all of the code generator.
 
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
 mod backend;
 mod clip;
 mod exits;

@@ -2,6 +2,8 @@
 //!
 //! A rule is a function over file texts, so that its own test can plant a violation.
 
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
 mod manifests;
 mod rules;
 mod source;

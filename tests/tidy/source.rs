@@ -78,8 +78,8 @@ fn literal_or_comment(rest: &str, before: Option<char>) -> usize {
             return through(2 + hashes, &format!("\"{}", "#".repeat(hashes)));
         }
     }
-    if rest.starts_with('"') {
-        return 1 + escaped(&rest[1..], '"');
+    if let Some(inside) = rest.strip_prefix('"') {
+        return 1 + escaped(inside, '"');
     }
     // `'a'` and `'\n'` are characters, `'a` alone is a lifetime.
     let mut chars = rest.chars();

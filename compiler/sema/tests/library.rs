@@ -1,4 +1,5 @@
 //! Declarations as text in; diagnostics and traces out.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the primitives it is about")]
 
 use diag::{Code, Diagnostic, SourceMap};
 use sema::trace::{Elem, Prim, Trace, Type};
@@ -52,11 +53,11 @@ fn render(world: &World, diags: &[Diagnostic]) -> String {
 
 /// The expression after `model m = `.
 fn model_expr(spec: &Spec) -> ExprId {
-    let nodes = spec.body.iter().filter_map(|&id| match &spec[id].kind {
+    let mut nodes = spec.body.iter().rev().filter_map(|&id| match &spec[id].kind {
         StmtKind::Node(node) => node.value,
-        _ => None,
+        StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
     });
-    nodes.last().expect("the spec has a model")
+    nodes.next().expect("the spec has a model")
 }
 
 impl World {
@@ -275,7 +276,7 @@ fn faults(text: &str) -> String {
         Err(diags) => diags,
         Ok(call) => {
             let inputs = [ids(5, &[2, 3])];
-            world.library.trace(&call, &inputs, &Ambient { context: 4 }).unwrap_err()
+            world.library.trace(&call, &inputs, &Ambient { context: 4 }).expect_err("a fault")
         }
     };
     render(&world, &diags)

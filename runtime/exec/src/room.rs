@@ -37,8 +37,7 @@ fn refusal(plan: &Plan, available: u64) -> String {
         let shape: Vec<String> = buffer.shape.iter().map(u64::to_string).collect();
         text += &format!("\n  {:>12}  {} [{}]", gib(buffer.bytes), buffer.name, shape.join(", "));
     }
-    let held: u64 =
-        plan.buffers.iter().filter(|b| b.role != Role::Temp).map(|b| b.bytes).sum();
+    let held: u64 = plan.buffers.iter().filter(|b| b.role != Role::Temp).map(|b| b.bytes).sum();
     let a_row = plan.arena_bytes.saturating_sub(held) / plan.run.micro_batch.max(1);
     let fitting = available.saturating_sub(held) / a_row.max(1);
     text += &match fitting {
