@@ -106,8 +106,10 @@ fn role(role: Option<Role>) -> plan::Role {
 }
 
 fn arg(schedule: &Schedule, arg: schedule::Arg) -> plan::Arg {
-    let bytes = schedule.buffers[arg.buffer.0 as usize].dtype.bytes();
-    plan::Arg { buffer: BufferId(arg.buffer.0), offset: arg.offset * bytes }
+    let buffer = &schedule.buffers[arg.buffer.0 as usize];
+    // An empty slice may start behind the end; nothing is read or written there.
+    let offset = (arg.offset * buffer.dtype.bytes()).min(buffer.bytes());
+    plan::Arg { buffer: BufferId(arg.buffer.0), offset }
 }
 
 fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
