@@ -193,7 +193,7 @@ impl Show {
     fn step(&mut self, row: &Row) {
         let text = line(row, self.steps);
         if self.is_terminal {
-            say_part(format_args!("\r\x1b[K{text}"));
+            say_part(format_args!("\r\x1b[K{} {text}", bar(row.step, self.steps)));
             let _ = std::io::stdout().flush();
             self.open = true;
             if row.val_loss.is_some() {
@@ -210,4 +210,12 @@ impl Show {
             self.open = false;
         }
     }
+}
+
+/// How much of the run is done, as a bar.
+fn bar(step: u64, steps: u64) -> String {
+    const WIDTH: u64 = 20;
+    let done = (step * WIDTH / steps.max(1)).min(WIDTH);
+    let part = |n: u64, c: &str| c.repeat(usize::try_from(n).expect("a bar is short"));
+    format!("[{}{}]", part(done, "█"), part(WIDTH - done, "·"))
 }
