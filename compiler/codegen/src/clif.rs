@@ -1,6 +1,6 @@
 //! Kernels as Cranelift IR text, one function each.
 //!
-//! In: kernels of the schedule. Out: verified CLIF in the wasm-shaped subset (i32, i64, f32, f64,
+//! In: kernels of the schedule. Out: CLIF in the wasm-shaped subset (i32, i64, f32, f64,
 //! 128-bit vectors), the signature that [`plan::Code`] documents. The text does not depend on the
 //! machine that compiles it; the bits it computes are those of the interpreter.
 
@@ -38,7 +38,10 @@ pub fn emit(kernel: &Kernel, name: &str) -> String {
         Skeleton::Columns { .. } | Skeleton::Segments { .. } => columns::emit(&mut emitter),
     }
     emitter.finish();
-    verify(&function);
+    // Whoever compiles the text verifies it as well.
+    if cfg!(debug_assertions) {
+        verify(&function);
+    }
     function.display().to_string()
 }
 

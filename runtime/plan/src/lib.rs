@@ -83,7 +83,8 @@ pub struct Arg {
 
 /// One compiled function body, as text of its back end's language.
 ///
-/// CLIF: `fn(args: *const *mut u8, begin: u64, end: u64)` over a range of the extent.
+/// CLIF: `fn(args: *const *mut u8, begin: u64, end: u64)` over a range of the extent, which begins
+/// and ends at a multiple of the step's grain or at the end of the extent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Code {
     /// Unique, from the content: `k3_sub_exp_sum`.

@@ -24,19 +24,19 @@ struct Rows {
 /// Emits the body of the function.
 pub(super) fn emit(e: &mut Emitter<'_>) {
     let range = e.range;
+    let constants = e.constants();
     e.count_loop(range, 1, &[], |e, unit, _| {
-        one_unit(e, unit);
+        one_unit(e, unit, constants);
         vec![]
     });
 }
 
-fn one_unit(e: &mut Emitter<'_>, unit: Value) {
+fn one_unit(e: &mut Emitter<'_>, unit: Value, mut env: Env) {
     let cols = e.kernel.cols as i64;
     let tiles = e.kernel.cols.div_ceil(COLUMN_TILE).max(1) as i64;
     let (tile, rest) = divide(e, unit, tiles);
     let from = e.b.ins().imul_imm_s(tile, COLUMN_TILE as i64);
     let (rows, place) = rows_of(e, rest);
-    let mut env: Env = vec![None; e.kernel.body.len()];
     let once = selection(e, |rate| rate == (false, false));
     e.eval_all(&once, &mut env, &place);
     let to = e.b.ins().iadd_imm_s(from, COLUMN_TILE as i64);
@@ -47,14 +47,16 @@ fn one_unit(e: &mut Emitter<'_>, unit: Value) {
     let split = e.b.ins().iadd(from, whole);
     if cols >= GROUPS * WIDTH {
         e.count_loop([from, split], GROUPS * WIDTH, &[], |e, at, _| {
-            let places = (0..GROUPS).map(|g| place.at(at, g * WIDTH, true)).collect();
+            let place = e.at_column(&place, at, |_| true);
+            let places = (0..GROUPS).map(|g| place.group(g * WIDTH, true)).collect();
             Strip { rows: &rows, places, env: &env }.emit(e);
             vec![]
         });
     }
     if cols % (GROUPS * WIDTH) != 0 {
         e.count_loop([split, to], 1, &[], |e, at, _| {
-            Strip { rows: &rows, places: vec![place.at(at, 0, false)], env: &env }.emit(e);
+            let places = vec![e.at_column(&place, at, |_| true)];
+            Strip { rows: &rows, places, env: &env }.emit(e);
             vec![]
         });
     }

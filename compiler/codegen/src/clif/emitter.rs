@@ -1,5 +1,7 @@
 //! The function being built: loops, constants, and one instruction at a time.
 
+use std::collections::HashMap;
+
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, StackSlot, StackSlotData, StackSlotKind};
 use cranelift_codegen::ir::{Type, Value, types};
@@ -36,6 +38,10 @@ pub(super) struct Emitter<'a> {
     pub(super) range: [Value; 2],
     /// Readable memory for gathers that must read nothing.
     scratch: Option<StackSlot>,
+    /// The values of the body's constants.
+    constants: HashMap<Value, (Dtype, u64)>,
+    /// Single values in four lanes, as far as they are known at the current place.
+    pub(super) spread: HashMap<Value, [Value; 2]>,
 }
 
 impl<'a> Emitter<'a> {
@@ -52,7 +58,35 @@ impl<'a> Emitter<'a> {
                 b.ins().load(types::I64, super::memory::flags(), args, at)
             })
             .collect();
-        Self { b, kernel, flow, bases, range: [begin, end], scratch: None }
+        Self {
+            b,
+            kernel,
+            flow,
+            bases,
+            range: [begin, end],
+            scratch: None,
+            constants: HashMap::new(),
+            spread: HashMap::new(),
+        }
+    }
+
+    /// The registers that are known everywhere: the constants.
+    pub(super) fn constants(&mut self) -> Env {
+        let kernel = self.kernel;
+        let mut env = vec![None; kernel.body.len()];
+        for (known, inst) in env.iter_mut().zip(&kernel.body) {
+            if let Inst::Const { dtype, bits } = inst {
+                let value = self.constant(*dtype, *bits);
+                self.constants.insert(value, (*dtype, *bits));
+                *known = Some(Val::One(value));
+            }
+        }
+        env
+    }
+
+    /// The bits of a constant of the body.
+    pub(super) fn constant_bits(&self, value: Value) -> Option<(Dtype, u64)> {
+        self.constants.get(&value).copied()
     }
 
     /// Ends the function.
@@ -86,7 +120,10 @@ impl<'a> Emitter<'a> {
         let enters = self.b.ins().icmp(IntCC::SignedLessThan, from, to);
         self.branch(enters, head, from, exit, carried);
         self.b.switch_to_block(head);
+        // What the body computes is not known after it.
+        let outside = self.spread.clone();
         let carried = body(self, at, &inside);
+        self.spread = outside;
         let next = self.b.ins().iadd_imm_s(at, step);
         let again = self.b.ins().icmp(IntCC::SignedLessThan, next, to);
         self.branch(again, head, next, exit, &carried);

@@ -20,15 +20,31 @@ fn dwords(lanes: [u8; 4]) -> Vec<u8> {
 impl Emitter<'_> {
     /// A value in four lanes.
     pub(super) fn four(&mut self, dtype: Dtype, value: Val) -> [Value; 2] {
-        match value {
-            Val::Four(lanes) => lanes,
-            Val::One(value) if dtype == Dtype::Bool => {
+        let value = match value {
+            Val::Four(lanes) => return lanes,
+            Val::One(value) => value,
+        };
+        if let Some(&lanes) = self.spread.get(&value) {
+            return lanes;
+        }
+        let lanes = match (self.constant_bits(value), dtype) {
+            (Some((_, bits)), Dtype::F32 | Dtype::I32) => {
+                self.vector_constant(vector(dtype), (bits as u32).to_le_bytes().repeat(4))
+            }
+            (Some((_, bits)), Dtype::F64) => {
+                self.vector_constant(vector(dtype), bits.to_le_bytes().repeat(2))
+            }
+            (_, Dtype::Bool) => {
                 let wide = self.b.ins().uextend(types::I32, value);
                 let mask = self.b.ins().ineg(wide);
-                [self.b.ins().splat(types::I32X4, mask); 2]
+                self.b.ins().splat(types::I32X4, mask)
             }
-            Val::One(value) => [self.b.ins().splat(vector(dtype), value); 2],
-        }
+            (None, Dtype::F32 | Dtype::F64 | Dtype::I32) => {
+                self.b.ins().splat(vector(dtype), value)
+            }
+        };
+        self.spread.insert(value, [lanes; 2]);
+        [lanes; 2]
     }
 
     /// The lanes as single values.

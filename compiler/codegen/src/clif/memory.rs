@@ -4,6 +4,7 @@
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_frontend::FunctionBuilder;
 use ir::types::Dtype;
 
 use super::emitter::{Emitter, Val, WIDTH};
@@ -11,7 +12,7 @@ use super::emitter::{Emitter, Val, WIDTH};
 /// Where instructions are evaluated.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// The address of each operand at the outer indices and the row.
+    /// The address of each operand at the outer indices, the row and the column.
     pub(super) pointers: Vec<Value>,
     /// The outer indices, i32.
     pub(super) outer: Vec<Value>,
@@ -27,8 +28,8 @@ pub(super) struct Place {
 
 impl Place {
     /// The place `ahead` columns after `col`.
-    pub(super) fn at(&self, col: Value, ahead: i64, is_wide: bool) -> Place {
-        Place { col: Some(col), ahead, is_wide, ..self.clone() }
+    pub(super) fn group(&self, ahead: i64, is_wide: bool) -> Place {
+        Place { ahead, is_wide, ..self.clone() }
     }
 }
 
@@ -55,6 +56,14 @@ pub(super) fn vector(dtype: Dtype) -> Type {
     }
 }
 
+/// `index * bytes`.
+fn times(b: &mut FunctionBuilder<'_>, index: Value, bytes: i64) -> Value {
+    if bytes > 0 && bytes.count_ones() == 1 {
+        return b.ins().ishl_imm_s(index, i64::from(bytes.trailing_zeros()));
+    }
+    b.ins().imul_imm_s(index, bytes)
+}
+
 impl Emitter<'_> {
     /// `base + index * stride` elements, in bytes.
     pub(super) fn advance(
@@ -68,22 +77,31 @@ impl Emitter<'_> {
         if bytes == 0 {
             return base;
         }
-        let distance = if bytes > 0 && bytes.count_ones() == 1 {
-            self.b.ins().ishl_imm_s(index, i64::from(bytes.trailing_zeros()))
-        } else {
-            self.b.ins().imul_imm_s(index, bytes)
-        };
+        let distance = times(&mut self.b, index, bytes);
         self.b.ins().iadd(base, distance)
     }
 
-    fn address(&mut self, operand: usize, place: &Place) -> Value {
-        let o = &self.kernel.operands[operand];
-        let base = place.pointers[operand];
-        match (o.col, place.col) {
-            (0, _) => base,
-            (stride, Some(col)) => self.advance(base, col, stride, o.dtype),
-            (_, None) => unreachable!("an element is read where its column is known"),
+    /// The place at a column; only the operands that `is_used` accepts can be read there.
+    pub(super) fn at_column(
+        &mut self,
+        place: &Place,
+        col: Value,
+        is_used: impl Fn(usize) -> bool,
+    ) -> Place {
+        let mut place = Place { col: Some(col), ..place.clone() };
+        let mut distances: Vec<(i64, Value)> = vec![];
+        let pointers = self.kernel.operands.iter().zip(&mut place.pointers).enumerate();
+        for (_, (operand, pointer)) in pointers.filter(|(at, (o, _))| o.col != 0 && is_used(*at)) {
+            let bytes = operand.col * operand.dtype.bytes() as i64;
+            let known = distances.iter().find(|(b, _)| *b == bytes).map(|(_, d)| *d);
+            let distance = known.unwrap_or_else(|| {
+                let distance = times(&mut self.b, col, bytes);
+                distances.push((bytes, distance));
+                distance
+            });
+            *pointer = self.b.ins().iadd(*pointer, distance);
         }
+        place
     }
 
     /// Bytes from an address to that of lane `lane`.
@@ -97,7 +115,7 @@ impl Emitter<'_> {
     pub(super) fn load(&mut self, operand: usize, place: &Place) -> Val {
         let o = &self.kernel.operands[operand];
         let (dtype, col) = (o.dtype, o.col);
-        let address = self.address(operand, place);
+        let address = place.pointers[operand];
         if !place.is_wide || col == 0 {
             let at = self.offset(operand, place, 0);
             return Val::One(self.load_one(dtype, address, at));
@@ -113,7 +131,7 @@ impl Emitter<'_> {
         Val::Four(self.pack(dtype, lanes))
     }
 
-    fn load_one(&mut self, dtype: Dtype, address: Value, at: i32) -> Value {
+    pub(super) fn load_one(&mut self, dtype: Dtype, address: Value, at: i32) -> Value {
         let value = self.b.ins().load(stored(dtype), flags(), address, at);
         match dtype {
             Dtype::Bool => self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0),
@@ -121,7 +139,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn load_four(&mut self, dtype: Dtype, address: Value, at: i32) -> [Value; 2] {
+    pub(super) fn load_four(&mut self, dtype: Dtype, address: Value, at: i32) -> [Value; 2] {
         let first = self.b.ins().load(vector(dtype), flags(), address, at);
         match dtype {
             Dtype::F32 | Dtype::I32 => [first; 2],
@@ -144,7 +162,7 @@ impl Emitter<'_> {
     ) -> Val {
         let o = &self.kernel.operands[operand];
         let (dtype, col) = (o.dtype, o.col);
-        let base = self.address(operand, place);
+        let base = place.pointers[operand];
         match index {
             Val::One(index) if place.is_wide && col == 1 => {
                 let at = self.offset(operand, place, 0);
@@ -212,7 +230,7 @@ impl Emitter<'_> {
     /// Writes the element, or elements, of an operand.
     pub(super) fn store(&mut self, operand: usize, dtype: Dtype, value: Val, place: &Place) {
         let col = self.kernel.operands[operand].col;
-        let address = self.address(operand, place);
+        let address = place.pointers[operand];
         if !place.is_wide {
             let Val::One(value) = value else {
                 unreachable!("a narrow place has values of one lane");
@@ -262,8 +280,13 @@ impl Emitter<'_> {
 
     /// Any NaN as the one NaN, in each lane of one vector.
     pub(super) fn canonical_lanes(&mut self, dtype: Dtype, value: Value) -> Value {
-        let nan = self.constant(dtype, nan_bits(dtype));
-        let nan = self.b.ins().splat(vector(dtype), nan);
+        let bytes = match dtype {
+            Dtype::F64 => nan_bits(dtype).to_le_bytes().repeat(2),
+            Dtype::F32 | Dtype::I32 | Dtype::Bool => {
+                (nan_bits(dtype) as u32).to_le_bytes().repeat(4)
+            }
+        };
+        let nan = self.vector_constant(vector(dtype), bytes);
         let is_number = self.b.ins().fcmp(FloatCC::Equal, value, value);
         let mask = self.reinterpret(vector(dtype), is_number);
         self.b.ins().bitselect(mask, value, nan)

@@ -1,14 +1,14 @@
 //! The `Rows` skeleton: for each outer index, loops over the columns, one a phase.
 //!
 //! A loop runs the reductions of its phase; the last one also stores. Later loops evaluate again
-//! what they need from the operands, so a row is read from the cache, not kept in registers.
+//! what they need from the operands, or read what was kept on the stack because it took long.
 
 use cranelift_codegen::ir::{InstBuilder, StackSlot, Value, types};
 use ir::kernel::{Inst, LANES, Reduction, Reg};
 use ir::types::Dtype;
 
 use super::emitter::{Emitter, Env, Val, WIDTH};
-use super::flow::arguments;
+use super::flow::{arguments, is_shift};
 use super::memory::{Place, flags, stored, vector};
 
 /// Vectors of a row reduction's lanes.
@@ -16,7 +16,16 @@ const GROUPS: i64 = LANES as i64 / WIDTH;
 /// Bodies up to this size are unrolled four times in maps; a reduction always has its four groups.
 const UNROLL_INSTS: usize = 16;
 
-/// A range of columns; `known` when the compiler knows it.
+/// Reductions of bodies up to this size evaluate their four groups at once; others keep the row's
+/// values in memory first.
+const HEAVY_INSTS: usize = 16;
+/// Operations that a later loop would repeat, from which on a value is kept for it.
+const KEEP_OPS: usize = 6;
+/// Bytes of a kept row, at most; a thread's stack holds a few.
+const KEEP_BYTES: u64 = 1 << 14;
+
+/// A range of columns; `known` when the compiler knows it, else it starts at a multiple of
+/// [`LANES`] and ends at one or at the last column.
 struct Columns {
     bounds: [Value; 2],
     known: Option<i64>,
@@ -37,25 +46,28 @@ impl Reduce {
     }
 }
 
+/// The instructions whose values of a whole row lie on the stack.
+type Kept = Vec<Option<StackSlot>>;
+
 /// Emits the body of the function.
 pub(super) fn emit(e: &mut Emitter<'_>) {
+    let env = e.constants();
     if e.kernel.outer.is_empty() {
         let place = e.outer_place(None);
         let columns = Columns { bounds: e.range, known: None };
-        return row(e, &place, &columns);
+        return row(e, env, &place, &columns);
     }
     let range = e.range;
     e.count_loop(range, 1, &[], |e, unit, _| {
         let place = e.outer_place(Some(unit));
         let n = i64::try_from(e.kernel.cols).expect("dimensions are below 2^31");
         let columns = Columns { bounds: [e.int(0), e.int(n)], known: Some(n) };
-        row(e, &place, &columns);
+        row(e, env, &place, &columns);
         vec![]
     });
 }
 
-fn row(e: &mut Emitter<'_>, place: &Place, columns: &Columns) {
-    let mut env: Env = vec![None; e.kernel.body.len()];
+fn row(e: &mut Emitter<'_>, mut env: Env, place: &Place, columns: &Columns) {
     let mut is_done = vec![false; e.kernel.body.len()];
     let mut once = |e: &mut Emitter<'_>, env: &mut Env, last: u32| {
         for (at, done) in is_done.iter_mut().enumerate() {
@@ -67,40 +79,110 @@ fn row(e: &mut Emitter<'_>, place: &Place, columns: &Columns) {
             }
         }
     };
+    let mut kept: Kept = vec![None; e.kernel.body.len()];
     for phase in 0..=e.flow.last {
         once(e, &mut env, phase);
-        phase_loop(e, &mut env, place, columns, phase);
+        phase_loop(e, &mut env, &mut kept, place, columns, phase);
     }
     once(e, &mut env, u32::MAX);
 }
 
-fn phase_loop(e: &mut Emitter<'_>, env: &mut Env, place: &Place, columns: &Columns, phase: u32) {
-    let kernel = e.kernel;
-    let mut reduces = vec![];
-    for at in e.flow.reductions(kernel, phase) {
-        if let Inst::Reduce { kind, value } = &kernel.body[at] {
-            reduces.push(Reduce { at, kind: *kind, value: *value, dtype: e.dtype(*value) });
-        }
-    }
-    let is_last = phase == e.flow.last;
-    let is_element = |at: usize| !e.flow.rates[at].is_once();
-    let is_store =
-        |&at: &usize| is_last && is_element(at) && matches!(kernel.body[at], Inst::Store { .. });
-    let mut roots: Vec<usize> = (0..kernel.body.len()).filter(is_store).collect();
-    let stores_any = !roots.is_empty();
-    roots.extend(reduces.iter().map(|r| r.value.0 as usize).filter(|&at| is_element(at)));
-    if reduces.is_empty() && !stores_any {
-        return;
-    }
-    let insts = e.flow.needed(kernel, &roots, |at| {
-        is_element(at) && !matches!(kernel.body[at], Inst::Store { .. } | Inst::Reduce { .. })
-    });
-    debug_assert!(insts.iter().all(|&at| arguments(&kernel.body[at]).len() < 8), "few operands");
-    let walk = Walk { insts: &insts, env, place, reduces: &reduces };
-    let results = walk.columns(e, columns);
+fn phase_loop(
+    e: &mut Emitter<'_>,
+    env: &mut Env,
+    kept: &mut Kept,
+    place: &Place,
+    columns: &Columns,
+    phase: u32,
+) {
+    let reduces = reduces_of(e, phase);
+    let insts = loop_insts(e, kept, phase);
+    let new = to_keep(e, kept, &insts, &reduces, phase);
+    let first = Walk { insts: &insts, env, place, reduces: &reduces, loads: kept, stores: &new };
+    let results = if new.is_empty() || reduces.is_empty() || insts.len() <= HEAVY_INSTS {
+        first.columns(e, columns)
+    } else {
+        // What is reduced was kept, so the second loop only adds it up.
+        Walk { reduces: &[], ..first }.columns(e, columns);
+        add_slots(kept, &new);
+        Walk { insts: &[], env, place, reduces: &reduces, loads: kept, stores: &vec![] }
+            .columns(e, columns)
+    };
+    add_slots(kept, &new);
     for (reduce, result) in reduces.iter().zip(results) {
         env[reduce.at] = Some(Val::One(result));
     }
+}
+
+fn add_slots(kept: &mut Kept, new: &[(usize, StackSlot)]) {
+    for &(at, slot) in new {
+        kept[at] = Some(slot);
+    }
+}
+
+fn reduces_of(e: &Emitter<'_>, phase: u32) -> Vec<Reduce> {
+    let mut reduces = vec![];
+    for at in e.flow.reductions(e.kernel, phase) {
+        if let Inst::Reduce { kind, value } = &e.kernel.body[at] {
+            reduces.push(Reduce { at, kind: *kind, value: *value, dtype: e.dtype(*value) });
+        }
+    }
+    reduces
+}
+
+/// What the loop of a phase evaluates at each element, stores among it.
+fn loop_insts(e: &Emitter<'_>, kept: &Kept, phase: u32) -> Vec<usize> {
+    let body = &e.kernel.body;
+    let is_element = |at: usize| !e.flow.rates[at].is_once() && kept[at].is_none();
+    let is_store = |&at: &usize| {
+        phase == e.flow.last && is_element(at) && matches!(body[at], Inst::Store { .. })
+    };
+    let mut roots: Vec<usize> = (0..body.len()).filter(is_store).collect();
+    let reduced = reduces_of(e, phase).into_iter().map(|r| r.value.0 as usize);
+    roots.extend(reduced.filter(|&at| is_element(at)));
+    e.flow.needed(e.kernel, &roots, |at| {
+        is_element(at) && !matches!(body[at], Inst::Store { .. } | Inst::Reduce { .. })
+    })
+}
+
+/// The values of a loop that are worth keeping: what a heavy loop reduces, and what later loops
+/// would take long to evaluate again.
+fn to_keep(
+    e: &mut Emitter<'_>,
+    kept: &Kept,
+    insts: &[usize],
+    reduces: &[Reduce],
+    phase: u32,
+) -> Vec<(usize, StackSlot)> {
+    let body = &e.kernel.body;
+    let mut wanted = vec![false; body.len()];
+    if !reduces.is_empty() && insts.len() > HEAVY_INSTS {
+        for reduce in reduces.iter().filter(|r| insts.contains(&(r.value.0 as usize))) {
+            wanted[reduce.value.0 as usize] = true;
+        }
+    }
+    for later in phase + 1..=e.flow.last {
+        let theirs = loop_insts(e, kept, later);
+        let new: Vec<usize> = theirs.iter().copied().filter(|at| !insts.contains(at)).collect();
+        let mut starts: Vec<usize> =
+            new.iter().flat_map(|&at| arguments(&body[at])).map(|a| a.0 as usize).collect();
+        starts.extend(reduces_of(e, later).iter().map(|r| r.value.0 as usize));
+        for at in starts.into_iter().filter(|at| insts.contains(at)) {
+            let cone = e.flow.needed(e.kernel, &[at], |at| insts.contains(&at));
+            let is_op = |&&at: &&usize| matches!(body[at], Inst::Apply { .. });
+            wanted[at] |= cone.iter().filter(is_op).count() >= KEEP_OPS;
+        }
+    }
+    let mut slots = vec![];
+    for at in (0..wanted.len()).filter(|&at| wanted[at]) {
+        let dtype = e.flow.types[at];
+        let bytes = e.kernel.cols * dtype.bytes();
+        if dtype != Dtype::Bool && bytes <= KEEP_BYTES && !e.kernel.outer.is_empty() {
+            let bytes = u32::try_from(bytes.max(16)).expect("a kept row is short");
+            slots.push((at, e.slot(bytes)));
+        }
+    }
+    slots
 }
 
 /// One loop over the columns.
@@ -109,16 +191,25 @@ struct Walk<'w> {
     env: &'w Env,
     place: &'w Place,
     reduces: &'w [Reduce],
+    /// Values of earlier loops.
+    loads: &'w Kept,
+    /// Values for later loops.
+    stores: &'w [(usize, StackSlot)],
 }
 
 impl Walk<'_> {
     /// The loop: whole vectors, then the rest one by one; gives the results of the reductions.
     fn columns(&self, e: &mut Emitter<'_>, columns: &Columns) -> Vec<Value> {
+        if self.insts.is_empty() && self.reduces.is_empty() {
+            return vec![];
+        }
         let [from, to] = columns.bounds;
         let is_map = self.reduces.is_empty();
         let groups = if is_map && self.insts.len() > UNROLL_INSTS { 1 } else { GROUPS };
         let step = WIDTH * groups;
+        let n = e.kernel.cols as i64;
         let split = match columns.known {
+            _ if n % step == 0 => to,
             Some(n) => e.int(n - n % step),
             None => {
                 let n = e.b.ins().isub(to, from);
@@ -127,12 +218,13 @@ impl Walk<'_> {
             }
         };
         let mut lanes = self.identities(e);
-        if columns.known.is_none_or(|n| n >= step) {
+        if n >= step {
+            self.spread(e);
             lanes = e.count_loop([from, split], step, &lanes, |e, at, lanes| {
                 self.step(e, at, groups, lanes)
             });
         }
-        if columns.known.is_none_or(|n| n % step != 0) {
+        if n % step != 0 {
             lanes = self.tail(e, [split, to], &lanes);
         }
         let mut results = vec![];
@@ -155,13 +247,77 @@ impl Walk<'_> {
         lanes
     }
 
+    /// Brings what is the same in all columns into vectors, ahead of the loop.
+    fn spread(&self, e: &mut Emitter<'_>) {
+        for &at in self.insts {
+            let Inst::Apply { op, args } = &e.kernel.body[at] else { continue };
+            for &arg in args.iter().filter(|_| !is_shift(*op)) {
+                let Some(value @ Val::One(one)) = self.env[arg.0 as usize] else { continue };
+                if e.constant_bits(one).is_none() {
+                    e.four(e.dtype(arg), value);
+                }
+            }
+        }
+    }
+
+    /// The place at a column, for the operands of this loop.
+    fn place_at(&self, e: &mut Emitter<'_>, at: Value) -> Place {
+        let body = &e.kernel.body;
+        let mut is_used = vec![false; e.kernel.operands.len()];
+        for &inst in self.insts {
+            if let Inst::Load { operand }
+            | Inst::LoadAt { operand, .. }
+            | Inst::Store { operand, .. } = body[inst]
+            {
+                is_used[operand] = true;
+            }
+        }
+        e.at_column(self.place, at, |operand| is_used[operand])
+    }
+
+    /// Evaluates a place; values of earlier loops are read, those for later ones written.
+    fn eval(&self, e: &mut Emitter<'_>, place: &Place) -> Env {
+        let mut env = self.env.clone();
+        let uses = self.insts.iter().flat_map(|&at| arguments(&e.kernel.body[at]));
+        let uses: Vec<Reg> = uses.chain(self.reduces.iter().map(|r| r.value)).collect();
+        for reg in uses {
+            let at = reg.0 as usize;
+            if let (Some(slot), None) = (self.loads[at], env[at]) {
+                let (address, offset) = kept_address(e, slot, place, e.dtype(reg));
+                env[at] = Some(if place.is_wide {
+                    Val::Four(e.load_four(e.dtype(reg), address, offset))
+                } else {
+                    Val::One(e.load_one(e.dtype(reg), address, offset))
+                });
+            }
+        }
+        e.eval_all(self.insts, &mut env, place);
+        for &(at, slot) in self.stores {
+            let reg = Reg(u32::try_from(at).expect("bodies are short"));
+            let (value, dtype) = (e.get(&env, reg), e.dtype(reg));
+            let (address, offset) = kept_address(e, slot, place, dtype);
+            match value {
+                Val::One(value) if !place.is_wide => {
+                    e.b.ins().store(flags(), value, address, offset);
+                }
+                Val::One(_) | Val::Four(_) => {
+                    let [low, high] = e.four(dtype, value);
+                    e.b.ins().store(flags(), low, address, offset);
+                    if dtype == Dtype::F64 {
+                        e.b.ins().store(flags(), high, address, offset + 16);
+                    }
+                }
+            }
+        }
+        env
+    }
+
     /// Evaluates `groups` times four columns and adds them to the lanes.
     fn step(&self, e: &mut Emitter<'_>, at: Value, groups: i64, lanes: &[Value]) -> Vec<Value> {
         let mut lanes = lanes.to_vec();
+        let place = self.place_at(e, at);
         for group in 0..groups {
-            let place = self.place.at(at, group * WIDTH, true);
-            let mut env = self.env.clone();
-            e.eval_all(self.insts, &mut env, &place);
+            let env = self.eval(e, &place.group(group * WIDTH, true));
             let mut first = 0;
             for reduce in self.reduces {
                 let value = e.get(&env, reduce.value);
@@ -191,8 +347,8 @@ impl Walk<'_> {
             }
         }
         e.count_loop(range, 1, &[], |e, at, _| {
-            let mut env = self.env.clone();
-            e.eval_all(self.insts, &mut env, &self.place.at(at, 0, false));
+            let place = self.place_at(e, at);
+            let env = self.eval(e, &place);
             let lane = e.b.ins().band_imm_s(at, LANES as i64 - 1);
             for (reduce, &slot) in self.reduces.iter().zip(&slots) {
                 let Val::One(value) = e.get(&env, reduce.value) else {
@@ -214,6 +370,19 @@ impl Walk<'_> {
         }
         lanes
     }
+}
+
+/// Where the values of a place lie in a kept row.
+fn kept_address(
+    e: &mut Emitter<'_>,
+    slot: StackSlot,
+    place: &Place,
+    dtype: Dtype,
+) -> (Value, i32) {
+    let base = e.b.ins().stack_addr(types::I64, slot, 0);
+    let col = place.col.expect("a kept value is read at a column");
+    let offset = place.ahead * dtype.bytes() as i64;
+    (e.advance(base, col, 1, dtype), i32::try_from(offset).expect("a few columns ahead"))
 }
 
 /// Lane `i` takes `i + 8`, then `+ 4`, `+ 2`, `+ 1`.

@@ -3,6 +3,7 @@
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
+use ir::kernel::LANES;
 use ir::types::Dtype;
 use plan::{Arg, Buffer, BufferId, Data, Function, FunctionId, Plan, Role, Run, Step, Tokenizer};
 
@@ -67,8 +68,10 @@ pub(crate) fn run(cases: &[Case], threads: usize) -> Vec<Vec<Vec<u8>>> {
             end = (offset + bytes.len() as u64).next_multiple_of(plan::ALIGN);
         }
         let extent = case.kernel.extent();
+        // Columns are handed out in multiples of the lanes.
+        let grain = if case.kernel.outer.is_empty() { LANES } else { 1 };
         let step =
-            Step::Kernel { code: index as u32, args, extent, grain: 1, origin: String::new() };
+            Step::Kernel { code: index as u32, args, extent, grain, origin: String::new() };
         functions.push(Function { name: format!("f{index}"), steps: vec![step] });
     }
     let plan = Plan {

@@ -31,9 +31,13 @@ fn reduced(m: &mut Math<'_>, x: Reg, ln_2: (f64, f64), degree: u32) -> (Reg, Reg
 }
 
 pub(super) fn f32(m: &mut Math<'_>, x: Reg) -> Reg {
-    // Beyond these the result is inf or rounds to 0; the scaling stays in range.
+    // Beyond these the result is inf or 0; the scaling stays in range.
+    let is_zero = m.below(x, -104.0);
     let x = m.clamp(x, -104.0, 89.0);
     let (k, p) = reduced(m, x, split_f32(LN_2.0, LN_2.1), 7);
+    // The product below would round to 0 as well, but processors are slow at results that small.
+    let zero = m.c(0.0);
+    let p = m.select(is_zero, zero, p);
     // Two halves: 2^128 and 2^-150 are no f32. Only the last product rounds, also to a denormal.
     let k = m.int(k);
     let shifted = m.add_int(k, 256);
