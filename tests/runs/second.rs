@@ -75,6 +75,24 @@ fn a_finished_run_that_goes_on_has_not_ended() {
     folder.shell(next).exits(75).prints("going on from step");
 }
 
+/// As many different characters, but others: ids would mean something else.
+#[test]
+fn resume_with_another_vocabulary_is_refused_and_leaves_the_run_alone() {
+    let folder = Folder::new("vocabulary");
+    folder.write("a.lt", gpt("steps 12").replace("bytes", "chars"));
+    folder.llmc(&["train", "a.lt"]).exits(0);
+    let kept =
+        ["run.json", "vocab.json", "outcome.json"].map(|name| folder.at("runs/a").join(name));
+    let read = || kept.each_ref().map(|path| fs::read_to_string(path).unwrap());
+    let before = read();
+    let text = fs::read_to_string(folder.at("text.txt")).unwrap();
+    folder.write("text.txt", text.replace('e', "é"));
+    let refused = folder.llmc(&["train", "a.lt", "--resume"]).exits(3);
+    refused.says("runs/a: it was trained with another vocabulary");
+    assert_eq!(read(), before);
+    folder.llmc(&["train", "a.lt"]).exits(0).prints("new run in runs/a-2");
+}
+
 #[test]
 fn a_directive_that_the_spec_lacks_can_be_set() {
     let folder = Folder::new("set");

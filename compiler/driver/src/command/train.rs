@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use exec::data::text::Corpus;
 use exec::error::Error;
 use exec::executor::Options;
 use exec::log::Row;
@@ -39,7 +40,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
         Decision::Fresh(_) | Decision::Resume(..) => {}
     }
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
-    if is_new_to(&dir, &info)? {
+    if is_new_to(&dir, &info, corpus)? {
         let text = &ready.front.map.file(ready.front.file).text;
         run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
     }
@@ -53,9 +54,13 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
 }
 
 /// Whether the folder is no run's yet, or that of a run which goes on as another program.
-fn is_new_to(dir: &Path, info: &RunInfo) -> Result<bool, Error> {
+fn is_new_to(dir: &Path, info: &RunInfo, corpus: &Corpus) -> Result<bool, Error> {
     if !dir.join("run.json").exists() {
         return Ok(true);
+    }
+    // Before anything of the folder changes: its checkpoints mean nothing without their ids.
+    if run_dir::vocabulary(dir)? != *corpus.vocabulary() {
+        return Err(Error::checkpoint(dir, "it was trained with another vocabulary"));
     }
     Ok(run_dir::info(dir)?.trajectory != info.trajectory)
 }
