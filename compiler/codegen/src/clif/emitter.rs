@@ -1,6 +1,6 @@
 //! The function being built: loops, constants, and one instruction at a time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, StackSlot, StackSlotData, StackSlotKind};
@@ -39,9 +39,9 @@ pub(super) struct Emitter<'a> {
     /// Readable memory for gathers that must read nothing.
     scratch: Option<StackSlot>,
     /// The values of the body's constants.
-    constants: HashMap<Value, (Dtype, u64)>,
+    constants: BTreeMap<Value, (Dtype, u64)>,
     /// Single values in four lanes, as far as they are known at the current place.
-    pub(super) spread: HashMap<Value, [Value; 2]>,
+    pub(super) spread: BTreeMap<Value, [Value; 2]>,
 }
 
 impl<'a> Emitter<'a> {
@@ -65,8 +65,8 @@ impl<'a> Emitter<'a> {
             bases,
             range: [begin, end],
             scratch: None,
-            constants: HashMap::new(),
-            spread: HashMap::new(),
+            constants: BTreeMap::new(),
+            spread: BTreeMap::new(),
         }
     }
 
