@@ -56,3 +56,12 @@ fn a_run_without_a_checkpoint_says_so() {
     let nowhere = folder.llmc(&["generate", "nowhere"]);
     nowhere.exits(3).says("nowhere");
 }
+
+#[test]
+fn a_temperature_is_a_number_from_0() {
+    let folder = Folder::new("temperature");
+    for value in ["nan", "-0.5", "inf"] {
+        let word = format!("--temperature={value}");
+        generate(&folder, &["A", &word]).exits(2).says("--temperature must be 0 or more");
+    }
+}

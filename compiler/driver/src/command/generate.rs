@@ -18,6 +18,11 @@ use crate::compile::compile;
 use crate::front::{Checked, Front};
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
+    // Written so that NaN is refused too.
+    if !(args.temperature >= 0.0 && args.temperature.is_finite()) {
+        let found = args.temperature;
+        return Err(Failure::Usage(format!("--temperature must be 0 or more, found {found}")));
+    }
     let dir = &args.run;
     let info = run_dir::info(dir)?;
     let vocabulary = run_dir::vocabulary(dir)?;
