@@ -291,6 +291,22 @@ fn files_that_documents_name_exist() {
     }
 }
 
+/// The crates of the table of dependencies that `lock` does not have.
+fn absent_crates(readme: &str, lock: &str) -> Vec<String> {
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| crate |")).skip(2);
+    let cells = rows.map_while(|row| row.strip_prefix('|')?.split('|').next());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let is_absent = |name: &&str| !lock.contains(&format!("name = \"{name}\"\n"));
+    names.filter(is_absent).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_lists_dependencies_that_are_there() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert_eq!(absent_crates(&readme, &lock), Vec::<String>::new());
+}
+
 #[test]
 fn what_does_not_hold_is_caught() {
     let sandbox = Sandbox::new("planted");
@@ -311,4 +327,6 @@ fn what_does_not_hold_is_caught() {
     assert_eq!(missing_files("`tests/readme.rs` [a](LICENSE-MIT) `a/b`"), Vec::<String>::new());
     assert_eq!(missing_files("`tests/absent.rs` [a](absent.md)"), ["tests/absent.rs", "absent.md"]);
     assert_eq!(missing_files("`tests/readme.rs::absent`"), ["tests/readme.rs::absent"]);
+    let table = "| crate | for |\n|---|---|\n| `a`, `b` | `c` |\n\n| `d` |\n";
+    assert_eq!(absent_crates(table, "name = \"a\"\n"), ["b"]);
 }
