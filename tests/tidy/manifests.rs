@@ -48,8 +48,6 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("cranelift-module", &["exec"], "symbols between compiled functions"),
     ("cranelift-native", &["exec"], "what this processor can do"),
     ("cranelift-reader", &["exec"], "CLIF text out of a plan"),
-    ("gemm-f32", &["exec"], "matrix products near the peak of a core"),
-    ("gemm-common", &["exec"], "the settings of gemm-f32"),
     ("glob", &["exec", "llmc"], "patterns of data files"),
     ("memmap2", &["exec"], "data files without a copy"),
     ("signal-hook", &["exec"], "Ctrl-C and SIGTERM as a flag, without unsafe code here"),

@@ -1,5 +1,8 @@
 //! Runs a plan: walks the steps of its functions in order on one device.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use plan::{Arg, Count, Function, FunctionId, Plan, Step};
 
 use crate::device::cpu::{Cpu, Memory};
@@ -19,11 +22,29 @@ pub trait Host {
     fn turn(&mut self, what: plan::Yield, memory: &mut Memory) -> Result<(), Error>;
 }
 
+/// What the calls of one kernel, or of products of one size, took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cost {
+    /// The code's name, or the sizes of a product.
+    pub name: String,
+    /// Seconds of all calls.
+    pub seconds: f64,
+    /// Seconds of the fastest call.
+    pub fastest: f64,
+    /// How many calls.
+    pub calls: u64,
+}
+
+/// Costs by name.
+type Costs = BTreeMap<String, Cost>;
+
 /// A loaded plan and its state.
 #[derive(Debug)]
 pub struct Executor {
     plan: Plan,
     cpu: Cpu,
+    /// Where costs go while they are asked for.
+    costs: Option<Costs>,
 }
 
 impl Executor {
@@ -31,7 +52,7 @@ impl Executor {
     pub fn load(plan: Plan, options: &Options) -> Result<Self, Error> {
         verify(&plan)?;
         let cpu = Cpu::load(&plan, options.threads)?;
-        Ok(Self { plan, cpu })
+        Ok(Self { plan, cpu, costs: None })
     }
 
     /// The plan that was loaded.
@@ -51,8 +72,25 @@ impl Executor {
 
     /// Runs a function to its end.
     pub fn call(&mut self, function: FunctionId, host: &mut dyn Host) -> Result<(), Error> {
-        let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host };
+        let costs = self.costs.as_mut();
+        let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host, costs };
         walk.function(&self.plan[function])
+    }
+
+    /// Runs a function `n` times and gives what its kernels, products and sorts took, most first.
+    pub fn profile(
+        &mut self,
+        function: FunctionId,
+        n: u64,
+        host: &mut dyn Host,
+    ) -> Result<Vec<Cost>, Error> {
+        self.costs = Some(Costs::new());
+        let result = (0..n).try_for_each(|_| self.call(function, host));
+        let costs = self.costs.take().unwrap_or_default();
+        result?;
+        let mut costs: Vec<Cost> = costs.into_values().collect();
+        costs.sort_by(|x, y| y.seconds.total_cmp(&x.seconds));
+        Ok(costs)
     }
 }
 
@@ -61,6 +99,7 @@ struct Walk<'w> {
     plan: &'w Plan,
     cpu: &'w mut Cpu,
     host: &'w mut dyn Host,
+    costs: Option<&'w mut Costs>,
 }
 
 impl Walk<'_> {
@@ -70,9 +109,31 @@ impl Walk<'_> {
 
     fn steps(&mut self, steps: &[Step]) -> Result<(), Error> {
         for step in steps {
+            let start = self.costs.is_some().then(Instant::now);
             self.step(step)?;
+            if let Some(start) = start {
+                self.add_cost(step, start);
+            }
         }
         Ok(())
+    }
+
+    fn add_cost(&mut self, step: &Step, start: Instant) {
+        let seconds = start.elapsed().as_secs_f64();
+        let name = match step {
+            Step::Kernel { code, .. } => self.plan.code[*code as usize].name.clone(),
+            Step::Product { product, origin: _ } => product_name(product),
+            Step::Sort { n, .. } => format!("sort of {n}"),
+            // What these run was counted by itself.
+            Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => return,
+        };
+        if let Some(costs) = &mut self.costs {
+            let none = Cost { name: name.clone(), seconds: 0.0, fastest: f64::INFINITY, calls: 0 };
+            let cost = costs.entry(name).or_insert(none);
+            cost.seconds += seconds;
+            cost.fastest = cost.fastest.min(seconds);
+            cost.calls += 1;
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Error> {
@@ -95,4 +156,10 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+fn product_name(p: &plan::Product) -> String {
+    let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
+    let strides = [p.a_strides, p.b_strides, p.c_strides];
+    format!("product {batch} x {}x{}x{} strides {strides:?}", p.m, p.n, p.k)
 }

@@ -105,7 +105,7 @@ fn phase_loop(
         // What is reduced was kept, so the second loop only adds it up.
         Walk { reduces: &[], ..first }.columns(e, columns);
         add_slots(kept, &new);
-        Walk { insts: &[], env, place, reduces: &reduces, loads: kept, stores: &vec![] }
+        Walk { insts: &[], env, place, reduces: &reduces, loads: kept, stores: &[] }
             .columns(e, columns)
     };
     add_slots(kept, &new);
@@ -373,12 +373,7 @@ impl Walk<'_> {
 }
 
 /// Where the values of a place lie in a kept row.
-fn kept_address(
-    e: &mut Emitter<'_>,
-    slot: StackSlot,
-    place: &Place,
-    dtype: Dtype,
-) -> (Value, i32) {
+fn kept_address(e: &mut Emitter<'_>, slot: StackSlot, place: &Place, dtype: Dtype) -> (Value, i32) {
     let base = e.b.ins().stack_addr(types::I64, slot, 0);
     let col = place.col.expect("a kept value is read at a column");
     let offset = place.ahead * dtype.bytes() as i64;

@@ -70,8 +70,7 @@ pub(crate) fn run(cases: &[Case], threads: usize) -> Vec<Vec<Vec<u8>>> {
         let extent = case.kernel.extent();
         // Columns are handed out in multiples of the lanes.
         let grain = if case.kernel.outer.is_empty() { LANES } else { 1 };
-        let step =
-            Step::Kernel { code: index as u32, args, extent, grain, origin: String::new() };
+        let step = Step::Kernel { code: index as u32, args, extent, grain, origin: String::new() };
         functions.push(Function { name: format!("f{index}"), steps: vec![step] });
     }
     let plan = Plan {

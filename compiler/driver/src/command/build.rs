@@ -66,7 +66,8 @@ fn summary(compiled: &Compiled) {
 /// The time of every step; machine code is made as `train` would make it.
 fn times(front: std::time::Duration, compiled: &Compiled) -> Result<(), Failure> {
     let start = Instant::now();
-    let options = exec::executor::Options { threads: 1 };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = exec::executor::Options { threads };
     exec::executor::Executor::load(compiled.plan.clone(), &options)?;
     let load = start.elapsed();
     let mut rows = vec![("parse, check, data", front)];

@@ -1,7 +1,10 @@
 //! CLIF text to callable machine code.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, Signature, types};
@@ -33,31 +36,36 @@ impl fmt::Debug for Jit {
 }
 
 impl Jit {
-    /// Compiles each code to the entry at its index.
+    /// Compiles each code to the entry at its index; equal bodies once.
     pub(super) fn compile(code: &[plan::Code], threads: usize) -> Result<Self, Error> {
         let isa = host()?;
-        let n_parts = threads.clamp(1, 4).min(code.len().max(1));
-        // Neighbours differ least in size, so each part takes every n-th.
-        let part = |first: usize| {
+        let (mut order, of) = distinct(code);
+        // The longest first, so that threads end together.
+        order.sort_by_key(|&at| Reverse(code[at].text.len()));
+        let next = AtomicUsize::new(0);
+        let part = || {
             let isa = Arc::clone(&isa);
-            let own: Vec<&plan::Code> = code.iter().skip(first).step_by(n_parts).collect();
-            move || compile_part(isa, &own)
+            let own = || order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+            compile_part(isa, code, own)
         };
+        let n_parts = threads.clamp(1, 16).min(order.len().max(1));
         let parts: Vec<Result<Part, Error>> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..n_parts).map(|i| scope.spawn(part(i))).collect();
-            let mut all = vec![part(0)()];
+            let others: Vec<_> = (1..n_parts).map(|_| scope.spawn(part)).collect();
+            let mut all = vec![part()];
             all.extend(others.into_iter().map(|t| t.join().expect("compiling does not panic")));
             all
         });
         let mut modules = vec![];
-        let mut tables = vec![];
+        let mut compiled: Vec<Option<Entry>> = vec![None; code.len()];
         for part in parts {
             let Part { module, entries } = part?;
             modules.push(module);
-            tables.push(entries);
+            for (at, entry) in entries {
+                compiled[at] = Some(entry);
+            }
         }
-        let entries = (0..code.len()).map(|i| tables[i % n_parts][i / n_parts]).collect();
-        Ok(Self { modules, entries })
+        let entry = |at: usize| compiled[at].expect("every distinct code was compiled");
+        Ok(Self { modules, entries: of.into_iter().map(entry).collect() })
     }
 
     /// The entry of a code.
@@ -75,10 +83,25 @@ impl Drop for Jit {
     }
 }
 
-/// One module and the entries of its functions.
+/// Where each different body comes first, and for each code where its body does.
+fn distinct(code: &[plan::Code]) -> (Vec<usize>, Vec<usize>) {
+    let mut first = HashMap::new();
+    let mut order = vec![];
+    let mut of = vec![];
+    for (at, code) in code.iter().enumerate() {
+        let body = code.text.split_once('(').map_or("", |(_, body)| body);
+        of.push(*first.entry(body).or_insert_with(|| {
+            order.push(at);
+            at
+        }));
+    }
+    (order, of)
+}
+
+/// One module and the entries of its functions by the index of their code.
 struct Part {
     module: JITModule,
-    entries: Vec<Entry>,
+    entries: Vec<(usize, Entry)>,
 }
 
 // SAFETY: a part moves from the thread that compiled it to the one that keeps it.
@@ -87,30 +110,39 @@ unsafe impl Send for Part {}
 fn host() -> Result<OwnedTargetIsa, Error> {
     let refuse = |what: &dyn fmt::Display| Error::Resources(format!("a code generator: {what}"));
     let mut flags = settings::builder();
-    for (name, value) in [("opt_level", "speed"), ("enable_verifier", "true"), ("is_pic", "false")]
-    {
+    let settings = [
+        ("opt_level", "speed"),
+        ("enable_verifier", "true"),
+        ("is_pic", "false"),
+        ("unwind_info", "false"),
+    ];
+    for (name, value) in settings {
         flags.set(name, value).map_err(|e| refuse(&e))?;
     }
     let isa = cranelift_native::builder().map_err(|e| refuse(&e))?;
     isa.finish(Flags::new(flags)).map_err(|e| refuse(&e))
 }
 
-fn compile_part(isa: OwnedTargetIsa, code: &[&plan::Code]) -> Result<Part, Error> {
+fn compile_part(
+    isa: OwnedTargetIsa,
+    code: &[plan::Code],
+    next: impl Fn() -> Option<usize>,
+) -> Result<Part, Error> {
     let builder = JITBuilder::with_isa(isa, default_libcall_names());
     let mut module = JITModule::new(builder);
     let mut ids = vec![];
     let mut context = module.make_context();
-    for code in code {
-        ids.push(compile_one(&mut module, &mut context, code)?);
+    while let Some(at) = next() {
+        ids.push((at, compile_one(&mut module, &mut context, &code[at])?));
     }
     let refuse = |e| Error::Resources(format!("executable memory: {e}"));
     module.finalize_definitions().map_err(refuse)?;
     let entries = ids
         .into_iter()
-        .map(|id| {
+        .map(|(at, id)| {
             let address = module.get_finalized_function(id);
             // SAFETY: the function was compiled with the signature of `Entry`.
-            unsafe { std::mem::transmute::<*const u8, Entry>(address) }
+            (at, unsafe { std::mem::transmute::<*const u8, Entry>(address) })
         })
         .collect();
     Ok(Part { module, entries })

@@ -87,6 +87,11 @@ impl Pool {
         Self { shared, workers, threads }
     }
 
+    /// How many threads there are, the caller among them.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
     /// Runs `work` over `0..units` in pieces of a multiple of `grain`, on all threads.
     ///
     /// Exclusive, so that no second run starts inside or beside it.

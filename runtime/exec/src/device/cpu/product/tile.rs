@@ -1,0 +1,272 @@
+//! The inner loop of products: a tile of the result in registers.
+//!
+//! Each element of a tile is its own chain of FMAs in the order of K, so the width of the vectors
+//! and the height of the tile have no part in the bits.
+
+/// A row of vectors' worth of f32; what the loops need of an instruction set.
+pub(super) trait Lanes: Copy {
+    /// Elements.
+    const N: usize;
+
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn zero() -> Self;
+
+    /// # Safety
+    /// The machine has the instructions and `from` has `N` elements.
+    unsafe fn load(from: *const f32) -> Self;
+
+    /// # Safety
+    /// The machine has the instructions and `to` has `N` elements.
+    unsafe fn store(self, to: *mut f32);
+
+    /// `x * self + sum` in each lane.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn fma(self, x: f32, sum: Self) -> Self;
+
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn add(self, other: Self) -> Self;
+}
+
+impl Lanes for [f32; 8] {
+    const N: usize = 8;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        [0.0; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Self>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<Self>().write_unaligned(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, x: f32, sum: Self) -> Self {
+        std::array::from_fn(|i| x.mul_add(self[i], sum[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] + other[i])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    use super::Lanes;
+
+    macro_rules! lanes {
+        ($ty:ty, $n:literal, $zero:ident, $load:ident, $store:ident, $fma:ident, $set:ident, $add:ident) => {
+            impl Lanes for $ty {
+                const N: usize = $n;
+
+                #[inline(always)]
+                unsafe fn zero() -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $zero() }
+                }
+
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $load(from) }
+                }
+
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32) {
+                    // SAFETY: the caller's promise.
+                    unsafe { $store(to, self) }
+                }
+
+                #[inline(always)]
+                unsafe fn fma(self, x: f32, sum: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $fma($set(x), self, sum) }
+                }
+
+                #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    // SAFETY: the caller's promise.
+                    unsafe { $add(self, other) }
+                }
+            }
+        };
+    }
+
+    lanes!(
+        __m256,
+        8,
+        _mm256_setzero_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_set1_ps,
+        _mm256_add_ps
+    );
+    lanes!(
+        __m512,
+        16,
+        _mm512_setzero_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_set1_ps,
+        _mm512_add_ps
+    );
+}
+
+/// What a tile reads: rows of the left operand, columns of the right one.
+#[derive(Clone, Copy)]
+pub(super) struct Sources {
+    /// The first row's element at the first k.
+    pub(super) a: *const f32,
+    /// From row to row, in elements.
+    pub(super) a_row: isize,
+    /// From k to k.
+    pub(super) a_k: isize,
+    /// The first column's element at the first k.
+    pub(super) b: *const f32,
+    /// From k to k.
+    pub(super) b_k: isize,
+    /// How many k.
+    pub(super) k: usize,
+}
+
+/// Where a tile goes: rows of columns side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub(super) c: *mut f32,
+    /// From row to row, in elements.
+    pub(super) row: isize,
+    /// Whether the sums are added to what is there.
+    pub(super) adds: bool,
+}
+
+/// Computes `ROWS` rows of `WIDE` vectors of columns. Only `rows` of the left operand are read;
+/// the other rows of the tile repeat the last one.
+///
+/// # Safety
+/// The machine has the instructions of `V`; all `k` of `rows` rows and of the columns can be read,
+/// and `ROWS` rows of the columns can be written.
+#[inline(always)]
+unsafe fn tile<V: Lanes, const ROWS: usize, const WIDE: usize>(
+    s: Sources,
+    rows: usize,
+    to: Target,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut a: [*const f32; ROWS] =
+            std::array::from_fn(|i| s.a.offset(i.min(rows - 1) as isize * s.a_row));
+        let mut b = s.b;
+        let mut sums = [[V::zero(); WIDE]; ROWS];
+        for _ in 0..s.k {
+            let columns: [V; WIDE] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
+            for (sums, a) in sums.iter_mut().zip(&mut a) {
+                let x = **a;
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = column.fma(x, *sum);
+                }
+                *a = a.wrapping_offset(s.a_k);
+            }
+            b = b.wrapping_offset(s.b_k);
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            let c = to.c.offset(i as isize * to.row);
+            for (j, sum) in sums.into_iter().enumerate() {
+                let c = c.add(j * V::N);
+                let sum = if to.adds { V::load(c).add(sum) } else { sum };
+                sum.store(c);
+            }
+        }
+    }
+}
+
+/// See [`tile`].
+type Tile = unsafe fn(Sources, usize, Target);
+
+/// The tiles of an instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    /// Rows of each.
+    pub(super) rows: usize,
+    /// Columns of a vector.
+    pub(super) vector: usize,
+    /// Those of one vector of columns, two and so on.
+    pub(super) tiles: &'static [Tile],
+}
+
+impl Kernel {
+    /// How many vectors of columns to take next, of `n` columns that are left.
+    pub(super) fn take(&self, n: usize) -> usize {
+        let vectors = n.div_ceil(self.vector);
+        let most = self.tiles.len();
+        // Two and two are quicker than three and one.
+        if vectors == most + 1 && vectors.is_multiple_of(2) {
+            vectors / 2
+        } else {
+            vectors.min(most)
+        }
+    }
+}
+
+/// The most elements of a tile.
+pub(super) const MAX_TILE: usize = 8 * 48;
+
+/// For every machine.
+const PLAIN: Kernel =
+    Kernel { rows: 4, vector: 8, tiles: &[tile::<[f32; 8], 4, 1>, tile::<[f32; 8], 4, 2>] };
+#[cfg(target_arch = "x86_64")]
+const AVX2: Kernel = Kernel { rows: 6, vector: 8, tiles: &[tile_avx2::<1>, tile_avx2::<2>] };
+#[cfg(target_arch = "x86_64")]
+const AVX512: Kernel =
+    Kernel { rows: 8, vector: 16, tiles: &[tile_avx512::<1>, tile_avx512::<2>, tile_avx512::<3>] };
+
+/// The kernels that this machine can run, the fastest last.
+pub(super) fn kernels() -> impl Iterator<Item = Kernel> {
+    #[cfg(target_arch = "x86_64")]
+    let more = {
+        let has_avx2 =
+            std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+        let has_avx512 = std::is_x86_feature_detected!("avx512f");
+        [has_avx2.then_some(AVX2), has_avx512.then_some(AVX512)]
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let more = [];
+    std::iter::once(PLAIN).chain(more.into_iter().flatten())
+}
+
+/// # Safety
+/// As for [`tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn tile_avx512<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { tile::<std::arch::x86_64::__m512, 8, WIDE>(s, rows, to) }
+}
+
+/// # Safety
+/// As for [`tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_avx2<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { tile::<std::arch::x86_64::__m256, 6, WIDE>(s, rows, to) }
+}
