@@ -163,3 +163,180 @@ fn product_name(p: &plan::Product) -> String {
     let strides = [p.a_strides, p.b_strides, p.c_strides];
     format!("product {batch} x {}x{}x{} strides {strides:?}", p.m, p.n, p.k)
 }
+
+#[cfg(test)]
+mod tests {
+    use plan::{BatchAxis, BufferId, Code, Product, Yield};
+
+    use super::*;
+    use crate::tiny;
+
+    /// Gives each batch its number as ids, and fails at a turn if told to.
+    struct Script {
+        turns: Vec<Yield>,
+        fails_at: usize,
+    }
+
+    impl Host for Script {
+        fn turn(&mut self, what: Yield, memory: &mut Memory) -> Result<(), Error> {
+            self.turns.push(what);
+            if self.turns.len() == self.fails_at {
+                return Err(Error::Resources("enough".to_owned()));
+            }
+            memory.i32_mut(BufferId(0)).fill(self.turns.len() as i32);
+            Ok(())
+        }
+    }
+
+    fn script(fails_at: usize) -> Script {
+        Script { turns: vec![], fails_at }
+    }
+
+    fn load(plan: Plan) -> Executor {
+        Executor::load(plan, &Options { threads: 2 }).expect("the plan is right")
+    }
+
+    #[test]
+    fn a_step_loops_calls_and_yields_in_order() {
+        let mut executor = load(tiny::plan());
+        let step = executor.plan().function("step").expect("it has one");
+        let mut host = script(0);
+        executor.call(step, &mut host).expect("nothing fails");
+        assert_eq!(host.turns, [Yield::Batch, Yield::Batch, Yield::Metrics]);
+        let ids = [1.0; 8].into_iter().chain([2.0; 8]);
+        let gradient = ids.fold(0.0, |g: f64, id| g * 0.75 + id);
+        let w = executor.plan().buffer("w").expect("it has one");
+        assert_eq!(executor.memory().f32(w)[0], gradient as f32);
+    }
+
+    #[test]
+    fn an_error_of_the_host_ends_the_call() {
+        let mut executor = load(tiny::plan());
+        let step = executor.plan().function("step").expect("it has one");
+        let mut host = script(2);
+        let error = executor.call(step, &mut host).expect_err("the host fails");
+        assert!(matches!(error, Error::Resources(what) if what == "enough"));
+        assert_eq!(host.turns.len(), 2);
+    }
+
+    #[test]
+    fn costs_count_every_call() {
+        let mut executor = load(tiny::plan());
+        let step = executor.plan().function("step").expect("it has one");
+        let costs = executor.profile(step, 3, &mut script(0)).expect("nothing fails");
+        let mut calls: Vec<_> = costs.iter().map(|c| (c.name.as_str(), c.calls)).collect();
+        calls.sort_unstable();
+        assert_eq!(calls, [("micro", 6), ("update", 3)]);
+        assert!(costs.iter().all(|c| c.fastest * c.calls as f64 <= c.seconds * 1.001));
+    }
+
+    fn arg(buffer: u32, offset: u64) -> Arg {
+        Arg { buffer: BufferId(buffer), offset }
+    }
+
+    fn kernel(code: u32, args: Vec<Arg>) -> Step {
+        Step::Kernel { code, args, extent: 1, grain: 1, origin: "here".to_owned() }
+    }
+
+    /// 2 × 2 by 2 × 2 in the f32 buffers `w` and `w.m`.
+    fn product(edit: impl FnOnce(&mut Product)) -> Step {
+        let mut product = Product {
+            a: arg(4, 0),
+            b: arg(4, 0),
+            c: arg(5, 0),
+            batch: vec![],
+            m: 2,
+            n: 2,
+            k: 2,
+            a_strides: [2, 1],
+            b_strides: [2, 1],
+            c_strides: [2, 1],
+            k_slice: 512,
+            rows: 64,
+        };
+        edit(&mut product);
+        Step::Product { product, origin: "here".to_owned() }
+    }
+
+    fn refused(plan: Plan, why: &str) {
+        match Executor::load(plan, &Options { threads: 1 }) {
+            Err(Error::BadPlan(text)) => assert!(text.contains(why), "{text}"),
+            other => panic!("expected a refusal for `{why}`, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn refuses_steps_that_do_not_fit() {
+        let sort =
+            |order: Arg, n| Step::Sort { ids: arg(0, 0), n, rows: 2, order, starts: arg(2, 0) };
+        let axis = BatchAxis { size: 2, strides: [0, 0, 4] };
+        let cases = [
+            (kernel(9, vec![]), "no code 9 (here)"),
+            (kernel(0, vec![arg(99, 0)]), "no buffer 99"),
+            (kernel(0, vec![arg(4, 20)]), "outside buffer `w`"),
+            (kernel(0, vec![arg(4, 2)]), "outside buffer `w`"),
+            (Step::Call(FunctionId(9)), "no function 9"),
+            (Step::Call(FunctionId(0)), "`init` calls itself"),
+            (product(|p| p.m = 3), "`w` does not hold 6"),
+            (product(|p| p.a_strides = [3, 1]), "`w` does not hold 5"),
+            (product(|p| p.a = arg(0, 0)), "`ids` does not hold"),
+            (product(|p| p.c = p.a), "overwrites its operand"),
+            (product(|p| p.c_strides = [-2, 1]), "strides of a product (here)"),
+            (
+                product(|p| (p.k, p.a_strides, p.b_strides) = (4, [0; 2], [i64::MAX, 1])),
+                "strides of a product (here)",
+            ),
+            (product(|p| p.batch = vec![axis]), "`w.m` does not hold 8"),
+            (sort(arg(1, 0), 9), "`ids` does not hold 9"),
+            (sort(arg(1, 0), 8), "`row` does not hold 3"),
+            (Step::Loop { count: Count::Accumulate, body: vec![kernel(9, vec![])] }, "no code 9"),
+        ];
+        for (step, why) in cases {
+            let mut plan = tiny::plan();
+            plan.functions[0].steps.push(step);
+            refused(plan, why);
+        }
+    }
+
+    #[test]
+    fn refuses_buffers_outside_the_arena() {
+        type Edit = fn(&mut plan::Buffer);
+        let edits: [Edit; 4] = [
+            |b| b.offset = 1 << 40,
+            |b| b.offset += 4,
+            |b| b.bytes *= 2,
+            |b| b.shape[0] = u64::MAX,
+        ];
+        for edit in edits {
+            let mut plan = tiny::plan();
+            edit(&mut plan.buffers[4]);
+            refused(plan, "buffer `w` does not fit");
+        }
+    }
+
+    #[test]
+    fn refuses_code_that_is_not_a_kernel() {
+        let cases = [
+            ("nonsense", "line 1"),
+            ("function %f(i64) { block0(v0: i64): return }", "three i64"),
+            (
+                "function %f(i64, i64, i64) { block0(v0: i64, v1: i64, v2: i64): trap user1 }\n\
+              function %g() { block0: return }",
+                "one function",
+            ),
+            (
+                "function %f(i64, i64, i64) { fn0 = %exit() block0(v0: i64, v1: i64, v2: i64): call fn0() return }",
+                "",
+            ),
+            (
+                "function %f(i64, i64, i64) { block0(v0: i64, v1: i64, v2: i64): v3 = fadd v0, v1 return }",
+                "f",
+            ),
+        ];
+        for (text, why) in cases {
+            let mut plan = tiny::plan();
+            plan.code[0] = Code { name: "f".to_owned(), text: text.to_owned() };
+            refused(plan, why);
+        }
+    }
+}
