@@ -37,7 +37,8 @@ impl From<Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spec => Ok(()),
+            // The command itself has said all there is.
+            Self::Spec | Self::World(Error::Preempted) => Ok(()),
             Self::Usage(message) => f.write_str(message),
             Self::World(error) => error.fmt(f),
         }

@@ -24,6 +24,12 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("--temperature must be 0 or more, found {found}")));
     }
     let dir = &args.run;
+    if !dir.join("run.json").is_file() {
+        let shown = dir.display();
+        return Err(Failure::Usage(format!(
+            "{shown} is not the folder of a run; `llmc train` makes one"
+        )));
+    }
     let info = run_dir::info(dir)?;
     let vocabulary = run_dir::vocabulary(dir)?;
     let path = dir.join("spec.lt");
