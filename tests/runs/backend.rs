@@ -211,7 +211,7 @@ fn random_case(seed: u64) -> BTreeSet<&'static str> {
     let module = random_module(seed);
     let mut target = pipeline::cpu();
     // Small pieces, so that small tensors are cut.
-    (target.column_block, target.product_k_slice, target.product_rows) = (3, 5, 2);
+    (target.column_block, target.product_k_slice) = (3, 5);
     let Scheduled { schedule, memory: arena, .. } =
         pipeline::schedule(module.clone(), &target, &mut |_, _| {});
     let code = codegen::clif::code(&schedule.kernels);

@@ -13,8 +13,6 @@ pub struct Target {
     pub column_block: u64,
     /// K elements a slice of an fp32 product.
     pub product_k_slice: u64,
-    /// Rows of the result that one unit of product work takes.
-    pub product_rows: u64,
 }
 
 /// A buffer of a [`Schedule`].

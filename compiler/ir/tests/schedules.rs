@@ -199,8 +199,7 @@ fn schedule() -> Schedule {
 fn scatter_sums_in_position_order_and_leaves_out_other_ids() {
     let mut schedule = schedule();
     schedule.functions[0].tasks.truncate(2);
-    let target =
-        Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 1, product_rows: 1 };
+    let target = Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 1 };
     let mut memory = memory(&schedule);
     memory.0[0] = Data::I32(vec![2, -1, 0, 2, 3]);
     memory.0[1] = Data::F32((1..=10).map(|x| x as f32).collect());

@@ -35,7 +35,7 @@ pub struct Scheduled {
 
 /// The CPU as the scheduler sees it.
 pub fn cpu() -> Target {
-    Target { name: "cpu".to_owned(), column_block: 64, product_k_slice: 512, product_rows: 128 }
+    Target { name: "cpu".to_owned(), column_block: 64, product_k_slice: 512 }
 }
 
 /// A pass from graph to graph.

@@ -149,7 +149,6 @@ fn product(schedule: &Schedule, target: &Target, p: &schedule::Product) -> plan:
         b_strides: p.b_strides,
         c_strides: p.c_strides,
         k_slice: target.product_k_slice,
-        rows: target.product_rows,
     }
 }
 

@@ -252,7 +252,6 @@ mod tests {
             b_strides: [2, 1],
             c_strides: [2, 1],
             k_slice: 512,
-            rows: 64,
         };
         edit(&mut product);
         Step::Product { product, origin: "here".to_owned() }

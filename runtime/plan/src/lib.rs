@@ -129,8 +129,6 @@ pub struct Product {
     pub c_strides: [i64; 2],
     /// K elements a slice.
     pub k_slice: u64,
-    /// Rows of the result that one unit of parallel work takes.
-    pub rows: u64,
 }
 
 /// What the host does when a function yields to it.

@@ -392,12 +392,11 @@ fn product(line: &mut Line) -> Result<Step, ParseError> {
     let (m, n, k) = (field(line, "m")?, field(line, "n")?, field(line, "k")?);
     let (a_strides, b_strides) = (strides(line, "a")?, strides(line, "b")?);
     let c_strides = strides(line, "c")?;
-    let (k_slice, rows) = (field(line, "slice")?, field(line, "rows")?);
+    let k_slice = field(line, "slice")?;
     let mut batch = Vec::new();
     while line.accept_name("batch") {
         batch.push(BatchAxis { size: line.number()?, strides: line.array()? });
     }
-    let product =
-        Product { a, b, c, batch, m, n, k, a_strides, b_strides, c_strides, k_slice, rows };
+    let product = Product { a, b, c, batch, m, n, k, a_strides, b_strides, c_strides, k_slice };
     Ok(Step::Product { product, origin: origin(line)? })
 }

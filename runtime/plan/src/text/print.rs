@@ -243,7 +243,7 @@ fn product(p: &Product) -> String {
     for (name, [row, column]) in [("a", p.a_strides), ("b", p.b_strides), ("c", p.c_strides)] {
         text += &format!(" {name} [{row}, {column}]");
     }
-    text += &format!(" slice {} rows {}", p.k_slice, p.rows);
+    text += &format!(" slice {}", p.k_slice);
     for BatchAxis { size, strides: [a, b, c] } in &p.batch {
         text += &format!(" batch {size} [{a}, {b}, {c}]");
     }

@@ -64,7 +64,6 @@ impl Rng {
             b_strides: [self.signed(), self.signed()],
             c_strides: [self.signed(), self.signed()],
             k_slice: self.below(512),
-            rows: self.below(64),
         }
     }
 

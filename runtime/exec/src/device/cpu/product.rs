@@ -416,7 +416,6 @@ mod tests {
             b_strides: strides(t[1], k, n),
             c_strides: strides(t[2], m, n),
             k_slice: 512,
-            rows: 64,
         }
     }
 
