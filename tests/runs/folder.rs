@@ -139,10 +139,11 @@ pub(crate) fn end(child: Child) -> Ended {
     output.unwrap().into()
 }
 
-/// Sends a signal to a process.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
-    assert!(sent.unwrap().success(), "process {pid} gets SIG{name}");
+/// Sends signals to a process, one after the other at once.
+pub(crate) fn signal(pid: u32, names: &str) {
+    let kills: Vec<String> = names.split(' ').map(|name| format!("kill -{name} {pid}")).collect();
+    let sent = Command::new("sh").args(["-c", &kills.join("; ")]).status();
+    assert!(sent.unwrap().success(), "process {pid} gets {names}");
 }
 
 fn without_times(row: &str) -> String {

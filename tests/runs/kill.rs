@@ -147,10 +147,11 @@ fn a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on() {
     straight.write("a.lt", dropout("steps 600\ncheckpoint every 1000"));
     straight.llmc(&["train", "a.lt"]).exits(0);
 
-    for name in ["TERM", "INT"] {
-        let folder = Folder::new(&format!("stopped-{name}"));
+    // `timeout` signals the process and its group: two signals at once are one wish.
+    for names in ["TERM", "INT", "TERM TERM"] {
+        let folder = Folder::new(&format!("stopped-{}", names.replace(' ', "-")));
         let child = start_long(&folder, 600);
-        signal(child.id(), name);
+        signal(child.id(), names);
         let ended = end(child).exits(75);
         ended.prints("saved in the run");
         let command = ended.out.lines().find_map(|l| l.strip_prefix("go on with: ")).unwrap();

@@ -1,22 +1,29 @@
 //! The wish to stop: set by SIGINT and SIGTERM, read between steps.
 //!
-//! The handler only sets a flag. A second signal ends the process at once.
+//! A thread waits for signals and sets a flag. Another signal ends the process at once, but not
+//! within a second of the first: `timeout` and job schedulers signal a process and its group.
 
 use std::{
     io,
+    process::exit,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    flag,
+    iterator::Signals,
 };
 
 /// The exit code of a run that was asked to stop.
 pub const PREEMPTED: i32 = 75;
+
+/// Signals this close to the first are the same wish.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// A flag that training looks at after every step.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +33,18 @@ impl Stop {
     /// A flag that SIGINT and SIGTERM set.
     pub fn on_signals() -> io::Result<Stop> {
         let stop = Stop::default();
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag clear and sets it, the second exits.
-            flag::register_conditional_shutdown(signal, PREEMPTED, Arc::clone(&stop.0))?;
-            flag::register(signal, Arc::clone(&stop.0))?;
-        }
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let wish = stop.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut first: Option<Instant> = None;
+            for _ in signals.forever() {
+                if first.is_some_and(|at| at.elapsed() >= SAME_WISH) {
+                    exit(PREEMPTED);
+                }
+                first.get_or_insert_with(Instant::now);
+                wish.request();
+            }
+        })?;
         Ok(stop)
     }
 

@@ -25,10 +25,8 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     }
     let dir = &args.run;
     if !dir.join("run.json").is_file() {
-        let shown = dir.display();
-        return Err(Failure::Usage(format!(
-            "{shown} is not the folder of a run; `llmc train` makes one"
-        )));
+        let what = "this is not the folder of a run; `llmc train` makes one";
+        return Err(Error::checkpoint(dir, what).into());
     }
     let info = run_dir::info(dir)?;
     let vocabulary = run_dir::vocabulary(dir)?;
