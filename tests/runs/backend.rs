@@ -203,6 +203,8 @@ fn no_run() -> plan::Run {
         trajectory: String::new(),
         stop_below_val_loss: None,
         stop_after_s: None,
+        on_nan: plan::OnNan::Stop,
+        min_scale: None,
     }
 }
 

@@ -5,7 +5,7 @@ use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
 use ir::schedule::{self, Schedule, Target, Task};
 use ir::types::Dtype;
 use plan::{Buffer, BufferId, Code, Count, Function, FunctionId, Plan, Step, Yield};
-use sema::{DataSource, Program, Tokenizer};
+use sema::{DataSource, LossScale, OnNan, Program, Tokenizer};
 
 use crate::memory::Memory;
 
@@ -197,6 +197,14 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
         trajectory,
         stop_below_val_loss: train.stop_below_val_loss,
         stop_after_s: train.stop_after_s,
+        on_nan: match train.on_nan {
+            OnNan::Stop => plan::OnNan::Stop,
+            OnNan::Skip { limit } => plan::OnNan::Skip { limit },
+        },
+        min_scale: match train.loss_scale {
+            LossScale::Dynamic { min, .. } => Some(min),
+            LossScale::None | LossScale::Static(_) => None,
+        },
     }
 }
 

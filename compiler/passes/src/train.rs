@@ -34,6 +34,8 @@ pub mod names {
     pub const SKIPPED: &str = "skipped_updates";
     /// Optimizer steps whose data was consumed.
     pub const CONSUMED: &str = "consumed_batches";
+    /// The product of a plateau schedule's factors.
+    pub const PLATEAU: &str = "plateau.factor";
     /// Sum of the loss over target tokens since the last update.
     pub const LOSS_SUM: &str = "loss_sum";
     /// Target tokens since the last update.

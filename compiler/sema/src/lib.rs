@@ -15,8 +15,8 @@ mod value;
 
 pub use library::{Ambient, Library, Provenance};
 pub use program::{
-    Call, Checkpoint, Clip, DataSource, Eval, Facts, ParamSet, Program, Sample, Setting,
-    SettingClass, Tokenizer, Train,
+    Call, Checkpoint, Clip, DataSource, Eval, Facts, Float, Group, LossScale, Measure, OnNan,
+    ParamSet, Precision, Program, Sample, Schedule, Setting, SettingClass, Term, Tokenizer, Train,
 };
 pub use spec::{Override, check, data_request};
 pub use value::{StaticArg, StaticEnv};

@@ -3,10 +3,13 @@
 //! It answers two kinds of question: what the run does ([`Train`], [`DataSource`]) and what a
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).
 
+mod policy;
 mod text;
 mod traces;
 
 use diag::Span;
+
+pub use policy::{Float, Group, LossScale, Measure, OnNan, ParamSet, Precision, Schedule, Term};
 
 use crate::library::Library;
 use crate::value::StaticArg;
@@ -93,17 +96,6 @@ pub enum Clip {
     Value(f64),
 }
 
-/// Which parameters a directive is `on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParamSet {
-    /// All of them.
-    All,
-    /// Rank 2 and more.
-    Matrices,
-    /// None of them.
-    Nothing,
-}
-
 /// `eval every 250 batches 20`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eval {
@@ -162,16 +154,26 @@ pub struct Train {
     pub warmup: u64,
     /// Shape of the warm-up.
     pub warmup_exponential: bool,
-    /// A `fn` of `(step, total)` and its configuration.
-    pub schedule: Call,
-    /// A `rule` and its configuration.
-    pub optimizer: Call,
+    /// The factor of the learning rate after the warm-up.
+    pub schedule: Schedule,
+    /// Rules and what they update; a weight belongs to the first group that holds it.
+    pub groups: Vec<Group>,
     /// Decoupled weight decay, for a rule that takes it.
     pub weight_decay: f64,
     /// On which parameters.
     pub weight_decay_on: ParamSet,
     /// Gradient clipping.
     pub clip: Clip,
+    /// Types of activations, weights and gradients.
+    pub precision: Precision,
+    /// What keeps small gradients above 0.
+    pub loss_scale: LossScale,
+    /// What a number that is not finite does.
+    pub on_nan: OnNan,
+    /// Share of the old average that an update keeps in the averaged weights.
+    pub ema: Option<f64>,
+    /// What is measured beside the loss.
+    pub measures: Vec<Measure>,
     /// Of weights, dropout and data order.
     pub seed: u64,
     /// A `fn` of `(logits, target)`.

@@ -167,12 +167,12 @@ fn trace_once(cx: &mut Checker<'_>, program: &Program) {
             bind::check_output(cx, program, logits.as_ref());
         }
     }
-    for result in [program.trace_loss(1, time), program.trace_schedule()] {
+    for result in [program.trace_loss(1, time).map(Some), program.trace_schedule()] {
         if let Err(diagnostics) = result {
             cx.report_all(diagnostics);
         }
     }
-    if let Err(diagnostics) = program.trace_rule(&[2, 3], true) {
+    if let Err(diagnostics) = program.trace_rule(0, &[2, 3], true) {
         cx.report_all(diagnostics);
     }
 }

@@ -244,6 +244,8 @@ pub(crate) fn plan() -> Plan {
             trajectory: "t".to_owned(),
             stop_below_val_loss: None,
             stop_after_s: None,
+            on_nan: plan::OnNan::Stop,
+            min_scale: None,
         },
     }
 }

@@ -6,7 +6,7 @@
 mod run;
 mod text;
 
-pub use run::{Checkpoint, Data, Eval, Run, Sample, Split, Tokenizer};
+pub use run::{Checkpoint, Data, Eval, OnNan, Run, Sample, Split, Tokenizer};
 pub use text::ParseError;
 
 /// Format of plans; a runtime refuses others.

@@ -42,6 +42,22 @@ pub struct Run {
     pub stop_below_val_loss: Option<f64>,
     /// Early end after so many seconds of training.
     pub stop_after_s: Option<f64>,
+    /// What a loss or gradient that is not finite does, beyond what a loss scaler skips.
+    pub on_nan: OnNan,
+    /// The smallest loss scale of a dynamic scaler; an overflow at it ends the run.
+    pub min_scale: Option<f64>,
+}
+
+/// What a loss or gradient that is not finite does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnNan {
+    /// Ends the run with a diagnosis.
+    Stop,
+    /// Skips the step; ends the run when so many are skipped in a row.
+    Skip {
+        /// In a row.
+        limit: u64,
+    },
 }
 
 /// Text and its cut into splits.

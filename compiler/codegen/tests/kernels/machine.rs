@@ -36,6 +36,8 @@ pub(crate) fn settings() -> Run {
         trajectory: String::new(),
         stop_below_val_loss: None,
         stop_after_s: None,
+        on_nan: plan::OnNan::Stop,
+        min_scale: None,
     }
 }
 

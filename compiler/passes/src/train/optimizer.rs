@@ -1,8 +1,8 @@
 //! The update rule of every parameter.
 
 use diag::Diagnostic;
+use sema::Program;
 use sema::trace::{Param, Trace};
-use sema::{ParamSet, Program};
 
 /// One traced rule for each parameter.
 #[derive(Debug)]
@@ -12,16 +12,16 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn trace(program: &Program, params: &[Param]) -> Result<Self, Vec<Diagnostic>> {
-        let trace = |p: &Param| program.trace_rule(&p.shape, is_decayed(program, p));
+        let trace = |p: &Param| {
+            let decayed = program.train.weight_decay_on.contains(p);
+            program.trace_rule(group(program, p), &p.shape, decayed)
+        };
         Ok(Self { each: params.iter().map(trace).collect::<Result<_, _>>()? })
     }
 }
 
-/// Whether `weight_decay` is on for a parameter.
-fn is_decayed(program: &Program, param: &Param) -> bool {
-    match program.train.weight_decay_on {
-        ParamSet::All => true,
-        ParamSet::Matrices => param.shape.len() >= 2,
-        ParamSet::Nothing => false,
-    }
+/// The group whose rule updates a parameter.
+fn group(program: &Program, param: &Param) -> usize {
+    let found = program.train.groups.iter().position(|g| g.on.contains(param));
+    found.expect("a checked program has a rule for every parameter")
 }

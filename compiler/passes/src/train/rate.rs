@@ -5,6 +5,7 @@ use ir::builder::Builder;
 use ir::graph::Value;
 use sema::Program;
 
+use super::{names, read_scalar};
 use crate::lower::{Operands, lower};
 use crate::origins::Origins;
 
@@ -30,7 +31,10 @@ pub(super) fn rate(
     let total = b.scalar_f64(train.steps.saturating_sub(train.warmup).max(1) as f64);
     let inputs = [step, total];
     let operands = Operands { inputs: &inputs, params: &[], states: &[], dropout: None };
-    let factor = lower(b, &trace, &operands, origins).outputs[0];
+    let factor = match trace {
+        Some(trace) => lower(b, &trace, &operands, origins).outputs[0],
+        None => read_scalar(b, names::PLATEAU),
+    };
     let peak = b.scalar_f64(train.lr);
     let scheduled = b.mul(peak, factor);
     if train.warmup == 0 {

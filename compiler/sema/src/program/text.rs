@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Program, SettingClass};
+use super::{Program, Schedule, SettingClass};
 use crate::value::StaticArg;
 
 impl Program {
@@ -28,12 +28,17 @@ impl Program {
 
     fn print_traces(&self, out: &mut String) {
         let (batch, time) = (self.train.micro_batch, self.train.context);
-        let traces = [
+        let mut traces = vec![
             ("model", &self.model, self.trace_model(batch, time)),
             ("loss", &self.train.loss, self.trace_loss(batch, time)),
-            ("rule", &self.train.optimizer, self.trace_rule(&[2, 3], true)),
-            ("schedule", &self.train.schedule, self.trace_schedule()),
         ];
+        for (index, group) in self.train.groups.iter().enumerate() {
+            traces.push(("rule", &group.rule, self.trace_rule(index, &[2, 3], true)));
+        }
+        if let (Schedule::Fn(call), Ok(Some(trace))) = (&self.train.schedule, self.trace_schedule())
+        {
+            traces.push(("schedule", call, Ok(trace)));
+        }
         for (name, call, trace) in traces {
             line(out, &format!("\n{name} {}", call.text()));
             // A program is traced when it is checked, so none of them fails here.

@@ -2,7 +2,7 @@
 
 use diag::Diagnostic;
 
-use super::{Call, Program};
+use super::{Call, Program, Schedule};
 use crate::library::Ambient;
 use crate::spec::ids;
 use crate::trace::{Elem, Trace, Type};
@@ -32,12 +32,12 @@ impl Program {
         self.trace(&self.train.loss, &inputs)
     }
 
-    /// The optimizer's rule for one weight; `decayed` says whether weight decay is on for it.
+    /// The rule of a group for one weight; `decayed` says whether weight decay is on for it.
     ///
     /// # Errors
     /// A rule of other inputs than `(w, g, lr, t)`.
-    pub fn trace_rule(&self, shape: &[u64], decayed: bool) -> Traced {
-        let mut call = self.train.optimizer.clone();
+    pub fn trace_rule(&self, group: usize, shape: &[u64], decayed: bool) -> Traced {
+        let mut call = self.train.groups[group].rule.clone();
         let decay = if decayed { self.train.weight_decay } else { 0.0 };
         if let Some(slot) = call.args.iter_mut().find(|(name, _)| name == "weight_decay") {
             slot.1 = StaticArg::Real(decay);
@@ -46,12 +46,16 @@ impl Program {
         self.trace(&call, &[tensor.clone(), tensor, scalar(), scalar()])
     }
 
-    /// The factor of the learning rate at a step of a total.
+    /// The factor of the learning rate at a step of a total; `None` for a plateau, whose factor
+    /// is state of the run.
     ///
     /// # Errors
     /// A schedule of other inputs than `(step, total)`.
-    pub fn trace_schedule(&self) -> Traced {
-        self.trace(&self.train.schedule, &[scalar(), scalar()])
+    pub fn trace_schedule(&self) -> Result<Option<Trace>, Vec<Diagnostic>> {
+        match &self.train.schedule {
+            Schedule::Fn(call) => self.trace(call, &[scalar(), scalar()]).map(Some),
+            Schedule::Plateau { .. } => Ok(None),
+        }
     }
 
     fn trace(&self, call: &Call, inputs: &[Type]) -> Traced {

@@ -6,7 +6,7 @@ use syntax::ast::{ExprKind, Unit};
 use super::Checker;
 use super::args::Value;
 use super::lines::{Line, Lines};
-use crate::program::Train;
+use crate::program::{Call, Schedule, Train};
 
 /// Rules and the learning rates they usually run with.
 const USUAL_LR: &[(&str, f64, f64)] =
@@ -48,7 +48,8 @@ pub(super) fn decimal_k(cx: &mut Checker<'_>, line: &Line<'_>, expr: syntax::ast
 }
 
 fn lr_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
-    let rule = train.optimizer.name.as_str();
+    let [group] = train.groups.as_slice() else { return };
+    let rule = group.rule.name.as_str();
     let (Some(line), Some(&(_, low, high))) =
         (lines.get("lr"), USUAL_LR.iter().find(|(name, ..)| *name == rule))
     else {
@@ -106,11 +107,18 @@ fn fires(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     }
 }
 
+/// The line and the call of a schedule that is a `fn`.
+fn schedule<'a>(lines: &'a Lines<'_>, train: &'a Train) -> Option<(&'a Line<'a>, &'a Call)> {
+    match &train.schedule {
+        Schedule::Fn(call) => Some((lines.get("schedule")?, call)),
+        Schedule::Plateau { .. } => None,
+    }
+}
+
 fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
-    let (Some(line), Some(end)) = (lines.get("schedule"), train.schedule.count("steps")) else {
-        return;
-    };
-    let (name, total) = (&train.schedule.name, train.steps);
+    let Some((line, schedule)) = schedule(lines, train) else { return };
+    let Some(end) = schedule.count("steps") else { return };
+    let (name, total) = (&schedule.name, train.steps);
     if end > total {
         cx.report(
             Diagnostic::new(
@@ -125,16 +133,15 @@ fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
 
 /// `to: 6e-5` where a ratio is meant.
 fn schedule_end(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
-    let (Some(line), Some(to)) = (lines.get("schedule"), train.schedule.number("to")) else {
-        return;
-    };
-    if !train.schedule.written.iter().any(|w| w == "to") || to <= 0.0 || to > train.lr.min(0.01) {
+    let Some((line, schedule)) = schedule(lines, train) else { return };
+    let Some(to) = schedule.number("to") else { return };
+    if !schedule.written.iter().any(|w| w == "to") || to <= 0.0 || to > train.lr.min(0.01) {
         return;
     }
     let (end, share) = (to * train.lr, to / train.lr * 100.0);
     let wrong = Diagnostic::new(Code::W0518, line.span, format!("`to: {to:e}` ends at {end:.1e}"))
         .primary("`to` is a factor of `lr`");
-    let absolute = train.schedule.arg("min_lr").is_some();
+    let absolute = schedule.arg("min_lr").is_some();
     cx.report(match absolute {
         true => wrong.help(format!("did you mean `min_lr: {to:e}`?")),
         false => wrong.help(format!("did you mean `to: {share:.0}%`?")),

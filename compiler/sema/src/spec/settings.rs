@@ -9,7 +9,7 @@ use super::bind::Model;
 use super::data::Resolved;
 use super::lines::{Line, Lines, Origin};
 use super::words::not_built;
-use crate::program::{Call, Clip, ParamSet, Setting, SettingClass, Tokenizer, Train};
+use crate::program::{Call, Clip, Group, Schedule, Setting, SettingClass, Tokenizer, Train};
 use crate::schema::{Home, Status};
 
 /// All settings, in the order of the reference.
@@ -109,9 +109,10 @@ fn unstated(
         "lr" => default(format!("{:e}", train.lr)),
         "schedule" => default(train.schedule.text()),
         "warmup" => default(format!("{} (1%)", train.warmup)),
-        "optimizer" => default(train.optimizer.text()),
+        "optimizer" => default(optimizer_text(&train.groups)),
         "weight_decay" => {
-            let written = train.optimizer.written.iter().any(|w| w == "weight_decay");
+            let written =
+                train.groups.iter().any(|g| g.rule.written.iter().any(|w| w == "weight_decay"));
             let value = decay_text(train);
             if written { (value, "spec".to_owned()) } else { default(value) }
         }
@@ -138,15 +139,20 @@ fn unstated(
 }
 
 fn decay_text(train: &Train) -> String {
-    let on = match train.weight_decay_on {
-        ParamSet::All => "all",
-        ParamSet::Matrices => "matrices",
-        ParamSet::Nothing => "none",
-    };
     if train.weight_decay == 0.0 {
         return "none".to_owned();
     }
-    format!("{} on {on}", train.weight_decay)
+    format!("{} on {}", train.weight_decay, train.weight_decay_on.text)
+}
+
+fn optimizer_text(groups: &[Group]) -> String {
+    match groups {
+        [one] => one.rule.text(),
+        groups => {
+            let one = |g: &Group| format!("{} on {}", g.rule.text(), g.on.text);
+            groups.iter().map(one).collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 fn clip_text(clip: Clip) -> String {
@@ -168,6 +174,16 @@ fn data_default(name: &str, data: &Resolved<'_>) -> (String, String) {
     }
     let row = Home::Data.find(name).map_or("", |d| d.default);
     (row.to_owned(), "default".to_owned())
+}
+
+impl Schedule {
+    /// As it would be written.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Fn(call) => call.text(),
+            Self::Plateau { text, .. } => text.clone(),
+        }
+    }
 }
 
 impl Call {

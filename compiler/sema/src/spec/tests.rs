@@ -258,7 +258,7 @@ fn directives_become_values() {
     assert_eq!(of("").weight_decay, 0.1);
     assert_eq!(of("optimizer sgd").weight_decay, 0.0);
     assert_eq!(of("optimizer adamw(weight_decay: 0.2)").weight_decay, 0.2);
-    assert_eq!(of("weight_decay 0.3 on all").weight_decay_on, ParamSet::All);
+    assert_eq!(of("weight_decay 0.3 on all").weight_decay_on, ParamSet::all());
     assert_eq!(of("weight_decay none").weight_decay, 0.0);
     assert_eq!(of("eval every 100 batches 7").eval, Some(Eval { every: 100, batches: Some(7) }));
     // 50 steps of 4 micro-batches are trained between two evaluations; 10 are 5 % of them.

@@ -13,7 +13,10 @@ use super::lengths::{Scale, sequences};
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use crate::program::{Call, Checkpoint, Clip, Eval, ParamSet, Sample, Train};
+use crate::program::{
+    Call, Checkpoint, Clip, Eval, Float, Group, LossScale, OnNan, ParamSet, Precision, Sample,
+    Schedule, Train,
+};
 use crate::value::StaticArg;
 
 /// Tokens of a sequence when neither the block nor the model says.
@@ -77,11 +80,16 @@ pub(super) fn resolve(
         lr,
         warmup: warmup?,
         warmup_exponential,
-        schedule: schedule?,
-        optimizer: optimizer?,
+        schedule: Schedule::Fn(schedule?),
+        groups: vec![Group { rule: optimizer?, on: ParamSet::all() }],
         weight_decay: decay.0,
         weight_decay_on: decay.1,
         clip: clip(lines),
+        precision: Precision { compute: Float::Fp32, master: Float::Fp32, reduce: Float::Fp32 },
+        loss_scale: LossScale::None,
+        on_nan: OnNan::Stop,
+        ema: None,
+        measures: vec![],
         seed,
         loss: loss?,
         eval: eval?.map(|eval| with_batches(eval, accumulate)),
@@ -207,7 +215,7 @@ fn weight_decay(
             None if takes => DEFAULT_DECAY,
             None => 0.0,
         };
-        return (value, ParamSet::Matrices);
+        return (value, ParamSet::matrices());
     };
     if let Some(call) = own {
         cx.report(
@@ -226,9 +234,9 @@ fn weight_decay(
         );
     }
     let on = match line.option("on").and_then(Given::word) {
-        Some("all") => ParamSet::All,
-        Some("none") => ParamSet::Nothing,
-        Some(_) | None => ParamSet::Matrices,
+        Some("all") => ParamSet::all(),
+        Some("none") => ParamSet::none(),
+        Some(_) | None => ParamSet::matrices(),
     };
     (value, on)
 }

@@ -5,7 +5,7 @@
 use super::{ParseError, scan::Line};
 use crate::{
     Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, FORMAT, Function,
-    FunctionId, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+    FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -124,14 +124,16 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
         eval: if r.follows("eval") { Some(eval(r)?) } else { None },
         checkpoint: if r.follows("checkpoint") { Some(checkpoint(r)?) } else { None },
         samples: samples(r)?,
-        stop_below_val_loss: stop(r, "stop_below_val_loss")?,
-        stop_after_s: stop(r, "stop_after_s")?,
+        stop_below_val_loss: number_of(r, "stop_below_val_loss")?,
+        stop_after_s: number_of(r, "stop_after_s")?,
+        on_nan: on_nan(r)?,
+        min_scale: number_of(r, "min_scale")?,
     };
     close(r)?;
     Ok(run)
 }
 
-fn stop(r: &mut Reader<'_>, name: &str) -> Result<Option<f64>, ParseError> {
+fn number_of(r: &mut Reader<'_>, name: &str) -> Result<Option<f64>, ParseError> {
     if !r.follows(name) {
         return Ok(None);
     }
@@ -140,6 +142,18 @@ fn stop(r: &mut Reader<'_>, name: &str) -> Result<Option<f64>, ParseError> {
     let value = line.number()?;
     line.end()?;
     Ok(Some(value))
+}
+
+fn on_nan(r: &mut Reader<'_>) -> Result<OnNan, ParseError> {
+    if !r.follows("on_nan") {
+        return Ok(OnNan::Stop);
+    }
+    let mut line = r.line()?;
+    line.name("on_nan")?;
+    line.name("skip")?;
+    let limit = line.number()?;
+    line.end()?;
+    Ok(OnNan::Skip { limit })
 }
 
 fn data(r: &mut Reader<'_>) -> Result<Data, ParseError> {

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 
 use crate::{
-    Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, Plan, Product, Role, Run,
-    Sample, Step, Tokenizer, Yield,
+    Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, OnNan, Plan, Product,
+    Role, Run, Sample, Step, Tokenizer, Yield,
 };
 
 /// How much of the code is printed.
@@ -103,6 +103,12 @@ fn run(out: &mut String, run: &Run) {
     }
     if let Some(seconds) = run.stop_after_s {
         line(out, 1, &format!("stop_after_s {seconds:?}"));
+    }
+    if let OnNan::Skip { limit } = run.on_nan {
+        line(out, 1, &format!("on_nan skip {limit}"));
+    }
+    if let Some(scale) = run.min_scale {
+        line(out, 1, &format!("min_scale {scale:?}"));
     }
     line(out, 0, "}");
 }

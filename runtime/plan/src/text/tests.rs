@@ -2,7 +2,7 @@
 
 use crate::{
     Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, Function,
-    FunctionId, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+    FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -123,6 +123,8 @@ impl Rng {
             trajectory: self.text(),
             stop_below_val_loss: self.some(Rng::real),
             stop_after_s: self.some(Rng::real),
+            on_nan: if self.flag() { OnNan::Stop } else { OnNan::Skip { limit: self.below(99) } },
+            min_scale: self.some(Rng::real),
         }
     }
 
