@@ -13,3 +13,4 @@ mod kill;
 mod plans;
 mod same;
 mod second;
+mod split;
