@@ -9,6 +9,7 @@ mod emitter;
 mod flow;
 mod lanes;
 mod memory;
+mod narrow;
 mod rows;
 mod scalar;
 

@@ -4,6 +4,7 @@
 //! subexpressions. Nothing here knows memory.
 
 use crate::kernel::{Inst, Reduction, Reg, Scalar};
+use crate::narrow;
 use crate::types::Dtype;
 
 /// Instructions and the type of each.
@@ -19,11 +20,13 @@ pub trait ElementIndex {
     fn axis(&mut self, body: &mut Body, axis: usize) -> Reg;
 }
 
-/// The bits of `value` in `dtype`: rounded to f32, truncated to i32, `!= 0` for bool.
+/// The bits of `value` in `dtype`: rounded to f32 and from there to a narrow type, truncated to
+/// i32, `!= 0` for bool.
 pub fn constant_bits(dtype: Dtype, value: f64) -> u64 {
     match dtype {
         Dtype::F32 => u64::from((value as f32).to_bits()),
         Dtype::F64 => value.to_bits(),
+        Dtype::F16 | Dtype::Bf16 => u64::from(narrow::round(dtype, value as f32).to_bits()),
         Dtype::I32 => u64::from(value as i32 as u32),
         Dtype::Bool => u64::from(value != 0.0),
     }

@@ -114,7 +114,8 @@ pub enum Reduction {
 /// One instruction of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Inst {
-    /// A constant; the bits of its value in `dtype` (f32: low 32 bits).
+    /// A constant; the bits of its value in `dtype` (f32: low 32 bits; a narrow float: those of
+    /// the f32 it equals).
     Const {
         /// Its type.
         dtype: Dtype,
@@ -173,7 +174,7 @@ pub enum Inst {
     },
 }
 
-/// A scalar operation. Floats are IEEE, round to nearest even; NaN results are canonical.
+/// A scalar operation. No arithmetic takes narrow floats. Floats are IEEE, round to nearest even; NaN results are canonical.
 ///
 /// Primitive ones are single instructions everywhere. The others (`is_primitive` is false) have one
 /// canonical expansion into primitive ones, see [`crate::expand`].
@@ -213,7 +214,8 @@ pub enum Scalar {
     /// The high 32 bits of the product of two i32 taken as unsigned.
     MulHi,
     /// To another type: float to i32 truncates and saturates (NaN to 0), bool is 0 or 1,
-    /// anything to bool is `!= 0`, f64 to f32 rounds to nearest even.
+    /// anything to bool is `!= 0`, f64 to f32 rounds to nearest even; to a narrow float goes through
+    /// f32, see [`crate::narrow`].
     Cast(Dtype),
     /// The same bits: f32 to i32 and back.
     Bitcast(Dtype),

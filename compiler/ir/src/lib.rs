@@ -10,6 +10,7 @@ pub mod eval;
 pub mod expand;
 pub mod graph;
 pub mod kernel;
+pub mod narrow;
 pub mod ops;
 pub mod sample;
 pub mod scalar;

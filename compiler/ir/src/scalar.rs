@@ -123,7 +123,7 @@ impl Scalar {
         }
         let first = args[0];
         let one_type = args.iter().all(|&a| a == first);
-        let is_number = first.is_float() || first == Dtype::I32;
+        let is_number = first.is_wide() || first == Dtype::I32;
         match self {
             Self::Add | Self::Sub | Self::Mul | Self::Min | Self::Max => {
                 (one_type && is_number).then_some(first)
@@ -141,7 +141,7 @@ impl Scalar {
             | Self::Erf
             | Self::Cos
             | Self::Rsqrt
-            | Self::Pow => (one_type && first.is_float()).then_some(first),
+            | Self::Pow => (one_type && first.is_wide()).then_some(first),
             Self::Lt | Self::Le | Self::Eq => (one_type && is_number).then_some(Dtype::Bool),
             Self::And | Self::Or | Self::Xor | Self::Not => {
                 (one_type && !first.is_float()).then_some(first)

@@ -9,6 +9,10 @@ pub enum Dtype {
     F32,
     /// IEEE double precision.
     F64,
+    /// IEEE half precision; what memory holds, never what arithmetic is done in.
+    F16,
+    /// The upper half of an f32; what memory holds, never what arithmetic is done in.
+    Bf16,
     /// 32-bit integer, two's complement.
     I32,
     /// 0 or 1, stored as a 32-bit integer.
@@ -17,13 +21,15 @@ pub enum Dtype {
 
 impl Dtype {
     /// All of them.
-    pub const ALL: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::Bool];
+    pub const ALL: [Dtype; 6] =
+        [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32, Dtype::Bool];
 
     /// Bytes of one stored element.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F64 => 8,
             Self::F32 | Self::I32 | Self::Bool => 4,
+            Self::F16 | Self::Bf16 => 2,
         }
     }
 
@@ -32,6 +38,8 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::F64 => "f64",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
             Self::I32 => "i32",
             Self::Bool => "bool",
         }
@@ -44,10 +52,28 @@ impl Dtype {
 
     /// Whether it is a floating-point type: what gradients flow through.
     pub fn is_float(self) -> bool {
+        self.is_wide() || self.is_narrow()
+    }
+
+    /// Whether it is a floating-point type that arithmetic is done in: f32, f64.
+    pub fn is_wide(self) -> bool {
         match self {
             Self::F32 | Self::F64 => true,
-            Self::I32 | Self::Bool => false,
+            Self::F16 | Self::Bf16 | Self::I32 | Self::Bool => false,
         }
+    }
+
+    /// Whether it is a floating-point type for storage only: f16, bf16.
+    pub fn is_narrow(self) -> bool {
+        match self {
+            Self::F16 | Self::Bf16 => true,
+            Self::F32 | Self::F64 | Self::I32 | Self::Bool => false,
+        }
+    }
+
+    /// The type that elements are held in outside memory: f32 for the narrow ones.
+    pub fn held(self) -> Dtype {
+        if self.is_narrow() { Self::F32 } else { self }
     }
 }
 

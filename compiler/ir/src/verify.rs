@@ -270,6 +270,9 @@ fn inst_dtype(
             let result = op.result(&args).ok_or("the operation does not take these types")?;
             Ok(Some(result))
         }
+        Inst::Reduce { value, .. } if of(value)?.is_narrow() => {
+            Err("a reduction is of f32, f64 or i32")
+        }
         Inst::Reduce { value, .. } => Ok(Some(of(value)?)),
         Inst::Store { operand: at, value } => {
             let operand = operand(*at)?;

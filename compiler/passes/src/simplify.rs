@@ -30,7 +30,10 @@ fn simpler(b: &mut Builder, node: &Node, args: &[Value]) -> Option<Value> {
             _ => None,
         },
         Op::Cast(cast) => match constant(b, args[0]) {
-            Some(value) => Some(b.full(rounded(value, cast.to), cast.to, &node.ty.shape)),
+            Some(value) => {
+                let held = rounded(value, b.dtype(args[0]));
+                Some(b.full(rounded(held, cast.to), cast.to, &node.ty.shape))
+            }
             None => keeps_type(b, args[0]),
         },
         Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => simpler_view(b, node, args[0]),
@@ -77,11 +80,12 @@ fn is_constant(b: &Builder, value: Value, wanted: f64) -> bool {
     constant(b, value).is_some_and(|c| c.to_bits() == wanted.to_bits())
 }
 
-/// A constant as the cast would leave it.
+/// A constant as a type holds it.
 fn rounded(value: f64, to: Dtype) -> f64 {
     match to {
         Dtype::F64 => value,
         Dtype::F32 => f64::from(value as f32),
+        Dtype::F16 | Dtype::Bf16 => f64::from(ir::narrow::round(to, value as f32)),
         Dtype::I32 => f64::from(value as i32),
         Dtype::Bool => f64::from(u8::from(value != 0.0)),
     }

@@ -11,7 +11,7 @@ use crate::error::Error;
 pub(crate) fn verify(plan: &Plan) -> Result<(), Error> {
     for buffer in &plan.buffers {
         let elements = buffer.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
-        let bytes = elements.and_then(|n| n.checked_mul(width(buffer.dtype)));
+        let bytes = elements.and_then(|n| n.checked_mul(buffer.dtype.bytes()));
         let end = buffer.offset.checked_add(buffer.bytes);
         let fits = bytes == Some(buffer.bytes) && end.is_some_and(|e| e <= plan.arena_bytes);
         ensure(fits && buffer.offset.is_multiple_of(ALIGN), || {
@@ -32,13 +32,6 @@ enum Visit {
 
 fn ensure(is_right: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
     if is_right { Ok(()) } else { Err(Error::BadPlan(what())) }
-}
-
-fn width(dtype: Dtype) -> u64 {
-    match dtype {
-        Dtype::F64 => 8,
-        Dtype::F32 | Dtype::I32 => 4,
-    }
 }
 
 fn function(plan: &Plan, index: usize, visits: &mut [Visit]) -> Result<(), Error> {
@@ -82,7 +75,7 @@ fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> 
 fn base(plan: &Plan, arg: Arg) -> Result<(), Error> {
     let buffer = plan.buffers.get(arg.buffer.0 as usize);
     let buffer = buffer.ok_or_else(|| Error::BadPlan(format!("no buffer {}", arg.buffer.0)))?;
-    let fits = arg.offset <= buffer.bytes && arg.offset.is_multiple_of(width(buffer.dtype));
+    let fits = arg.offset <= buffer.bytes && arg.offset.is_multiple_of(buffer.dtype.bytes());
     ensure(fits, || format!("a place outside buffer `{}`", buffer.name))
 }
 
@@ -90,7 +83,7 @@ fn base(plan: &Plan, arg: Arg) -> Result<(), Error> {
 fn elements(plan: &Plan, arg: Arg, n: u64, dtype: Dtype) -> Result<(), Error> {
     base(plan, arg)?;
     let buffer = &plan[arg.buffer];
-    let end = n.checked_mul(width(dtype)).and_then(|b| b.checked_add(arg.offset));
+    let end = n.checked_mul(dtype.bytes()).and_then(|b| b.checked_add(arg.offset));
     let fits = buffer.dtype == dtype && end.is_some_and(|e| e <= buffer.bytes);
     ensure(fits, || format!("buffer `{}` does not hold {n} {dtype:?}", buffer.name))
 }

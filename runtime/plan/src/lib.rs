@@ -27,8 +27,26 @@ pub enum Dtype {
     F32,
     /// IEEE double precision.
     F64,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an f32.
+    Bf16,
     /// 32-bit integer.
     I32,
+}
+
+impl Dtype {
+    /// All of them.
+    pub const ALL: [Dtype; 5] = [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I32];
+
+    /// Bytes of one element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
 }
 
 /// What a buffer is for.

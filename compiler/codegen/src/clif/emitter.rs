@@ -195,9 +195,11 @@ impl<'a> Emitter<'a> {
             Inst::Apply { op, args } => {
                 let values: Vec<Val> = args.iter().map(|&a| self.get(env, a)).collect();
                 let types: Vec<Dtype> = args.iter().map(|&a| self.dtype(a)).collect();
-                Some(match self.bounded(*op, args) {
-                    Some(bound) => self.clamp(*op, types[0], values[1 - bound], values[bound]),
-                    None => self.apply(*op, &types, &values),
+                // Stores round by themselves.
+                let op = if self.flow.is_stored_only[at] { Scalar::Cast(Dtype::F32) } else { *op };
+                Some(match self.bounded(op, args) {
+                    Some(bound) => self.clamp(op, types[0], values[1 - bound], values[bound]),
+                    None => self.apply(op, &types, &values),
                 })
             }
             Inst::Reduce { .. } => unreachable!("a reduction is evaluated by its skeleton"),
@@ -291,6 +293,7 @@ impl<'a> Emitter<'a> {
     /// What a reduction starts from.
     pub(super) fn identity(&mut self, kind: Reduction, dtype: Dtype) -> Value {
         let bits = match (kind, dtype) {
+            (_, Dtype::F16 | Dtype::Bf16) => unreachable!("a reduction is of f32, f64 or i32"),
             (Reduction::Sum, Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::Bool) => 0,
             (Reduction::Max, Dtype::F32) => u64::from(f32::NEG_INFINITY.to_bits()),
             (Reduction::Min, Dtype::F32) => u64::from(f32::INFINITY.to_bits()),
@@ -306,7 +309,7 @@ impl<'a> Emitter<'a> {
     pub(super) fn constant(&mut self, dtype: Dtype, bits: u64) -> Value {
         let ins = self.b.ins();
         match dtype {
-            Dtype::F32 => ins.f32const(f32::from_bits(bits as u32)),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => ins.f32const(f32::from_bits(bits as u32)),
             Dtype::F64 => ins.f64const(f64::from_bits(bits)),
             Dtype::I32 => ins.iconst(types::I32, i64::from(bits as u32 as i32)),
             Dtype::Bool => ins.iconst(types::I8, i64::from(bits != 0)),

@@ -39,12 +39,16 @@ pub(super) struct Flow {
     pub(super) phases: Vec<u32>,
     /// The phase of the last loop over the elements.
     pub(super) last: u32,
+    /// Whether it is a cast to a narrow float that nothing but stores reads.
+    pub(super) is_stored_only: Vec<bool>,
 }
 
 impl Flow {
     /// Analyses a kernel.
     pub(super) fn new(kernel: &Kernel) -> Flow {
-        let mut flow = Flow { types: vec![], rates: vec![], phases: vec![], last: 0 };
+        let is_stored_only = stored_only(kernel);
+        let mut flow =
+            Flow { types: vec![], rates: vec![], phases: vec![], last: 0, is_stored_only };
         // A load after a store may read what was written, so it comes no earlier.
         let mut stored = 0;
         for inst in &kernel.body {
@@ -141,6 +145,18 @@ impl Flow {
         let is_one = |&at: &usize| matches!(kernel.body[at], Inst::Reduce { .. });
         (0..kernel.body.len()).filter(is_one).filter(|&at| self.phases[at] == phase + 1).collect()
     }
+}
+
+fn stored_only(kernel: &Kernel) -> Vec<bool> {
+    let is_narrowing =
+        |inst: &Inst| matches!(inst, Inst::Apply { op: Scalar::Cast(to), .. } if to.is_narrow());
+    let mut found: Vec<bool> = kernel.body.iter().map(is_narrowing).collect();
+    for inst in kernel.body.iter().filter(|i| !matches!(i, Inst::Store { .. })) {
+        for arg in arguments(inst) {
+            found[arg.0 as usize] = false;
+        }
+    }
+    found
 }
 
 /// The registers that an instruction reads.

@@ -1,6 +1,6 @@
 //! Primitive scalar operations on four lanes at once.
 //!
-//! Four lanes are one vector of f32, i32 or bool masks, or two vectors of f64. What has no vector
+//! Four lanes are one vector of f32 (narrow floats among them), i32 or bool masks, or two vectors of f64. What has no vector
 //! form runs lane by lane, with the same bits.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -28,7 +28,7 @@ impl Emitter<'_> {
             return lanes;
         }
         let lanes = match (self.constant_bits(value), dtype) {
-            (Some((_, bits)), Dtype::F32 | Dtype::I32) => {
+            (Some((_, bits)), Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32) => {
                 self.vector_constant(vector(dtype), (bits as u32).to_le_bytes().repeat(4))
             }
             (Some((_, bits)), Dtype::F64) => {
@@ -39,7 +39,7 @@ impl Emitter<'_> {
                 let mask = self.b.ins().ineg(wide);
                 self.b.ins().splat(types::I32X4, mask)
             }
-            (None, Dtype::F32 | Dtype::F64 | Dtype::I32) => {
+            (None, Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::I32) => {
                 self.b.ins().splat(vector(dtype), value)
             }
         };
@@ -51,7 +51,9 @@ impl Emitter<'_> {
     pub(super) fn unpack(&mut self, dtype: Dtype, x: [Value; 2]) -> [Value; 4] {
         [0u8, 1, 2, 3].map(|lane| match dtype {
             Dtype::F64 => self.b.ins().extractlane(x[usize::from(lane / 2)], lane % 2),
-            Dtype::F32 | Dtype::I32 => self.b.ins().extractlane(x[0], lane),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 => {
+                self.b.ins().extractlane(x[0], lane)
+            }
             Dtype::Bool => {
                 let mask = self.b.ins().extractlane(x[0], lane);
                 self.b.ins().icmp_imm_s(IntCC::NotEqual, mask, 0)
@@ -185,6 +187,13 @@ impl Emitter<'_> {
 
     fn cast_lanes(&mut self, from: Dtype, to: Dtype, x: [Value; 2]) -> [Value; 2] {
         match (from, to) {
+            (Dtype::F16, Dtype::F16) | (Dtype::Bf16, Dtype::Bf16) => x,
+            (Dtype::F16 | Dtype::Bf16, _) => self.cast_lanes(Dtype::F32, to, x),
+            (Dtype::F32, Dtype::F16 | Dtype::Bf16) => [self.round_lanes(to, x[0]); 2],
+            (Dtype::F64 | Dtype::I32 | Dtype::Bool, Dtype::F16 | Dtype::Bf16) => {
+                let single = self.cast_lanes(from, Dtype::F32, x);
+                self.cast_lanes(Dtype::F32, to, single)
+            }
             (Dtype::F32, Dtype::I32) => [self.b.ins().fcvt_to_sint_sat(types::I32X4, x[0]); 2],
             (Dtype::I32, Dtype::F32) => [self.b.ins().fcvt_from_sint(types::F32X4, x[0]); 2],
             (Dtype::F32, Dtype::F64) => {

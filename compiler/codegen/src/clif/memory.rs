@@ -1,6 +1,6 @@
 //! Loads and stores at a place of the iteration space.
 //!
-//! Buffers hold bools as i32 of 0 or 1 and only the canonical NaN.
+//! Buffers hold bools as i32 of 0 or 1, narrow floats in 16 bits, and only the canonical NaN.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
@@ -38,10 +38,10 @@ pub(super) fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap().with_endianness(Endianness::Little)
 }
 
-/// The type of one element in memory.
+/// The type of a register's single value; a bool's in memory.
 pub(super) fn stored(dtype: Dtype) -> Type {
     match dtype {
-        Dtype::F32 => types::F32,
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => types::F32,
         Dtype::F64 => types::F64,
         Dtype::I32 | Dtype::Bool => types::I32,
     }
@@ -50,10 +50,15 @@ pub(super) fn stored(dtype: Dtype) -> Type {
 /// The type of a register's vector.
 pub(super) fn vector(dtype: Dtype) -> Type {
     match dtype {
-        Dtype::F32 => types::F32X4,
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => types::F32X4,
         Dtype::F64 => types::F64X2,
         Dtype::I32 | Dtype::Bool => types::I32X4,
     }
+}
+
+/// The type of what is read of an element before it is widened.
+fn raw(dtype: Dtype) -> Dtype {
+    if dtype.is_narrow() { Dtype::I32 } else { dtype }
 }
 
 /// `index * bytes`.
@@ -126,23 +131,44 @@ impl Emitter<'_> {
         }
         let lanes = [0, 1, 2, 3].map(|lane| {
             let at = self.offset(operand, place, lane);
-            self.load_one(dtype, address, at)
+            self.load_raw(dtype, address, at)
         });
-        Val::Four(self.pack(dtype, lanes))
+        Val::Four(self.pack_raw(dtype, lanes))
     }
 
     pub(super) fn load_one(&mut self, dtype: Dtype, address: Value, at: i32) -> Value {
-        let value = self.b.ins().load(stored(dtype), flags(), address, at);
+        let value = self.load_raw(dtype, address, at);
+        if dtype.is_narrow() { self.widen(dtype, value) } else { value }
+    }
+
+    /// One element; of a narrow float its bits.
+    fn load_raw(&mut self, dtype: Dtype, address: Value, at: i32) -> Value {
         match dtype {
-            Dtype::Bool => self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0),
-            Dtype::F32 | Dtype::F64 | Dtype::I32 => value,
+            Dtype::Bool => {
+                let value = self.b.ins().load(types::I32, flags(), address, at);
+                self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0)
+            }
+            Dtype::F32 | Dtype::F64 | Dtype::I32 => {
+                self.b.ins().load(stored(dtype), flags(), address, at)
+            }
+            Dtype::F16 | Dtype::Bf16 => self.b.ins().uload16(types::I32, flags(), address, at),
         }
     }
 
+    /// Four of [`Self::load_raw`] as lanes.
+    fn pack_raw(&mut self, dtype: Dtype, lanes: [Value; 4]) -> [Value; 2] {
+        let packed = self.pack(raw(dtype), lanes);
+        if dtype.is_narrow() { [self.widen_lanes(dtype, packed[0]); 2] } else { packed }
+    }
+
     pub(super) fn load_four(&mut self, dtype: Dtype, address: Value, at: i32) -> [Value; 2] {
+        if dtype.is_narrow() {
+            let bits = self.b.ins().uload16x4(flags(), address, at);
+            return [self.widen_lanes(dtype, bits); 2];
+        }
         let first = self.b.ins().load(vector(dtype), flags(), address, at);
         match dtype {
-            Dtype::F32 | Dtype::I32 => [first; 2],
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 => [first; 2],
             Dtype::F64 => [first, self.b.ins().load(types::F64X2, flags(), address, at + 16)],
             Dtype::Bool => {
                 let zero = self.vector_constant(types::I32X4, vec![0; 16]);
@@ -176,7 +202,8 @@ impl Emitter<'_> {
             }
             Val::One(index) if !place.is_wide || col == 0 => {
                 let at = self.offset(operand, place, 0);
-                Val::One(self.load_one_at(base, at, index, stride, bound, dtype))
+                let value = self.load_raw_at(base, at, index, stride, bound, dtype);
+                Val::One(if dtype.is_narrow() { self.widen(dtype, value) } else { value })
             }
             Val::One(_) | Val::Four(_) => {
                 let index = self.four(Dtype::I32, index);
@@ -185,14 +212,14 @@ impl Emitter<'_> {
                 let lanes = indices.map(|index| {
                     let at = self.offset(operand, place, lane);
                     lane += 1;
-                    self.load_one_at(base, at, index, stride, bound, dtype)
+                    self.load_raw_at(base, at, index, stride, bound, dtype)
                 });
-                Val::Four(self.pack(dtype, lanes))
+                Val::Four(self.pack_raw(dtype, lanes))
             }
         }
     }
 
-    fn load_one_at(
+    fn load_raw_at(
         &mut self,
         base: Value,
         at: i32,
@@ -202,8 +229,8 @@ impl Emitter<'_> {
         dtype: Dtype,
     ) -> Value {
         let (address, inside) = self.checked(base, at, index, stride, bound, dtype);
-        let value = self.load_one(dtype, address, 0);
-        let zero = self.constant(dtype, 0);
+        let value = self.load_raw(dtype, address, 0);
+        let zero = self.constant(raw(dtype), 0);
         self.b.ins().select(inside, value, zero)
     }
 
@@ -243,6 +270,14 @@ impl Emitter<'_> {
             let at = self.offset(operand, place, 0);
             return self.store_four(dtype, value, address, at);
         }
+        if dtype.is_narrow() {
+            let bits = self.narrow_lanes(dtype, value[0]);
+            for (lane, bits) in (0..WIDTH).zip(self.unpack(Dtype::I32, [bits; 2])) {
+                let at = self.offset(operand, place, lane);
+                self.b.ins().istore16(flags(), bits, address, at);
+            }
+            return;
+        }
         for (lane, value) in (0..WIDTH).zip(self.unpack(dtype, value)) {
             let at = self.offset(operand, place, lane);
             self.store_one(dtype, value, address, at);
@@ -252,6 +287,11 @@ impl Emitter<'_> {
     fn store_one(&mut self, dtype: Dtype, value: Value, address: Value, at: i32) {
         let value = match dtype {
             Dtype::F32 | Dtype::F64 => self.canonical(dtype, value),
+            Dtype::F16 | Dtype::Bf16 => {
+                let bits = self.narrow(dtype, value);
+                self.b.ins().istore16(flags(), bits, address, at);
+                return;
+            }
             Dtype::I32 => value,
             Dtype::Bool => self.b.ins().uextend(types::I32, value),
         };
@@ -261,6 +301,7 @@ impl Emitter<'_> {
     fn store_four(&mut self, dtype: Dtype, value: [Value; 2], address: Value, at: i32) {
         let first = match dtype {
             Dtype::F32 | Dtype::F64 => self.canonical_lanes(dtype, value[0]),
+            Dtype::F16 | Dtype::Bf16 => self.narrow_four(dtype, value[0]),
             Dtype::I32 => value[0],
             Dtype::Bool => self.b.ins().ushr_imm_u(value[0], 31),
         };
@@ -282,7 +323,7 @@ impl Emitter<'_> {
     pub(super) fn canonical_lanes(&mut self, dtype: Dtype, value: Value) -> Value {
         let bytes = match dtype {
             Dtype::F64 => nan_bits(dtype).to_le_bytes().repeat(2),
-            Dtype::F32 | Dtype::I32 | Dtype::Bool => {
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::Bool => {
                 (nan_bits(dtype) as u32).to_le_bytes().repeat(4)
             }
         };
@@ -297,6 +338,6 @@ impl Emitter<'_> {
 fn nan_bits(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::F64 => 0x7ff8_0000_0000_0000,
-        Dtype::F32 | Dtype::I32 | Dtype::Bool => 0x7fc0_0000,
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::Bool => 0x7fc0_0000,
     }
 }

@@ -175,7 +175,7 @@ fn to_keep(
     }
     let mut slots = vec![];
     for at in (0..wanted.len()).filter(|&at| wanted[at]) {
-        let dtype = e.flow.types[at];
+        let dtype = e.flow.types[at].held();
         let bytes = e.kernel.cols * dtype.bytes();
         if dtype != Dtype::Bool && bytes <= KEEP_BYTES && !e.kernel.outer.is_empty() {
             let bytes = u32::try_from(bytes.max(16)).expect("a kept row is short");
@@ -283,18 +283,19 @@ impl Walk<'_> {
         for reg in uses {
             let at = reg.0 as usize;
             if let (Some(slot), None) = (self.loads[at], env[at]) {
-                let (address, offset) = kept_address(e, slot, place, e.dtype(reg));
+                let dtype = e.dtype(reg).held();
+                let (address, offset) = kept_address(e, slot, place, dtype);
                 env[at] = Some(if place.is_wide {
-                    Val::Four(e.load_four(e.dtype(reg), address, offset))
+                    Val::Four(e.load_four(dtype, address, offset))
                 } else {
-                    Val::One(e.load_one(e.dtype(reg), address, offset))
+                    Val::One(e.load_one(dtype, address, offset))
                 });
             }
         }
         e.eval_all(self.insts, &mut env, place);
         for &(at, slot) in self.stores {
             let reg = Reg(u32::try_from(at).expect("bodies are short"));
-            let (value, dtype) = (e.get(&env, reg), e.dtype(reg));
+            let (value, dtype) = (e.get(&env, reg), e.dtype(reg).held());
             let (address, offset) = kept_address(e, slot, place, dtype);
             match value {
                 Val::One(value) if !place.is_wide => {

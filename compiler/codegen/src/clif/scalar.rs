@@ -116,6 +116,13 @@ impl Emitter<'_> {
 
     fn cast(&mut self, from: Dtype, to: Dtype, x: Value) -> Value {
         match (from, to) {
+            (Dtype::F16, Dtype::F16) | (Dtype::Bf16, Dtype::Bf16) => x,
+            (Dtype::F16 | Dtype::Bf16, _) => self.cast(Dtype::F32, to, x),
+            (Dtype::F32, Dtype::F16 | Dtype::Bf16) => self.round(to, x),
+            (Dtype::F64 | Dtype::I32 | Dtype::Bool, Dtype::F16 | Dtype::Bf16) => {
+                let single = self.cast(from, Dtype::F32, x);
+                self.cast(Dtype::F32, to, single)
+            }
             (Dtype::F32, Dtype::F64) => self.b.ins().fpromote(types::F64, x),
             (Dtype::F64, Dtype::F32) => self.b.ins().fdemote(types::F32, x),
             (Dtype::F32 | Dtype::F64, Dtype::I32) => self.b.ins().fcvt_to_sint_sat(types::I32, x),

@@ -45,6 +45,8 @@ fn stored(dtype: Dtype) -> plan::Dtype {
     match dtype {
         Dtype::F32 => plan::Dtype::F32,
         Dtype::F64 => plan::Dtype::F64,
+        Dtype::F16 => plan::Dtype::F16,
+        Dtype::Bf16 => plan::Dtype::Bf16,
         Dtype::I32 | Dtype::Bool => plan::Dtype::I32,
     }
 }

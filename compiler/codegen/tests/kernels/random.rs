@@ -2,6 +2,7 @@
 
 use ir::body::Body;
 use ir::kernel::{Inst, Kernel, Operand, Reduction, Reg, Scalar, Skeleton};
+use ir::narrow;
 use ir::types::Dtype;
 
 /// A kernel and the bytes of its operands before it runs.
@@ -61,6 +62,11 @@ impl Random {
                 self.pick(&[f64::NAN, f64::INFINITY, -0.0, 1e300, 5e-324]).to_le_bytes().to_vec()
             }
             Dtype::F64 => x.to_le_bytes().to_vec(),
+            Dtype::F16 | Dtype::Bf16 => {
+                let any = narrow::unpack(dtype, bits as u16);
+                let one = narrow::round(dtype, if specials { any } else { x as f32 });
+                narrow::pack(dtype, one).to_le_bytes().to_vec()
+            }
             Dtype::I32 if small > 0 => ((bits % (small + 4)) as i32 - 2).to_le_bytes().to_vec(),
             Dtype::I32 => (bits as i32).to_le_bytes().to_vec(),
             Dtype::Bool => ((bits & 1) as i32).to_le_bytes().to_vec(),
@@ -69,7 +75,7 @@ impl Random {
 }
 
 const COLS: [u64; 17] = [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 48, 63, 64, 65, 150];
-const DTYPES: [Dtype; 8] = [
+const DTYPES: [Dtype; 11] = [
     Dtype::F32,
     Dtype::F32,
     Dtype::F32,
@@ -77,6 +83,9 @@ const DTYPES: [Dtype; 8] = [
     Dtype::I32,
     Dtype::I32,
     Dtype::F64,
+    Dtype::F16,
+    Dtype::F16,
+    Dtype::Bf16,
     Dtype::Bool,
 ];
 

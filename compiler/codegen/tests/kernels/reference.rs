@@ -3,6 +3,7 @@
 use ir::eval::kernel::{Memory, eval_kernel};
 use ir::eval::tensor::Data;
 use ir::kernel::Kernel;
+use ir::narrow;
 use ir::schedule::{Arg, BufferId};
 use ir::types::Dtype;
 
@@ -21,6 +22,11 @@ fn read(dtype: Dtype, bytes: &[u8]) -> Data {
     let width = dtype.bytes() as usize;
     let mut data = Data::zeros(dtype, bytes.len() / width);
     for (at, element) in bytes.chunks_exact(width).enumerate() {
+        if dtype.is_narrow() {
+            let number = narrow::unpack(dtype, u16::from_le_bytes([element[0], element[1]]));
+            data.set_bits(at, u64::from(number.to_bits()));
+            continue;
+        }
         let mut bits = [0; 8];
         bits[..width].copy_from_slice(element);
         data.set_bits(at, u64::from_le_bytes(bits));
@@ -30,5 +36,11 @@ fn read(dtype: Dtype, bytes: &[u8]) -> Data {
 
 fn write(dtype: Dtype, data: &Data) -> Vec<u8> {
     let width = dtype.bytes() as usize;
+    if dtype.is_narrow() {
+        let number = |at: usize| f32::from_bits(data.bits(at) as u32);
+        return (0..data.len())
+            .flat_map(|at| narrow::pack(dtype, number(at)).to_le_bytes())
+            .collect();
+    }
     (0..data.len()).flat_map(|at| data.bits(at).to_le_bytes()[..width].to_vec()).collect()
 }

@@ -18,7 +18,7 @@ pub enum Precision {
     /// As the graph says. Pointwise results have the bits of every back end; reductions and
     /// products are summed in f64 and rounded once.
     AsTyped,
-    /// Every float op in f64 with the functions of the standard library.
+    /// Every float op in f64 with the functions of the standard library; no type rounds.
     F64,
 }
 
@@ -162,8 +162,8 @@ impl ElementIndex for Axes {
 
 fn held(dtype: Dtype, precision: Precision) -> Dtype {
     match (dtype, precision) {
-        (Dtype::F32, Precision::F64) => Dtype::F64,
-        (other, _) => other,
+        (dtype, Precision::F64) if dtype.is_float() => Dtype::F64,
+        (dtype, _) => dtype,
     }
 }
 
@@ -191,14 +191,18 @@ fn pointwise(emit: &PointwiseFn, ty: &Type, args: &[&Tensor], precision: Precisi
     data
 }
 
-/// f32 instructions in f64.
+/// Instructions on floats in f64; what would round does nothing.
 fn widened(insts: &[Inst]) -> Vec<Inst> {
     let widen = |inst: &Inst| {
-        if let Inst::Const { dtype: Dtype::F32, bits } = inst {
+        if let Inst::Const { dtype, bits } = inst
+            && dtype.held() == Dtype::F32
+        {
             let value = f64::from(f32::from_bits(*bits as u32));
             return Inst::Const { dtype: Dtype::F64, bits: value.to_bits() };
         }
-        if let Inst::Apply { op: Scalar::Cast(Dtype::F32), args } = inst {
+        if let Inst::Apply { op: Scalar::Cast(to), args } = inst
+            && to.is_float()
+        {
             return Inst::Apply { op: Scalar::Cast(Dtype::F64), args: args.clone() };
         }
         inst.clone()

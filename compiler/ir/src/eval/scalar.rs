@@ -5,6 +5,7 @@
 
 use super::reference;
 use crate::kernel::Scalar;
+use crate::narrow;
 use crate::types::Dtype;
 
 const NAN_F32: u32 = 0x7fc0_0000;
@@ -36,6 +37,7 @@ pub fn eval_scalar(op: Scalar, dtypes: &[Dtype], args: &[u64]) -> u64 {
         Dtype::F64 => float_f64(op, args),
         Dtype::I32 => u64::from(int(op, args) as u32),
         Dtype::Bool => u64::from(int(op, args) as u32 & 1),
+        Dtype::F16 | Dtype::Bf16 => unreachable!("{} takes no {}", op.name(), dtypes[0]),
     }
 }
 
@@ -148,15 +150,17 @@ fn int(op: Scalar, args: &[u64]) -> i32 {
 }
 
 fn cast(from: Dtype, to: Dtype, bits: u64) -> u64 {
-    // Every f32 and i32 is an f64, so one rounding happens, at the end.
+    // Every f32 and i32 is an f64, so what rounds is the type of the result.
     let number = match from {
-        Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => f64::from(f32::from_bits(bits as u32)),
         Dtype::F64 => f64::from_bits(bits),
         Dtype::I32 => f64::from(bits as u32 as i32),
         Dtype::Bool => f64::from(bits as u32 & 1),
     };
     match to {
         Dtype::F32 => f32_bits(number as f32),
+        // Through f32, so that one instruction does it on every back end.
+        Dtype::F16 | Dtype::Bf16 => f32_bits(narrow::round(to, number as f32)),
         Dtype::F64 => f64_bits(number),
         Dtype::I32 => u64::from(number as i32 as u32),
         Dtype::Bool => u64::from(number != 0.0),

@@ -6,7 +6,7 @@ use crate::types::{Dtype, Type};
 /// Elements in row-major order. Bools are i32 that are 0 or 1.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// IEEE single.
+    /// IEEE single, and the narrow floats as the f32 they equal.
     F32(Vec<f32>),
     /// IEEE double.
     F64(Vec<f64>),
@@ -18,7 +18,7 @@ impl Data {
     /// `len` zeros of an element type.
     pub fn zeros(dtype: Dtype, len: usize) -> Self {
         match dtype {
-            Dtype::F32 => Self::F32(vec![0.0; len]),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Self::F32(vec![0.0; len]),
             Dtype::F64 => Self::F64(vec![0.0; len]),
             Dtype::I32 | Dtype::Bool => Self::I32(vec![0; len]),
         }
@@ -71,7 +71,7 @@ impl Data {
     }
 }
 
-/// A tensor. In [`super::graph::Precision::F64`] the elements of f32 types are held as f64.
+/// A tensor. In [`super::graph::Precision::F64`] the elements of all float types are held as f64.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// Its type.

@@ -18,7 +18,7 @@ pub struct Cast {
 
 impl OpDef for Cast {
     const NAME: &'static str = "cast";
-    const DOC: &'static str = "x in another element type. Float to i32 truncates and saturates (NaN gives 0), bool is 0 or 1, anything to bool is `!= 0`.";
+    const DOC: &'static str = "x in another element type. To f16 and bf16 it rounds from f32 to the nearest, ties to even. Float to i32 truncates and saturates (NaN gives 0), bool is 0 or 1, anything to bool is `!= 0`.";
 
     fn attrs(&self) -> Attrs {
         Attrs::none().with("to", Attr::Dtype(self.to))
@@ -47,7 +47,7 @@ impl OpDef for Cast {
     fn samples() -> Vec<Sample> {
         let pairs = Dtype::ALL.into_iter().flat_map(|from| Dtype::ALL.map(|to| (from, to)));
         let fill = |from: Dtype| match from {
-            Dtype::F32 | Dtype::F64 => Fill::OffGrid,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => Fill::OffGrid,
             Dtype::I32 => Fill::Ints(-9, 9),
             Dtype::Bool => Fill::Bools,
         };

@@ -18,7 +18,7 @@ pub enum ShapeError {
     Dtype {
         /// Which operand, from 0.
         arg: usize,
-        /// What the op takes: `a float`.
+        /// What the op takes: `f32 or f64`.
         expected: &'static str,
         /// What it got.
         found: Dtype,
@@ -92,8 +92,8 @@ pub enum Takes {
 impl Takes {
     fn has(self, dtype: Dtype) -> bool {
         match self {
-            Self::Floats => dtype.is_float(),
-            Self::Numbers => dtype.is_float() || dtype == Dtype::I32,
+            Self::Floats => dtype.is_wide(),
+            Self::Numbers => dtype.is_wide() || dtype == Dtype::I32,
             Self::Bools => dtype == Dtype::Bool,
             Self::Ints => dtype == Dtype::I32,
             Self::Any => true,
@@ -102,8 +102,8 @@ impl Takes {
 
     fn sentence(self) -> &'static str {
         match self {
-            Self::Floats => "a float",
-            Self::Numbers => "a number",
+            Self::Floats => "f32 or f64",
+            Self::Numbers => "f32, f64 or i32",
             Self::Bools => "bool",
             Self::Ints => "i32",
             Self::Any => "anything",

@@ -59,7 +59,7 @@ fn print_inst(inst: &Inst) -> String {
 /// The shortest digits that give these bits; hexadecimal bits where digits do not tell.
 fn number(dtype: Dtype, bits: u64) -> String {
     let (digits, again) = match dtype {
-        Dtype::F32 => {
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
             let value = f32::from_bits(bits as u32);
             (format!("{value:?}"), u64::from(value.to_bits()))
         }
@@ -173,7 +173,9 @@ fn bits(c: &mut Cursor, dtype: Dtype) -> Result<u64, TextError> {
         return u64::from_str_radix(digits, 16).map_err(|_| error);
     }
     let bits = match dtype {
-        Dtype::F32 => number.parse().ok().map(|x: f32| u64::from(x.to_bits())),
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
+            number.parse().ok().map(|x: f32| u64::from(x.to_bits()))
+        }
         Dtype::F64 => number.parse().ok().map(f64::to_bits),
         Dtype::I32 => number.parse().ok().map(|x: i32| u64::from(x as u32)),
         Dtype::Bool => None,

@@ -301,7 +301,7 @@ pub(crate) fn random_module(seed: u64) -> Module {
 pub(crate) fn fill(state: &State, rng: &mut Rng) -> Tensor {
     let n = state.ty.len() as usize;
     let number = |rng: &mut Rng| match state.ty.dtype {
-        Dtype::F32 | Dtype::F64 => rng.real(),
+        Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => rng.real(),
         Dtype::I32 | Dtype::Bool => rng.below(9) as f64 - 1.0,
     };
     let numbers: Vec<f64> = (0..n).map(|_| number(rng)).collect();

@@ -42,6 +42,8 @@ pub fn dtype_name(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::F32 => "F32",
         Dtype::F64 => "F64",
+        Dtype::F16 => "F16",
+        Dtype::Bf16 => "BF16",
         Dtype::I32 => "I32",
     }
 }

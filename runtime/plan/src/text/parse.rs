@@ -267,9 +267,8 @@ fn role(line: &mut Line) -> Result<Role, ParseError> {
 }
 
 fn dtype(line: &mut Line) -> Result<Dtype, ParseError> {
-    const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F64, Dtype::I32];
-    let found = DTYPES.into_iter().find(|&dtype| line.accept_name(super::print::dtype(dtype)));
-    found.ok_or_else(|| line.expected("`f32`, `f64` or `i32`"))
+    let found = Dtype::ALL.into_iter().find(|&dtype| line.accept_name(super::print::dtype(dtype)));
+    found.ok_or_else(|| line.expected("`f32`, `f64`, `f16`, `bf16` or `i32`"))
 }
 
 fn code(r: &mut Reader<'_>, idx: usize) -> Result<Code, ParseError> {

@@ -161,6 +161,8 @@ pub(super) fn dtype(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::F32 => "f32",
         Dtype::F64 => "f64",
+        Dtype::F16 => "f16",
+        Dtype::Bf16 => "bf16",
         Dtype::I32 => "i32",
     }
 }
