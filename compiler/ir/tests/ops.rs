@@ -315,8 +315,13 @@ fn f64_and_f32_evaluations_are_near() {
                 .clone()
         };
         let (typed, wide) = (at(Precision::AsTyped), at(Precision::F64));
+        let tolerance = match typed.ty.dtype {
+            Dtype::F16 => 2f64.powi(-11),
+            Dtype::Bf16 => 2f64.powi(-8),
+            Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::Bool => 1e-5,
+        };
         for (x, y) in typed.numbers().into_iter().zip(wide.numbers()) {
-            let is_near = (x - y).abs() <= 1e-5 * y.abs().max(1.0);
+            let is_near = (x - y).abs() <= tolerance * y.abs().max(1.0);
             let is_same = x == y
                 || x.is_nan() && y.is_nan()
                 || typed.ty.dtype == Dtype::F32 && y.abs() > 1e38;
