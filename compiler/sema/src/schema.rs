@@ -130,22 +130,28 @@ pub struct Form {
     pub value: Option<Kind>,
     /// At most one of these may follow: `l2` of `clip 1.0 l2`.
     pub flags: &'static [Word],
+    /// Whether it works.
+    pub status: Status,
 }
 
 const fn value(kind: Kind) -> Form {
-    Form { lead: None, value: Some(kind), flags: &[] }
+    Form { lead: None, value: Some(kind), flags: &[], status: Status::Built }
 }
 
 const fn flagged(kind: Kind, flags: &'static [Word]) -> Form {
-    Form { lead: None, value: Some(kind), flags }
+    Form { lead: None, value: Some(kind), flags, status: Status::Built }
 }
 
 const fn lead(word: &'static str, kind: Kind) -> Form {
-    Form { lead: Some(word), value: Some(kind), flags: &[] }
+    Form { lead: Some(word), value: Some(kind), flags: &[], status: Status::Built }
 }
 
 const fn word(word: &'static str) -> Form {
-    Form { lead: Some(word), value: None, flags: &[] }
+    Form { lead: Some(word), value: None, flags: &[], status: Status::Built }
+}
+
+const fn form_later(word: &'static str) -> Form {
+    Form { lead: Some(word), value: None, flags: &[], status: Status::NotYet }
 }
 
 /// `word value` after the positional part.

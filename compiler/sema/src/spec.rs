@@ -13,6 +13,7 @@ mod lengths;
 mod lines;
 mod lints;
 mod overrides;
+mod policies;
 mod settings;
 mod train;
 mod values;

@@ -1,8 +1,8 @@
 //! The directives of a `train` block.
 
 use super::{
-    Directive, Form, Kind, Word, built, directive, flagged, later, lead, opt, opt_later, unbuilt,
-    value, word,
+    Directive, Form, Kind, Word, built, directive, flagged, form_later, later, lead, opt,
+    opt_later, unbuilt, value, word,
 };
 use crate::SettingClass::{Identity, Observation, Trajectory};
 
@@ -18,7 +18,11 @@ const SETS: &[Word] = &[
 ];
 
 const DTYPES: &[Word] =
-    &[built("fp32"), later("fp16"), later("bf16"), later("fp8"), later("tf32"), later("fp64")];
+    &[built("fp32"), built("bf16"), built("fp16"), later("fp8"), later("tf32"), later("fp64")];
+
+const LOSS_SCALES: &[Form] = &[word("none"), word("dynamic"), value(Kind::Positive)];
+
+const ON_NANS: &[Form] = &[word("stop"), word("skip"), form_later("rollback")];
 
 const CLIPS: &[Form] = &[
     word("none"),
@@ -127,18 +131,42 @@ pub(super) const TRAIN: &[Directive] = &[
         &[value(Kind::Choice(DTYPES))],
         "fp32",
         Trajectory,
-        "The dtype that is computed in.",
+        "The dtypes of what is computed, of the weights and of what gradients are handed over in.",
     )
-    .with(&[opt_later("master"), opt_later("reduce")]),
-    unbuilt("loss_scale", "dynamic iff fp16", Trajectory, "Keeps small gradients above 0 in fp16."),
-    unbuilt("on_nan", "stop", Trajectory, "What a non-finite gradient does."),
+    .with(&[opt("master", Kind::Choice(DTYPES)), opt("reduce", Kind::Choice(DTYPES))]),
+    directive(
+        "loss_scale",
+        LOSS_SCALES,
+        "dynamic iff fp16",
+        Trajectory,
+        "Keeps small gradients above 0 in fp16.",
+    )
+    .with(&[
+        opt("from", Kind::Count { min: 1, max: 1 << 40 }),
+        opt("growth", Kind::Count { min: 1, max: 1 << 31 }),
+        opt("min", Kind::Count { min: 1, max: 1 << 40 }),
+    ]),
+    directive(
+        "on_nan",
+        ON_NANS,
+        "stop; with a dynamic loss scale: skip limit 20",
+        Trajectory,
+        "What a loss or gradient that is not finite does.",
+    )
+    .with(&[opt("limit", Kind::Count { min: 1, max: 1 << 31 })]),
     unbuilt("on_spike", "none", Trajectory, "What a sudden rise of the loss does."),
     unbuilt("recompute", "none", Observation, "Which activations are computed again."),
     unbuilt("memory", "60% of RAM", Observation, "How much memory the run may use."),
     unbuilt("offload", "none", Observation, "What is kept in host memory."),
     unbuilt("dropout", "the model's", Trajectory, "The share of activations set to 0."),
     unbuilt("label_smoothing", "0", Trajectory, "Spreads a share of each target over all ids."),
-    unbuilt("ema", "none", Trajectory, "Keeps a moving average of the weights."),
+    directive(
+        "ema",
+        &[word("none"), value(Kind::Prob)],
+        "none",
+        Trajectory,
+        "Keeps a moving average of the weights, which evaluations and samples read.",
+    ),
     unbuilt("freeze", "none", Trajectory, "Weights that are not updated."),
     unbuilt("lora", "none", Identity, "Trains low-rank adapters instead of weights."),
     unbuilt("carry", "none", Trajectory, "Keeps recurrent state from batch to batch."),

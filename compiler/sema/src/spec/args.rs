@@ -148,6 +148,12 @@ impl Reader<'_, '_> {
                 None => return self.no_such_form(first_expr),
             },
         };
+        if form.status == Status::NotYet {
+            let lead = form.lead.unwrap_or_default();
+            let span = self.spec[first_expr].span;
+            self.cx.report(not_built(&format!("{name} {lead}"), span));
+            return None;
+        }
         item.lead = form.lead;
         if let Some(kind) = form.value {
             let Some(&expr) = words.get(pos) else {

@@ -86,39 +86,13 @@ pub(super) fn read<'a>(
     let spec = cx.spec;
     let mut lines = Lines { lines: vec![], broken: vec![] };
     let mut seen: Vec<(&'static str, Span)> = vec![];
-    let unscaled = unscaled_fp16(cx, block);
-    lines.broken.extend(if unscaled.is_empty() { [].as_slice() } else { &["precision"] });
-    for &id in block.stmts.iter().filter(|id| !unscaled.contains(id)) {
+    for &id in &block.stmts {
         read_stmt(cx, id, spec, home, &mut lines, &mut seen);
     }
     for set in overrides.iter().filter(|o| o.targets(home, block)) {
         apply(cx, set, home, &mut lines);
     }
     lines
-}
-
-/// E0601: the two lines that contradict each other; nothing more is said of them.
-fn unscaled_fp16(cx: &mut Checker<'_>, block: &BlockNode) -> Vec<StmtId> {
-    let spec = cx.spec;
-    let line = |name: &str, value: &str| {
-        block.stmts.iter().copied().find(|&id| {
-            let StmtKind::Node(node) = &spec[id].kind else { return false };
-            let words = &node.groups[0];
-            word(spec, words[0]) == Some(name)
-                && words.get(1).is_some_and(|&e| word(spec, e) == Some(value))
-        })
-    };
-    let (Some(fp16), Some(off)) = (line("precision", "fp16"), line("loss_scale", "none")) else {
-        return vec![];
-    };
-    cx.report(
-        Diagnostic::new(Code::E0601, spec[off].span, "`precision fp16` needs loss scaling")
-            .primary("turned off here")
-            .label(spec[fp16].span, "gradients below 6e-8 become zero in fp16")
-            .note("`fp16` and `loss_scale` are not built yet")
-            .help("remove both lines: this version computes in `fp32`"),
-    );
-    vec![fp16, off]
 }
 
 fn read_stmt<'a>(

@@ -28,6 +28,7 @@ pub(super) fn all(
             Some((name, origin)) if directive.name == "data" => {
                 (format!("{name} = {}", data.text), origin)
             }
+            Some((_, origin)) if let Some(text) = spelled_out(name, train) => (text, origin),
             Some(found) => found,
             None => unstated(lines, name, train, data, model),
         };
@@ -84,6 +85,16 @@ fn text(cx: &Checker<'_>, line: &Line<'_>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
+/// The whole value of a directive whose line may leave parts of it to defaults.
+fn spelled_out(name: &str, train: &Train) -> Option<String> {
+    match name {
+        "precision" => Some(train.precision.text()),
+        "loss_scale" => Some(train.loss_scale.text()),
+        "on_nan" => Some(train.on_nan.text()),
+        _ => None,
+    }
+}
+
 /// The value that holds without a line, and why.
 fn unstated(
     lines: &Lines<'_>,
@@ -117,6 +128,9 @@ fn unstated(
             if written { (value, "spec".to_owned()) } else { default(value) }
         }
         "clip" => default(clip_text(train.clip)),
+        "precision" => default(train.precision.text()),
+        "loss_scale" => derived(train.loss_scale.text()),
+        "on_nan" => derived(train.on_nan.text()),
         "eval" => match &train.eval {
             Some(eval) => default(format!(
                 "every {} (5%) batches {}",

@@ -1,5 +1,7 @@
 //! Specs as text in, diagnostics and settings out.
 
+mod policies;
+
 use diag::SourceMap;
 
 use super::{Override, check};
@@ -153,9 +155,6 @@ fn punctuation_and_order_of_a_line() {
 
 #[test]
 fn the_rest_of_the_language_is_known_but_not_built() {
-    let fp32 = "this version has `fp32`";
-    says("ema 0.999", "6:1 E0213 `ema` is not built yet");
-    says("precision fp16", &format!("6:11 E0213 `precision fp16` is not built yet\n  {fp32}"));
     says("lr 1e-3 layer_decay 0.9", "6:9 E0213 `lr .. layer_decay` is not built yet");
     says(
         "loss mlm + next_sentence",
@@ -163,10 +162,6 @@ fn the_rest_of_the_language_is_known_but_not_built() {
     );
     says("optimizer lion", "6:11 E0213 `lion` is not built yet");
     says("schedule plateau(patience: 2)", "6:10 E0213 `plateau` is not built yet");
-    says(
-        "precision fp16\nloss_scale none",
-        "7:1 E0601 `precision fp16` needs loss scaling\n  remove both lines: this version computes in `fp32`",
-    );
     for home in [Home::Train, Home::Data] {
         for directive in home.directives().iter().filter(|d| d.status == Status::NotYet) {
             let line = format!("{} 1", directive.name);

@@ -11,12 +11,10 @@ use super::data::Resolved;
 use super::file::BlockNode;
 use super::lengths::{Scale, sequences};
 use super::lines::{Line, Lines};
+use super::policies;
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use crate::program::{
-    Call, Checkpoint, Clip, Eval, Float, Group, LossScale, OnNan, ParamSet, Precision, Sample,
-    Schedule, Train,
-};
+use crate::program::{Call, Checkpoint, Clip, Eval, Group, ParamSet, Sample, Schedule, Train};
 use crate::value::StaticArg;
 
 /// Tokens of a sequence when neither the block nor the model says.
@@ -52,6 +50,7 @@ pub(super) fn resolve(
     }
     let has_val = data.is_none_or(Resolved::has_val);
     let stops = stops(cx, lines, has_val);
+    let policies = policies::resolve(cx, lines);
 
     let Batch { batch, micro_batch, accumulate } =
         sizes.unwrap_or(Batch { batch: 1, micro_batch: 1, accumulate: 1 });
@@ -85,10 +84,10 @@ pub(super) fn resolve(
         weight_decay: decay.0,
         weight_decay_on: decay.1,
         clip: clip(lines),
-        precision: Precision { compute: Float::Fp32, master: Float::Fp32, reduce: Float::Fp32 },
-        loss_scale: LossScale::None,
-        on_nan: OnNan::Stop,
-        ema: None,
+        precision: policies.precision,
+        loss_scale: policies.loss_scale,
+        on_nan: policies.on_nan,
+        ema: policies.ema,
         measures: vec![],
         seed,
         loss: loss?,
