@@ -5,11 +5,13 @@
 //! one division, finite check, norm, clip, rule at lr(t), counters.
 
 mod clip;
+mod counters;
 mod forward;
 mod init;
 mod micro;
 mod optimizer;
 mod rate;
+mod scaler;
 mod update;
 
 use diag::{Diagnostic, SourceMap};
@@ -34,6 +36,26 @@ pub mod names {
     pub const SKIPPED: &str = "skipped_updates";
     /// Optimizer steps whose data was consumed.
     pub const CONSUMED: &str = "consumed_batches";
+    /// Skipped because the scaled gradient overflowed.
+    pub const SKIPPED_OVERFLOW: &str = "skipped_overflow";
+    /// Skipped because loss, rate or scale was not finite, or the norm without a scaler.
+    pub const SKIPPED_NONFINITE: &str = "skipped_nonfinite";
+    /// Skipped because there was no target token.
+    pub const SKIPPED_EMPTY: &str = "skipped_empty";
+    /// Skipped steps since the last applied one.
+    pub const SKIPS_IN_ROW: &str = "skips_in_row";
+    /// For each of the last 200 steps, 1 when it was skipped; a ring by consumed batches, f32.
+    pub const RECENT_SKIPS: &str = "recent_skips";
+    /// How many of the last 200 steps were skipped.
+    pub const RECENT_SKIPPED: &str = "recent_skipped";
+    /// 0 applied, 1 overflow, 2 not finite, 3 no target token.
+    pub const SKIP_CAUSE: &str = "skip_cause";
+    /// The scale of the losses of the next step.
+    pub const LOSS_SCALE: &str = "loss_scale";
+    /// The scale that the last step used.
+    pub const USED_SCALE: &str = "used_scale";
+    /// Updates applied since a dynamic scale last changed.
+    pub const CLEAN: &str = "clean_updates";
     /// The product of a plateau schedule's factors.
     pub const PLATEAU: &str = "plateau.factor";
     /// Sum of the loss over target tokens since the last update.
@@ -60,7 +82,7 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
     let rules = Rules::trace(program, &micro.model.params)?;
     let states = states(program, &micro.model.params, &rules);
     let functions = vec![
-        init::build(&states, &micro.model.params, &rules, &mut origins),
+        init::build(program, &states, &micro.model.params, &rules, &mut origins),
         micro::build(program, &micro, &mut origins),
         update::build(program, &micro.model.params, &rules, &mut origins)?,
         forward::eval(&micro, &mut origins),
@@ -95,9 +117,10 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
         }
     }
     add(names::SEED, Type::scalar(Dtype::I32), Role::Counter);
-    for name in [names::APPLIED, names::SKIPPED, names::CONSUMED] {
+    for name in COUNTERS {
         add(name, Type::scalar(Dtype::F64), Role::Counter);
     }
+    add(names::RECENT_SKIPS, Type::new(Dtype::F32, [counters::RECENT]), Role::Counter);
     for param in params {
         add(&grad_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::Grad);
     }
@@ -117,15 +140,30 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     states
 }
 
+/// The f64 scalars that are saved.
+const COUNTERS: [&str; 9] = [
+    names::APPLIED,
+    names::SKIPPED,
+    names::CONSUMED,
+    names::SKIPPED_OVERFLOW,
+    names::SKIPPED_NONFINITE,
+    names::SKIPPED_EMPTY,
+    names::SKIPS_IN_ROW,
+    names::LOSS_SCALE,
+    names::CLEAN,
+];
+
 /// The scalars the host reads.
-const METRICS: [&str; 9] = [
+const METRICS: [&str; 11] = [
     "loss",
     "tokens",
     "lr",
     "grad_norm",
     "clip_coef",
-    "loss_scale",
+    names::USED_SCALE,
     "finite",
+    names::SKIP_CAUSE,
+    names::RECENT_SKIPPED,
     "eval.loss_sum",
     "eval.tokens",
 ];

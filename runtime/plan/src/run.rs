@@ -4,10 +4,15 @@
 //! inputs `ids`, `targets` (i32 `[micro_batch, context]`, targets -1 = none), `row` (i32, the
 //! global row of the micro-batch's first sequence), `eval.ids`, `eval.targets`, `prefill.ids`
 //! (i32 `[1, context]`), `prefill.last` (i32: the position whose logits are wanted); output
-//! `prefill.logits` (f32 `[vocab]`); counters (f64 scalars) `applied_updates`, `skipped_updates`,
-//! `consumed_batches`; `seed` (i32 counter, set before `init`); metrics (f64 scalars) `loss` (mean over target
-//! tokens of the step), `tokens`, `lr`, `grad_norm`, `clip_coef`, `loss_scale`, `finite` (1 when
-//! the update was applied), `eval.loss_sum` and `eval.tokens` (of one eval call).
+//! `prefill.logits` (f32 `[vocab]`); `seed` (i32 counter, set before `init`).
+//! Counters (saved; f64 scalars): `applied_updates`, `skipped_updates` and its parts
+//! `skipped_overflow`, `skipped_nonfinite`, `skipped_empty`, `skips_in_row`, `consumed_batches`,
+//! `loss_scale` (of the next step), `clean_updates`; `recent_skips` (f32 `[200]`, a ring by
+//! consumed batches). Metrics (f64 scalars): `loss` (mean over target tokens of the step),
+//! `tokens`, `lr`, `grad_norm`, `clip_coef`, `used_scale` (the loss scale of this step), `finite`
+//! (1 when the update was applied), `skip_cause` (0 applied, 1 overflow, 2 not finite, 3 no target
+//! token), `recent_skipped` (of the last 200 steps), `eval.loss_sum` and `eval.tokens` (of one eval
+//! call).
 
 /// The training loop's settings, all resolved.
 #[derive(Debug, Clone, PartialEq)]

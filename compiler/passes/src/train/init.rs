@@ -3,15 +3,17 @@
 use ir::builder::Builder;
 use ir::graph::{Graph, Role, State, Value};
 use ir::types::{Dtype, Type};
+use sema::Program;
 use sema::trace::{Init, Param};
 
 use super::optimizer::Rules;
-use super::{moment_name, names};
+use super::{moment_name, names, scaler};
 use crate::lower::stream;
 use crate::origins::Origins;
 
 /// The function.
 pub(super) fn build(
+    program: &Program,
     states: &[State],
     params: &[Param],
     rules: &Rules,
@@ -30,17 +32,26 @@ pub(super) fn build(
         }
     }
     for state in states {
-        let is_zero = match state.role {
-            Role::Counter => state.name != names::SEED,
-            Role::Grad | Role::Metric => true,
-            Role::Param | Role::OptState | Role::Input | Role::Output => false,
+        let first = match state.role {
+            Role::Counter => counter(program, &state.name),
+            Role::Grad | Role::Metric => Some(0.0),
+            Role::Param | Role::OptState | Role::Input | Role::Output => None,
         };
-        if is_zero {
-            let zero = b.full(0.0, state.ty.dtype, &state.ty.shape);
-            b.store(&state.name, zero);
+        if let Some(first) = first {
+            let value = b.full(first, state.ty.dtype, &state.ty.shape);
+            b.store(&state.name, value);
         }
     }
     b.finish()
+}
+
+/// Where a counter starts; the host sets the seed.
+fn counter(program: &Program, name: &str) -> Option<f64> {
+    match name {
+        names::SEED => None,
+        names::LOSS_SCALE => Some(scaler::start(program.train.loss_scale)),
+        _ => Some(0.0),
+    }
 }
 
 fn start(b: &mut Builder, seed: Value, path: &str, init: Init, shape: &[u64]) -> Value {

@@ -1,7 +1,7 @@
 //! `micro`: forward and backward of a micro-batch; gradients as sums over tokens.
 //!
-//! The backward pass starts from 2^-k, k = floor(log2(planned target tokens of the step)): an exact
-//! power of two that keeps the sums in range and is divided out once, in `update`.
+//! The backward pass starts from scale · 2^-k, k = floor(log2(planned target tokens of the step)):
+//! an exact power of two that keeps the sums in range and is divided out once, in `update`.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Value};
@@ -10,7 +10,7 @@ use sema::Program;
 use sema::trace::Param;
 
 use super::forward::Forward;
-use super::{grad_name, names, read_params, read_scalar};
+use super::{grad_name, names, read_params, read_scalar, scaler};
 use crate::autodiff::gradients;
 use crate::lower::Draw;
 use crate::origins::Origins;
@@ -21,7 +21,7 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let params = read_params(&mut b, &forward.model.params);
     let draw = draw(&mut b);
     let losses = forward.losses(&mut b, &params, ["ids", "targets"], Some(draw), origins);
-    let cotangent = b.full_like(prescale(program), losses.per_token);
+    let cotangent = cotangent(&mut b, program, losses.per_token);
     let grads = gradients(&mut b, losses.per_token, cotangent, &params, &losses.stops);
     for (param, grad) in forward.model.params.iter().zip(grads) {
         accumulate(&mut b, program, param, grad);
@@ -34,7 +34,17 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     b.finish()
 }
 
-/// The power of two that the backward pass starts from.
+/// Where the backward pass starts: loss scale × prescale for every token.
+fn cotangent(b: &mut Builder, program: &Program, per_token: Value) -> Value {
+    let scale = scaler::scale(b, program.train.loss_scale);
+    let prescale = b.scalar_f64(prescale(program));
+    let product = b.mul(scale, prescale);
+    let ty = b.ty(per_token).clone();
+    let product = b.cast(product, ty.dtype);
+    b.broadcast(product, &ty.shape)
+}
+
+/// The power of two that keeps sums over the planned tokens in range.
 pub(super) fn prescale(program: &Program) -> f64 {
     let tokens = program.train.batch * program.train.context;
     0.5f64.powi(tokens.max(1).ilog2().cast_signed())

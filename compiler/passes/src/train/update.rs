@@ -1,7 +1,7 @@
 //! `update`: one optimizer step from the summed gradients.
 //!
-//! One division by prescale × tokens (reciprocal in f64), finite check, norm, clip, rule at lr(t),
-//! counters. A step whose norm or loss is not finite, or that has no target token, changes no
+//! One division by loss scale × prescale × tokens (reciprocal in f64), finite check, norm, clip,
+//! rule at lr(t), scaler, counters. A step that is not sound (see [`super::scaler`]) changes no
 //! weight, moment, lr or t: it only counts as skipped.
 
 use diag::Diagnostic;
@@ -12,7 +12,10 @@ use sema::Program;
 use sema::trace::{Param, Trace};
 
 use super::optimizer::Rules;
-use super::{clip, grad_name, micro, moment_name, names, rate, read_params, read_scalar};
+use super::scaler::Evidence;
+use super::{
+    clip, counters, grad_name, micro, moment_name, names, rate, read_params, read_scalar, scaler,
+};
 use crate::lower::{Operands, lower};
 use crate::origins::Origins;
 
@@ -25,15 +28,19 @@ pub(super) fn build(
 ) -> Result<Graph, Vec<Diagnostic>> {
     let mut b = Builder::new("update");
     let weights = read_params(&mut b, params);
-    let sums = Sums::read(&mut b, program);
+    let policy = program.train.loss_scale;
+    let scale = scaler::scale(&mut b, policy);
+    let sums = Sums::read(&mut b, program, scale);
     let grads: Vec<Value> = params.iter().map(|p| unscale(&mut b, p, sums.inverse)).collect();
     let norm = clip::l2_norm(&mut b, &grads);
-    let ok = sums.is_sound(&mut b, norm);
     let coefficient = clip::coefficient(&mut b, program.train.clip, norm, &grads);
     let applied = read_scalar(&mut b, names::APPLIED);
     let one = b.scalar_f64(1.0);
     let t = b.add(applied, one);
     let lr = rate::rate(&mut b, program, t, origins)?;
+    let evidence = Evidence { tokens: sums.tokens, loss: sums.loss, norm, lr, scale };
+    let verdict = evidence.judge(&mut b, policy);
+    let ok = verdict.is_applied;
     for (i, param) in params.iter().enumerate() {
         let grad = clip::apply(&mut b, program.train.clip, coefficient, grads[i]);
         let step = Step { param, weight: weights[i], grad, lr, t, ok };
@@ -43,9 +50,15 @@ pub(super) fn build(
             b.store(&grad_name(param), zero);
         }
     }
-    commit(&mut b, ok);
+    verdict.count(&mut b);
+    verdict.rescale(&mut b, policy, scale);
+    counters::commit(&mut b, ok);
     report(&mut b, &[("loss", sums.loss), ("tokens", sums.tokens), ("lr", lr)]);
-    report(&mut b, &[("grad_norm", norm), ("clip_coef", coefficient), ("loss_scale", one)]);
+    report(&mut b, &[("grad_norm", norm), ("clip_coef", coefficient)]);
+    for name in [names::LOSS_SUM, names::TOKEN_SUM] {
+        let zero = b.scalar_f64(0.0);
+        b.store(name, zero);
+    }
     Ok(b.finish())
 }
 
@@ -53,39 +66,23 @@ pub(super) fn build(
 struct Sums {
     loss: Value,
     tokens: Value,
-    /// 1 / (prescale × tokens), f32.
+    /// 1 / (loss scale × prescale × tokens), f32.
     inverse: Value,
 }
 
 impl Sums {
-    fn read(b: &mut Builder, program: &Program) -> Self {
+    fn read(b: &mut Builder, program: &Program, scale: Value) -> Self {
         let tokens = read_scalar(b, names::TOKEN_SUM);
         let sum = read_scalar(b, names::LOSS_SUM);
         let prescale = b.scalar_f64(micro::prescale(program));
         let one = b.scalar_f64(1.0);
-        let below = b.mul(prescale, tokens);
+        let factor = b.mul(scale, prescale);
+        let below = b.mul(factor, tokens);
         let inverse = b.div(one, below);
         let inverse = b.cast(inverse, Dtype::F32);
         let loss = b.div(sum, tokens);
         Self { loss, tokens, inverse }
     }
-
-    /// Whether there was a target token, and loss and norm are finite.
-    fn is_sound(&self, b: &mut Builder, norm: Value) -> Value {
-        let zero = b.scalar_f64(0.0);
-        let some = b.lt(zero, self.tokens);
-        let norm_ok = is_finite(b, norm);
-        let loss_ok = is_finite(b, self.loss);
-        let both = b.and(norm_ok, loss_ok);
-        b.and(some, both)
-    }
-}
-
-/// `x - x == 0` holds for finite numbers alone.
-fn is_finite(b: &mut Builder, x: Value) -> Value {
-    let zero = b.zeros_like(x);
-    let difference = b.sub(x, x);
-    b.eq(difference, zero)
 }
 
 fn unscale(b: &mut Builder, param: &Param, inverse: Value) -> Value {
@@ -130,24 +127,6 @@ impl Step<'_> {
         let value = b.select(ok, after, before);
         b.store(name, value);
     }
-}
-
-/// Moves the counters and clears the sums.
-fn commit(b: &mut Builder, ok: Value) {
-    let one = b.scalar_f64(1.0);
-    let applied = b.cast(ok, Dtype::F64);
-    let skipped = b.sub(one, applied);
-    for (name, by) in [(names::APPLIED, applied), (names::SKIPPED, skipped), (names::CONSUMED, one)]
-    {
-        let before = read_scalar(b, name);
-        let after = b.add(before, by);
-        b.store(name, after);
-    }
-    let zero = b.scalar_f64(0.0);
-    for name in [names::LOSS_SUM, names::TOKEN_SUM] {
-        b.store(name, zero);
-    }
-    b.store("finite", applied);
 }
 
 fn report(b: &mut Builder, metrics: &[(&str, Value)]) {
