@@ -85,6 +85,12 @@ pub fn f32s(shape: &[u64]) -> Type {
     Type::new(Dtype::F32, shape)
 }
 
+/// A type for what only moves elements: mostly f32, every third time one of 16 bits.
+pub fn mixed(i: usize, shape: &[u64]) -> Type {
+    let dtypes = [Dtype::F32, Dtype::F32, Dtype::F16, Dtype::F32, Dtype::F32, Dtype::Bf16];
+    Type::new(dtypes[i % 6], shape)
+}
+
 /// One sample a shape, with as many equal f32 operands as `fills`.
 pub fn pointwise(op: &Op, fills: &[Fill]) -> Vec<Sample> {
     typed(op, Dtype::F32, fills)

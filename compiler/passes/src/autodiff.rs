@@ -60,12 +60,18 @@ fn active(b: &Builder, output: Value, wanted: &[Value], stops: &[Value]) -> Vec<
 
 /// The sum of all contributions, in the order they came.
 ///
-/// Contributions of slices that tile one axis are joined instead of padded and added.
+/// Contributions of slices that tile one axis are joined instead of padded and added. Those of 16
+/// bits are added in f32 and rounded once.
 fn total(b: &mut Builder, flows: &[Value]) -> Value {
     let (joined, rest) = join_slices(b, flows);
     let mut flows = joined.into_iter().chain(rest);
     let first = flows.next().expect("a pending value has a contribution");
-    flows.fold(first, |sum, flow| b.add(sum, flow))
+    let dtype = b.dtype(first);
+    let sum = flows.fold(first, |sum, flow| {
+        let [sum, flow] = [sum, flow].map(|x| b.cast(x, dtype.held()));
+        b.add(sum, flow)
+    });
+    b.cast(sum, dtype)
 }
 
 fn join_slices(b: &mut Builder, flows: &[Value]) -> (Option<Value>, Vec<Value>) {

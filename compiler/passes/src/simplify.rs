@@ -1,7 +1,7 @@
 //! Local rewrites that keep every bit.
 //!
-//! Only exact ones: `x * 1`, `x / 1`, `x - 0`, double negation, views of views, constants seen
-//! through views. `x + 0` stays, because -0 + 0 is +0.
+//! Only exact ones: `x * 1`, `x / 1`, `x - 0`, double negation, casts of casts that lost nothing,
+//! views of views, constants seen through views. `x + 0` stays, because -0 + 0 is +0.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Node, Value};
@@ -34,10 +34,29 @@ fn simpler(b: &mut Builder, node: &Node, args: &[Value]) -> Option<Value> {
                 let held = rounded(value, b.dtype(args[0]));
                 Some(b.full(rounded(held, cast.to), cast.to, &node.ty.shape))
             }
-            None => keeps_type(b, args[0]),
+            None => keeps_type(b, args[0]).or_else(|| simpler_cast(b, cast.to, args[0])),
         },
         Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) => simpler_view(b, node, args[0]),
         _ => None,
+    }
+}
+
+/// A cast of a cast: what a value is cast to depends on its number alone.
+fn simpler_cast(b: &mut Builder, to: Dtype, x: Value) -> Option<Value> {
+    let inner = &b.graph()[x];
+    let Op::Cast(_) = inner.op else { return None };
+    let (from, middle) = (inner.args[0], inner.ty.dtype);
+    holds(middle, b.dtype(from)).then(|| b.cast(from, to))
+}
+
+/// Whether every number of type `other` is one of type `dtype`.
+fn holds(dtype: Dtype, other: Dtype) -> bool {
+    match other {
+        Dtype::Bool => true,
+        Dtype::F16 | Dtype::Bf16 => dtype == other || dtype.is_wide(),
+        Dtype::F32 => dtype.is_wide(),
+        Dtype::F64 => dtype == Dtype::F64,
+        Dtype::I32 => matches!(dtype, Dtype::I32 | Dtype::F64),
     }
 }
 

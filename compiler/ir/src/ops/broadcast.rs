@@ -42,8 +42,12 @@ impl OpDef for Broadcast {
         let added = self.shape.len() - from.len();
         let repeats = |&axis: &usize| axis < added || from[axis - added] != self.shape[axis];
         let axes: Vec<usize> = (0..self.shape.len()).filter(repeats).collect();
-        let total = b.sum(grad, &axes);
-        vec![Some(b.reshape(total, &from))]
+        // Repeats add up in a type that sums are done in.
+        let dtype = b.dtype(args[0]);
+        let wide = b.cast(grad, dtype.held());
+        let total = b.sum(wide, &axes);
+        let total = b.reshape(total, &from);
+        vec![Some(b.cast(total, dtype))]
     }
 
     fn lowering(&self) -> Lowering {
@@ -52,9 +56,9 @@ impl OpDef for Broadcast {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             let mut push = |from: Shape| {
-                let args = vec![(sample::f32s(&from), Fill::Range(-2.0, 2.0))];
+                let args = vec![(sample::mixed(i, &from), Fill::Range(-2.0, 2.0))];
                 samples.push(Sample { op: Self { shape: shape.to_vec() }.into(), args });
             };
             push(vec![]);

@@ -62,11 +62,11 @@ impl OpDef for Concat {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             for axis in 0..shape.len() {
-                let mut types = vec![sample::f32s(shape); 1 + axis];
+                let mut types = vec![sample::mixed(i, shape); 1 + axis];
                 types[0].shape[axis] = 2;
-                types.push(sample::f32s(shape));
+                types.push(sample::mixed(i, shape));
                 let args = types.into_iter().map(|ty| (ty, Fill::Range(-2.0, 2.0))).collect();
                 samples.push(Sample { op: Self { axis }.into(), args });
             }

@@ -14,8 +14,7 @@ pub struct Dot;
 
 impl OpDef for Dot {
     const NAME: &'static str = "dot";
-    const DOC: &'static str =
-        "`[.., m, k]` times `[.., k, n]` gives `[.., m, n]`; the axes in front are equal.";
+    const DOC: &'static str = "`[.., m, k]` times `[.., k, n]` gives `[.., m, n]`; the axes in front are equal. Operands of 16 bits are multiplied and summed in f32, which is the type of their product.";
 
     fn attrs(&self) -> Attrs {
         Attrs::none()
@@ -27,7 +26,7 @@ impl OpDef for Dot {
 
     fn infer(&self, args: &[Type]) -> Result<Type, ShapeError> {
         rules::count(args, 2)?;
-        rules::takes(args, 0, Takes::Floats)?;
+        rules::takes(args, 0, Takes::AllFloats)?;
         let (x, y) = (&args[0], &args[1]);
         let [front @ .., m, k] = x.shape.as_slice() else {
             let expected = "`[.., m, k]`".to_owned();
@@ -39,14 +38,16 @@ impl OpDef for Dot {
             let expected = format!("{} `[.., {k}, n]` with axes {front:?} in front", x.dtype);
             return Err(ShapeError::Shape { arg: 1, expected, found: y.clone() });
         }
-        Ok(Type::new(x.dtype, [front, &[*m, n]].concat()))
+        Ok(Type::new(x.dtype.held(), [front, &[*m, n]].concat()))
     }
 
     fn vjp(&self, b: &mut Builder, args: &[Value], _out: Value, grad: Value) -> Vec<Option<Value>> {
-        // dx = g y^T, dy = x^T g.
+        // dx = g y^T, dy = x^T g, all operands of one type.
+        let dtype = b.dtype(args[0]);
+        let grad = b.cast(grad, dtype);
         let y_t = b.transpose(args[1]);
         let x_t = b.transpose(args[0]);
-        vec![Some(b.dot(grad, y_t)), Some(b.dot(x_t, grad))]
+        [b.dot(grad, y_t), b.dot(x_t, grad)].map(|flow| Some(b.cast(flow, dtype))).to_vec()
     }
 
     fn lowering(&self) -> Lowering {
@@ -67,10 +68,11 @@ impl OpDef for Dot {
             (3, 7, 2),
         ];
         let mut samples = vec![];
-        for front in fronts {
-            for (m, k, n) in sizes {
+        for (i, front) in fronts.into_iter().enumerate() {
+            for (j, (m, k, n)) in sizes.into_iter().enumerate() {
                 let operand = |rows, cols| {
-                    (sample::f32s(&[front, &[rows, cols]].concat()), Fill::Range(-2.0, 2.0))
+                    let ty = sample::mixed(i + j, &[front, &[rows, cols]].concat());
+                    (ty, Fill::Range(-2.0, 2.0))
                 };
                 samples.push(Sample { op: Self.into(), args: vec![operand(m, k), operand(k, n)] });
             }

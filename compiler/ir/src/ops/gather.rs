@@ -35,8 +35,11 @@ impl OpDef for Gather {
     }
 
     fn vjp(&self, b: &mut Builder, args: &[Value], _out: Value, grad: Value) -> Vec<Option<Value>> {
-        let rows = b.ty(args[0]).shape[0];
-        vec![Some(b.scatter_add(rows, args[1], grad)), None]
+        // Rows add up in a type that sums are done in.
+        let (rows, dtype) = (b.ty(args[0]).shape[0], b.dtype(args[0]));
+        let wide = b.cast(grad, dtype.held());
+        let total = b.scatter_add(rows, args[1], wide);
+        vec![Some(b.cast(total, dtype)), None]
     }
 
     fn lowering(&self) -> Lowering {
@@ -48,8 +51,8 @@ impl OpDef for Gather {
         let ids: [&[u64]; 8] = [&[], &[0], &[1], &[4], &[9], &[2, 3], &[1, 5], &[2, 1, 2]];
         let mut samples = vec![];
         for table in tables {
-            for shape in ids {
-                let table = (sample::f32s(&table), Fill::Range(-2.0, 2.0));
+            for (i, shape) in ids.into_iter().enumerate() {
+                let table = (sample::mixed(i, &table), Fill::Range(-2.0, 2.0));
                 // One too low and one too high are among them.
                 let ids =
                     (Type::new(Dtype::I32, shape), Fill::Ints(-1, table.0.shape[0] as i32 + 1));

@@ -56,10 +56,10 @@ impl OpDef for Pad {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             for axis in 0..shape.len() {
                 for (before, after) in [(0, 0), (1, 0), (0, 2), (3, 1)] {
-                    let args = vec![(sample::f32s(shape), Fill::Range(-2.0, 2.0))];
+                    let args = vec![(sample::mixed(i + axis, shape), Fill::Range(-2.0, 2.0))];
                     samples.push(Sample { op: Self { axis, before, after }.into(), args });
                 }
             }

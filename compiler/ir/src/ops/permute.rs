@@ -60,13 +60,13 @@ impl OpDef for Permute {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             let mut reversed: Vec<usize> = (0..shape.len()).collect();
             reversed.reverse();
             let mut rotated: Vec<usize> = (0..shape.len()).collect();
             rotated.rotate_left(usize::from(!shape.is_empty()));
             for axes in [reversed, rotated] {
-                let args = vec![(sample::f32s(shape), Fill::Range(-2.0, 2.0))];
+                let args = vec![(sample::mixed(i, shape), Fill::Range(-2.0, 2.0))];
                 samples.push(Sample { op: Self { axes }.into(), args });
             }
         }

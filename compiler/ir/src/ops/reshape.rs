@@ -49,12 +49,12 @@ impl OpDef for Reshape {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             let len: u64 = shape.iter().product();
             let mut reversed = shape.to_vec();
             reversed.reverse();
             for to in [vec![len], reversed, vec![1, len, 1]] {
-                let args = vec![(sample::f32s(shape), Fill::Range(-2.0, 2.0))];
+                let args = vec![(sample::mixed(i, shape), Fill::Range(-2.0, 2.0))];
                 samples.push(Sample { op: Self { shape: to }.into(), args });
             }
         }

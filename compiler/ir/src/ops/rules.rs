@@ -79,13 +79,15 @@ impl std::error::Error for ShapeError {}
 pub enum Takes {
     /// f32, f64.
     Floats,
+    /// f32, f64, f16, bf16: only what computes in f32 all the same.
+    AllFloats,
     /// f32, f64, i32.
     Numbers,
     /// bool.
     Bools,
     /// i32.
     Ints,
-    /// All.
+    /// All: what only moves elements.
     Any,
 }
 
@@ -93,6 +95,7 @@ impl Takes {
     fn has(self, dtype: Dtype) -> bool {
         match self {
             Self::Floats => dtype.is_wide(),
+            Self::AllFloats => dtype.is_float(),
             Self::Numbers => dtype.is_wide() || dtype == Dtype::I32,
             Self::Bools => dtype == Dtype::Bool,
             Self::Ints => dtype == Dtype::I32,
@@ -103,6 +106,7 @@ impl Takes {
     fn sentence(self) -> &'static str {
         match self {
             Self::Floats => "f32 or f64",
+            Self::AllFloats => "a float",
             Self::Numbers => "f32, f64 or i32",
             Self::Bools => "bool",
             Self::Ints => "i32",

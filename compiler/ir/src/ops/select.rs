@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::kernel::Scalar;
 use crate::ops::rules::{self, Takes};
 use crate::ops::{Lowering, OpDef, ShapeError};
-use crate::sample::{Fill, SHAPES, Sample};
+use crate::sample::{self, Fill, SHAPES, Sample};
 use crate::types::{Dtype, Type};
 
 /// See the module.
@@ -44,12 +44,11 @@ impl OpDef for Select {
 
     fn samples() -> Vec<Sample> {
         let sample = |(i, shape): (usize, &&[u64])| {
-            let (dtype, fill) = match i % 5 {
-                0..=2 => (Dtype::F32, Fill::Range(-2.0, 2.0)),
-                3 => (Dtype::I32, Fill::Ints(-9, 9)),
-                _ => (Dtype::Bool, Fill::Bools),
+            let choice = match i % 5 {
+                0..=2 => (sample::mixed(i, shape), Fill::Range(-2.0, 2.0)),
+                3 => (Type::new(Dtype::I32, *shape), Fill::Ints(-9, 9)),
+                _ => (Type::new(Dtype::Bool, *shape), Fill::Bools),
             };
-            let choice = (Type::new(dtype, *shape), fill);
             let condition = (Type::new(Dtype::Bool, *shape), Fill::Bools);
             Sample { op: Self.into(), args: vec![condition, choice.clone(), choice] }
         };

@@ -57,14 +57,14 @@ impl OpDef for Slice {
 
     fn samples() -> Vec<Sample> {
         let mut samples = vec![];
-        for shape in SHAPES {
+        for (i, shape) in SHAPES.into_iter().enumerate() {
             for (axis, &size) in shape.iter().enumerate() {
                 for (start, end) in
                     [(0, size), (size / 2, size), (0, size / 2), (size / 3, size / 2 + 1)]
                 {
                     let end = end.min(size);
                     let op = Self { axis, start: start.min(end), len: end - start.min(end) };
-                    let args = vec![(sample::f32s(shape), Fill::Range(-2.0, 2.0))];
+                    let args = vec![(sample::mixed(i + axis, shape), Fill::Range(-2.0, 2.0))];
                     samples.push(Sample { op: op.into(), args });
                 }
             }

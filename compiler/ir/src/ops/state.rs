@@ -51,10 +51,10 @@ impl OpDef for State {
     }
 
     fn samples() -> Vec<Sample> {
-        let sample = |shape: &&[u64]| Sample {
-            op: Self { name: "x".to_owned(), ty: sample::f32s(shape) }.into(),
+        let sample = |(i, shape): (usize, &&[u64])| Sample {
+            op: Self { name: "x".to_owned(), ty: sample::mixed(i, shape) }.into(),
             args: vec![],
         };
-        SHAPES.iter().map(sample).collect()
+        SHAPES.iter().enumerate().map(sample).collect()
     }
 }
