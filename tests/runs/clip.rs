@@ -25,21 +25,26 @@ data text(\"text.txt\", tokenizer: bytes)
 train {\nbatch 4\ncontext 16\nlr 0.5\nsteps 20\noptimizer keep\n";
 
 /// A loaded plan whose sums stand for a step that needs no unscaling.
-struct Update {
-    plan: Plan,
+pub(crate) struct Update {
+    pub(crate) plan: Plan,
     executor: Executor,
 }
 
 impl Update {
     fn new(spec: &str) -> Self {
-        let plan = compiled(spec).plan;
+        Self::load(compiled(spec).plan)
+    }
+
+    /// Loads a plan and runs its `init`.
+    pub(crate) fn load(plan: Plan) -> Self {
         let executor = Executor::load(plan.clone(), &Options { threads: 1 }).unwrap();
         let mut update = Self { plan, executor };
         update.call("init");
         update
     }
 
-    fn call(&mut self, function: &str) {
+    /// Runs a function.
+    pub(crate) fn call(&mut self, function: &str) {
         self.executor.call(self.plan.function(function).unwrap(), &mut Silent).unwrap();
     }
 
@@ -47,12 +52,20 @@ impl Update {
         self.plan.buffer(name).unwrap_or_else(|| panic!("no buffer {name}"))
     }
 
-    fn f32(&mut self, name: &str) -> &mut [f32] {
+    /// The elements of a buffer.
+    pub(crate) fn f32(&mut self, name: &str) -> &mut [f32] {
         let id = self.id(name);
         self.executor.memory_mut().f32_mut(id)
     }
 
-    fn scalar(&self, name: &str) -> f64 {
+    /// The elements of a buffer of integers.
+    pub(crate) fn i32(&mut self, name: &str) -> &mut [i32] {
+        let id = self.id(name);
+        self.executor.memory_mut().i32_mut(id)
+    }
+
+    /// A number in f64.
+    pub(crate) fn scalar(&self, name: &str) -> f64 {
         self.executor.memory().f64(self.id(name))[0]
     }
 
@@ -62,7 +75,7 @@ impl Update {
     }
 
     /// The planned number of tokens is a power of two, so prescale · tokens is exactly 1.
-    fn plant_sums(&mut self) {
+    pub(crate) fn plant_sums(&mut self) {
         let tokens = self.plan.run.batch * self.plan.run.context;
         assert!(tokens.is_power_of_two());
         self.set_scalar("token_sum", tokens as f64);
@@ -142,8 +155,7 @@ fn trained(update: &Update) -> Vec<Vec<u8>> {
 /// A step with real gradients, those of made-up ids.
 fn sound_step(update: &mut Update, round: usize) -> f64 {
     for name in ["ids", "targets"] {
-        let id = update.id(name);
-        for (i, x) in update.executor.memory_mut().i32_mut(id).iter_mut().enumerate() {
+        for (i, x) in update.i32(name).iter_mut().enumerate() {
             *x = (exec::rng::mix((round * 999 + i) as u64) % 256) as i32;
         }
     }

@@ -9,6 +9,7 @@ mod clip;
 mod exits;
 mod folder;
 mod generate;
+mod golden;
 mod kill;
 mod plans;
 mod same;

@@ -13,9 +13,14 @@ use crate::folder::{dropout, gpt, own};
 
 /// The plan of a spec for data of bytes, of which nothing is read.
 pub(crate) fn compiled(text: &str) -> Compiled {
+    compiled_for(text, 256)
+}
+
+/// The plan of a spec for data of so many ids, of which nothing is read.
+pub(crate) fn compiled_for(text: &str, vocab: u64) -> Compiled {
     let front = Front::parse("spec.lt", text, &[]);
     let tokens = ["train", "val"].map(|split| (split.to_owned(), 4096)).to_vec();
-    let facts = Facts { vocab: Some(256), tokens, hash: None };
+    let facts = Facts { vocab: Some(vocab), tokens, hash: None };
     let checked = front.check(Some(&facts));
     let program = checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
     compile(&program, &front.map, Some(&facts)).unwrap_or_else(|d| panic!("{d:?}"))
