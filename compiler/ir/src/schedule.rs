@@ -57,9 +57,10 @@ pub struct BatchAxis {
     pub strides: [i64; 3],
 }
 
-/// `c[m,n] (+)= sum over k of a[m,k] * b[k,n]`, fp32, for each index of the batch axes.
+/// `c[m,n] = sum over k of a[m,k] * b[k,n]`, fp32, for each index of the batch axes.
 ///
-/// Order of the sum: K slices ascending, see NUMERICS in the project's documents.
+/// Order of the sum: K slices ascending, each a chain of fma. The operands have one type, f32 or a
+/// narrow one; the result is f32, or narrow and rounded once at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.

@@ -227,7 +227,7 @@ fn a_product_adds_slices_of_k() {
         c_strides: [1, 1],
     };
     let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), Data::F32(vec![0.0])]);
-    ir::eval::schedule::eval_product(&product, 4, &mut memory);
+    ir::eval::schedule::eval_product(&product, 4, Dtype::F32, &mut memory);
     let slice = |r: std::ops::Range<usize>| r.fold(0f32, |s, l| a[l].mul_add(b[l], s));
     let expected = slice(0..4) + slice(4..8) + slice(8..11);
     assert_eq!(f32s(&memory, 2)[0].to_bits(), expected.to_bits());

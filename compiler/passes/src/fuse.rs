@@ -6,7 +6,8 @@
 //! reductions is computed inside them. Everything a task leaves for others is stored once.
 
 use ir::graph::{Graph, Node, Value};
-use ir::ops::{Lowering, View};
+use ir::ops::{Lowering, Op, View};
+use ir::types::Dtype;
 
 use crate::access::Access;
 use crate::bits::Bits;
@@ -25,7 +26,7 @@ pub(crate) enum Kind {
     },
     /// One column reduction.
     Columns,
-    /// One product.
+    /// One product, and perhaps the cast to 16 bits that alone reads it.
     Dot,
     /// One sorted scatter.
     Scatter,
@@ -51,6 +52,8 @@ pub(crate) struct Tasks<'a> {
     roles: Vec<NodeRole>,
     tasks: Vec<Option<Task>>,
     owner: Vec<Option<usize>>,
+    /// How often nodes and stores read each node.
+    uses: Vec<usize>,
 }
 
 /// What becomes of a node.
@@ -73,13 +76,22 @@ const MAX_MEMBERS: usize = 96;
 pub(crate) fn fuse(graph: &Graph) -> Tasks<'_> {
     let roles = roles(graph);
     let owner = vec![None; graph.nodes.len()];
-    let mut tasks = Tasks { graph, roles, tasks: vec![], owner };
+    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses: uses(graph) };
     for index in 0..graph.nodes.len() {
         if tasks.roles[index] == NodeRole::Computed {
             tasks.place(Value(u32::try_from(index).expect("node counts fit")));
         }
     }
     tasks
+}
+
+fn uses(graph: &Graph) -> Vec<usize> {
+    let mut uses = vec![0; graph.nodes.len()];
+    let stored = graph.stores.iter().map(|(_, value)| value);
+    for value in graph.nodes.iter().flat_map(|node| &node.args).chain(stored) {
+        uses[value.index()] += 1;
+    }
+    uses
 }
 
 fn roles(graph: &Graph) -> Vec<NodeRole> {
@@ -298,6 +310,10 @@ impl Tasks<'_> {
         if self.is_lone_scalar(value) {
             self.gather_scalar(new);
         }
+        if let Some(product) = self.rounded_product(value) {
+            self.merge(product, new, Kind::Dot);
+            return;
+        }
         // Latest first: the nearest producer is the likeliest to share the loop.
         for &producer in direct.iter().rev() {
             let current = self.owner[value.index()].expect("just placed");
@@ -325,6 +341,16 @@ impl Tasks<'_> {
             let kind = self.task(earlier).kind.clone();
             self.merge(earlier, new, kind);
         }
+    }
+
+    /// The task of the product that this value rounds, when nothing else reads it.
+    fn rounded_product(&self, value: Value) -> Option<usize> {
+        let Op::Cast(cast) = &self.graph[value].op else { return None };
+        let x = self.graph[value].args[0];
+        let is_product = cast.to.is_narrow()
+            && self.graph[x].ty.dtype == Dtype::F32
+            && matches!(self.graph[x].op, Op::Dot(_));
+        (is_product && self.uses[x.index()] == 1).then(|| self.owner(x)).flatten()
     }
 
     fn kind(&self, value: Value) -> Kind {

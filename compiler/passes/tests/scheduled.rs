@@ -9,7 +9,8 @@ use ir::builder::Builder;
 use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::schedule::{eval_schedule, memory};
 use ir::eval::tensor::Tensor;
-use ir::graph::{Graph, Module};
+use ir::graph::{Graph, Module, Role, State};
+use ir::schedule::Task;
 use ir::types::{Dtype, Type};
 use passes::pipeline::{self, Scheduled};
 use random::{Rng, fill, inputs, random_module};
@@ -82,4 +83,60 @@ fn a_swap_of_states_reads_the_old_values() {
     fill(&mut held, 1, 2.0);
     assert!(eval_schedule(&schedule, &target, "f", &mut held));
     assert_eq!((held.0[0].number(5), held.0[1].number(5)), (2.0, -1.0));
+}
+
+/// `out = cast.f16(x . y)`, and the product itself when it is kept.
+fn rounded_product(keeps: bool) -> Module {
+    let (x, y) = (Type::new(Dtype::Bf16, [2, 9, 40]), Type::new(Dtype::Bf16, [2, 40, 7]));
+    let mut b = Builder::new("f");
+    let (left, right) = (b.state("x", x.clone()), b.state("y", y.clone()));
+    let product = b.dot(left, right);
+    let rounded = b.cast(product, Dtype::F16);
+    b.store("out", rounded);
+    let result = |dtype| Type::new(dtype, [2, 9, 7]);
+    let mut states = vec![("x", x), ("y", y), ("out", result(Dtype::F16))];
+    if keeps {
+        b.store("sum", product);
+        states.push(("sum", result(Dtype::F32)));
+    }
+    let state = |(name, ty): (&str, Type)| State { name: name.to_owned(), ty, role: Role::Param };
+    let states = states.into_iter().map(state).collect();
+    Module { states, functions: vec![b.finish()], origins: vec![String::new()] }
+}
+
+/// Integers whose sums f32 holds and f16 does not, so that graph and schedule agree to the bit.
+#[test]
+fn a_product_that_only_a_cast_reads_is_rounded_where_it_is_written() {
+    for keeps in [false, true] {
+        let module = rounded_product(keeps);
+        ir::verify::verify(&module).expect("the module is sound");
+        let mut rng = Rng(7);
+        let whole = |s: &State, rng: &mut Rng| {
+            let numbers: Vec<f64> = (0..s.ty.len()).map(|_| rng.below(99) as f64 - 49.0).collect();
+            (s.name.clone(), Tensor::from_numbers(s.ty.clone(), &numbers))
+        };
+        let mut wanted: BTreeMap<String, Tensor> =
+            module.states.iter().map(|s| whole(s, &mut rng)).collect();
+        let target = pipeline::cpu();
+        let Scheduled { schedule, .. } =
+            pipeline::schedule(module.clone(), &target, &mut |_, _| {});
+        let is_product = |t: &Task| matches!(t, Task::Product { .. });
+        let tasks = &schedule.functions[0].tasks;
+        assert_eq!(tasks.iter().all(is_product), !keeps, "{tasks:#?}");
+        let mut held = memory(&schedule);
+        for (buffer, data) in schedule.buffers.iter().zip(&mut held.0) {
+            if buffer.role.is_some() {
+                *data = wanted[&buffer.name].data.clone();
+            }
+        }
+        assert!(eval_schedule(&schedule, &target, "f", &mut held));
+        eval_graph(&module, "f", &mut wanted, Precision::AsTyped).expect("all states are there");
+        for (buffer, data) in schedule.buffers.iter().zip(&held.0) {
+            if buffer.role.is_some() {
+                assert_eq!(*data, wanted[&buffer.name].data, "{}", buffer.name);
+            }
+        }
+        let sums = wanted.get("sum").map_or(vec![], Tensor::numbers);
+        assert!(!keeps || sums.iter().any(|x| x.abs() > 2048.0 && x % 2.0 != 0.0));
+    }
 }

@@ -122,7 +122,9 @@ pub struct BatchAxis {
 
 /// `c[m,n] = sum over k of a[m,k] * b[k,n]` in fp32 for each index of the batch axes.
 ///
-/// The sum runs over K slices of `k_slice`, ascending; within a slice it is a sequential FMA.
+/// The sum runs over K slices of `k_slice`, ascending; within a slice it is a sequential FMA. The
+/// buffers say the types: both operands f32, or both one of 16 bits; the result f32, or of 16 bits
+/// and rounded once after the last slice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.

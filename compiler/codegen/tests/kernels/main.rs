@@ -1,6 +1,7 @@
 //! Random kernels, compiled and run, against the interpreter: bit for bit.
 
 mod machine;
+mod narrow;
 mod random;
 mod reference;
 
@@ -108,6 +109,14 @@ fn named_scalars_agree_over_all_exponents() {
         check(&[random::sweep(op, Dtype::F32, vec![x.clone()], n)], 1);
     }
     check(&[random::sweep(Scalar::Pow, Dtype::F32, vec![x, y], n)], 1);
+}
+
+#[test]
+fn narrow_floats_agree_at_every_number_and_tie() {
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        check(&narrow::roundings(dtype), 1);
+        check(&narrow::readings(dtype), 1);
+    }
 }
 
 #[test]

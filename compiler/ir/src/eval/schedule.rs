@@ -2,8 +2,9 @@
 
 use super::kernel::{Memory, eval_kernel};
 use super::tensor::{Data, each_index};
-use crate::kernel::Kernel;
+use crate::narrow;
 use crate::schedule::{Arg, Product, Schedule, Target, Task};
+use crate::types::Dtype;
 
 /// Zeroed memory for all buffers.
 pub fn memory(schedule: &Schedule) -> Memory {
@@ -24,24 +25,28 @@ pub fn eval_schedule(
         return false;
     };
     for task in &function.tasks {
-        eval_task(task, &schedule.kernels, target, memory);
+        eval_task(task, schedule, target, memory);
     }
     true
 }
 
 /// Runs one task.
-pub fn eval_task(task: &Task, kernels: &[Kernel], target: &Target, memory: &mut Memory) {
+pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut Memory) {
     match task {
-        Task::Kernel { kernel, args, .. } => eval_kernel(&kernels[*kernel], memory, args),
-        Task::Product { product, .. } => eval_product(product, target.product_k_slice, memory),
+        Task::Kernel { kernel, args, .. } => eval_kernel(&schedule.kernels[*kernel], memory, args),
+        Task::Product { product, .. } => {
+            let result = schedule.buffers[product.c.buffer.0 as usize].dtype;
+            eval_product(product, target.product_k_slice, result, memory);
+        }
         Task::Sort { ids, n, rows, order, starts } => {
             eval_sort([*ids, *order, *starts], *n, *rows, memory);
         }
     }
 }
 
-/// Slices of K ascending, each a chain of fma from 0; their sums added ascending.
-pub fn eval_product(product: &Product, k_slice: u64, memory: &mut Memory) {
+/// Slices of K ascending, each a chain of fma from 0; their sums added ascending; what comes out
+/// rounded to the type of the result.
+pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut Memory) {
     let p = product;
     let sizes: Vec<u64> = p.batch.iter().map(|axis| axis.size).chain([p.m, p.n]).collect();
     each_index(&sizes, |index| {
@@ -67,7 +72,7 @@ pub fn eval_product(product: &Product, k_slice: u64, memory: &mut Memory) {
         }
         let c = base(2) + p.c_strides[0] * i + p.c_strides[1] * j;
         let at = place(p.c, c);
-        let bits = super::scalar::f32_bits(total.unwrap_or(0.0));
+        let bits = super::scalar::f32_bits(narrow::round(result, total.unwrap_or(0.0)));
         memory.0[p.c.buffer.0 as usize].set_bits(at, bits);
     });
 }

@@ -115,7 +115,7 @@ impl<'a> Scheduler<'a> {
         match &task.kind {
             Kind::Rows { shape, reduces } => self.rows(index, shape, *reduces, &task.members),
             Kind::Columns => self.columns(index, value),
-            Kind::Dot => self.dot(value),
+            Kind::Dot => self.dot(value, task.members[task.members.len() - 1]),
             Kind::Scatter => self.scatter(value),
             Kind::Concat => self.concat(value),
             Kind::Copy => {
@@ -211,9 +211,10 @@ impl<'a> Scheduler<'a> {
         emitter.finish(self.name(&[value]))
     }
 
-    fn dot(&mut self, value: Value) {
+    /// A product; `result` is the value itself or the cast that rounds it.
+    fn dot(&mut self, value: Value, result: Value) {
         let [x, y] = self.graph[value].args[..] else { unreachable!("a product has two operands") };
-        let c = self.output(value);
+        let c = self.output(result);
         let (a_access, b_access) = (access(&self.tasks, x), access(&self.tasks, y));
         let c_access = Access::contiguous(&self.graph[value].ty.shape);
         let rank = c_access.shape.len();

@@ -3,6 +3,7 @@
 use ir::builder::Builder;
 use ir::eval::tensor::Tensor;
 use ir::graph::{Module, Role, State, Value};
+use ir::ops::Op;
 use ir::types::{Dtype, Type};
 
 /// A small generator of numbers (Steele et al. 2014, SplitMix).
@@ -43,6 +44,8 @@ pub(crate) fn inputs() -> Vec<State> {
         state("table", Dtype::F32, &[7, 6], Role::Param),
         state("s", Dtype::F32, &[], Role::Param),
         state("d", Dtype::F64, &[70, 3], Role::Param),
+        state("h", Dtype::F16, &[3, 4, 6], Role::Param),
+        state("half_table", Dtype::Bf16, &[7, 6], Role::Param),
         state("ids", Dtype::I32, &[3, 4], Role::Input),
     ]
 }
@@ -61,7 +64,8 @@ impl Gen {
         self.pool[at]
     }
 
-    fn float(&mut self) -> Value {
+    /// A float of any type.
+    fn moved(&mut self) -> Value {
         loop {
             let v = self.pick();
             if self.b.dtype(v).is_float() {
@@ -70,13 +74,32 @@ impl Gen {
         }
     }
 
-    fn f32(&mut self) -> Value {
-        let v = self.float();
-        self.b.cast(v, Dtype::F32)
+    /// A float that arithmetic takes.
+    fn float(&mut self) -> Value {
+        let v = self.moved();
+        let dtype = self.b.dtype(v).held();
+        self.b.cast(v, dtype)
+    }
+
+    /// Whether graph and schedule have the same bits here: no sum is behind it.
+    fn is_exact(&self, value: Value) -> bool {
+        let node = &self.b.graph()[value];
+        let adds = matches!(node.op, Op::Sum(_) | Op::Dot(_) | Op::ScatterAdd(_));
+        !adds && node.args.iter().all(|&arg| self.is_exact(arg))
+    }
+
+    /// A value of 16 bits; rounded only where the next number is not a matter of the last bit.
+    fn narrow(&mut self) -> Value {
+        let x = self.moved();
+        if self.b.dtype(x).is_narrow() || !self.is_exact(x) {
+            return x;
+        }
+        let dtype = [Dtype::F16, Dtype::Bf16][self.rng.below(2)];
+        self.b.cast(x, dtype)
     }
 
     fn step(&mut self) {
-        let value = match self.rng.below(16) {
+        let value = match self.rng.below(19) {
             0..=2 => self.unary(),
             3..=5 => self.binary(),
             6 | 7 => self.reduce(),
@@ -87,6 +110,7 @@ impl Gen {
             12 => self.concat(),
             13 => self.dot(),
             14 => self.gather_scatter(),
+            15..=17 => self.narrow(),
             _ => self.select(),
         };
         let is_small = self.b.ty(value).len() <= 4000 && self.b.ty(value).shape.len() <= 5;
@@ -199,7 +223,7 @@ impl Gen {
     }
 
     fn concat(&mut self) -> Value {
-        let x = self.float();
+        let x = self.moved();
         let shape = self.b.shape(x);
         if shape.is_empty() {
             return x;
@@ -208,19 +232,23 @@ impl Gen {
         if self.rng.below(2) == 0 {
             return self.b.pad(x, axis, self.rng.below(3) as u64, self.rng.below(3) as u64);
         }
-        let y = self.b.tanh(x);
         let ones = self.b.full_like(1.0, x);
+        let y = if self.b.dtype(x).is_narrow() { ones } else { self.b.tanh(x) };
         self.b.concat(axis, &[x, y, ones, x])
     }
 
     fn dot(&mut self) -> Value {
-        let x = self.f32();
+        let x = self.moved();
+        let x = if self.b.dtype(x) == Dtype::F64 { self.b.cast(x, Dtype::F32) } else { x };
+        let dtype = self.b.dtype(x);
         let shape = self.b.shape(x);
         if shape.len() < 2 {
             return x;
         }
         let t = self.b.transpose(x);
-        let y = self.b.tanh(t);
+        let y = self.b.cast(t, Dtype::F32);
+        let y = self.b.tanh(y);
+        let y = if self.is_exact(y) { self.b.cast(y, dtype) } else { t };
         let right = if self.rng.below(2) == 0 { t } else { y };
         let product = self.b.dot(x, right);
         self.b.tanh(product)
@@ -228,7 +256,8 @@ impl Gen {
 
     fn gather_scatter(&mut self) -> Value {
         let ids = self.b.state("ids", Type::new(Dtype::I32, [3, 4]));
-        let table = self.b.state("table", Type::new(Dtype::F32, [7, 6]));
+        let (name, dtype) = [("table", Dtype::F32), ("half_table", Dtype::Bf16)][self.rng.below(2)];
+        let table = self.b.state(name, Type::new(dtype, [7, 6]));
         if self.rng.below(2) == 0 {
             return self.b.gather(table, ids);
         }
@@ -242,7 +271,7 @@ impl Gen {
     }
 
     fn select(&mut self) -> Value {
-        let x = self.float();
+        let x = self.moved();
         let shape = self.b.shape(x);
         if shape.is_empty() {
             return x;
@@ -251,7 +280,8 @@ impl Gen {
         let index = self.b.iota(axis, &shape);
         let cut = self.b.full(1.0, Dtype::I32, &shape);
         let is_low = self.b.lt(index, cut);
-        let other = self.b.neg(x);
+        let is_narrow = self.b.dtype(x).is_narrow();
+        let other = if is_narrow { self.b.full_like(0.3, x) } else { self.b.neg(x) };
         self.b.select(is_low, x, other)
     }
 }
@@ -277,6 +307,13 @@ pub(crate) fn random_module(seed: u64) -> Module {
         let ty = b.ty(value).clone();
         states.push(State { name: name.clone(), ty, role: Role::Output });
         b.store(&name, value);
+    }
+    if rng.below(2) == 0 {
+        let h = b.state("h", Type::new(Dtype::F16, [3, 4, 6]));
+        let wide = b.cast(h, Dtype::F32);
+        let moved = b.tanh(wide);
+        let moved = b.cast(moved, Dtype::F16);
+        b.store("h", moved);
     }
     match rng.below(3) {
         0 => {
