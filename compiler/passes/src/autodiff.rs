@@ -4,19 +4,33 @@
 //! graph. Every op's own rule says what flows to its operands; this pass only walks and adds up.
 //! Griewank and Walther, Evaluating Derivatives, 2008, chapter 3.
 
+use std::collections::BTreeMap;
+
 use ir::builder::Builder;
 use ir::graph::{Origin, Value};
 use ir::ops::Op;
+use ir::types::Dtype;
+
+/// What is particular about values of the differentiated graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Nothing flows through these.
+    pub stops: &'a [Value],
+    /// For values of arithmetic in f32, the 16 bits that stand for them: what is kept for the
+    /// backward pass.
+    pub narrow: &'a BTreeMap<Value, Value>,
+}
 
 /// The gradient of `sum(output * cotangent)` with respect to each of `wanted`; `None` where no
-/// path leads from it to the output. Nothing flows through `stops`.
+/// path leads from it to the output.
 pub fn gradients(
     b: &mut Builder,
     output: Value,
     cotangent: Value,
     wanted: &[Value],
-    stops: &[Value],
+    known: Known<'_>,
 ) -> Vec<Option<Value>> {
+    let Known { stops, narrow } = known;
     let active = active(b, output, wanted, stops);
     let mut pending: Vec<Vec<Value>> = vec![vec![]; output.index() + 1];
     pending[output.index()].push(cotangent);
@@ -33,7 +47,9 @@ pub fn gradients(
             continue;
         }
         let out = Value(u32::try_from(index).expect("node counts fit"));
-        let flows = node.op.vjp(b, &node.args, out, grad);
+        let args: Vec<Value> = node.args.iter().map(|&x| reread(b, narrow, x)).collect();
+        let out = reread(b, narrow, out);
+        let flows = node.op.vjp(b, &args, out, grad);
         for (&arg, flow) in node.args.iter().zip(flows) {
             if let Some(flow) = flow
                 && active[arg.index()]
@@ -44,6 +60,11 @@ pub fn gradients(
     }
     b.origin = Origin::default();
     wanted.iter().map(|w| done.get(w.index()).copied().flatten()).collect()
+}
+
+/// What a rule reads in the backward pass: the 16 bits that stand for a value, widened again.
+fn reread(b: &mut Builder, narrow: &BTreeMap<Value, Value>, value: Value) -> Value {
+    narrow.get(&value).map_or(value, |&x| b.cast(x, Dtype::F32))
 }
 
 /// Values that depend on a wanted one, and on which nothing but floats flows.

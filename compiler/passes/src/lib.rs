@@ -15,6 +15,7 @@ mod origins;
 pub mod pipeline;
 pub mod plan_of;
 mod rewrite;
+mod round_once;
 mod schedule;
 mod simplify;
 mod split_reductions;

@@ -3,6 +3,13 @@
 //! In: a [`Trace`] and the values of its inputs, parameters and states. Out: the values of its
 //! outputs, in the same graph. Shapes are explicit on both sides; what the language has and the IR
 //! has not (mean, softmax, pick, dropout …) is written out here, once.
+//!
+//! A real number is stored as the run's compute type. When that has 16 bits, arithmetic widens its
+//! operands to f32 and rounds its result; products read 16 bits and sum in f32. Weights and
+//! constants come as they are and are rounded here: [`crate::round_once`] takes out what nobody
+//! has to round.
+
+use std::collections::BTreeMap;
 
 use ir::builder::Builder;
 use ir::graph::{Origin, Value};
@@ -23,6 +30,8 @@ pub(crate) struct Operands<'a> {
     pub states: &'a [Value],
     /// Dropout's source of random numbers; `None` outside training, where it is the identity.
     pub dropout: Option<Draw>,
+    /// What real numbers are stored as.
+    pub real: Dtype,
 }
 
 /// What random numbers are drawn by.
@@ -45,6 +54,8 @@ pub(crate) struct Results {
     pub states: Vec<Value>,
     /// Values that no gradient flows through: what flows would cancel.
     pub stops: Vec<Value>,
+    /// For values of arithmetic in f32, the 16 bits that stand for them between instructions.
+    pub narrow: BTreeMap<Value, Value>,
 }
 
 /// Appends what `trace` computes to the graph under construction.
@@ -60,6 +71,7 @@ pub(crate) fn lower(
         values: Vec::with_capacity(trace.instrs.len()),
         drops: 0,
         stops: vec![],
+        narrow: BTreeMap::new(),
     };
     for instr in &trace.instrs {
         lowering.b.origin = origins.intern(instr.span, &instr.scope);
@@ -73,13 +85,15 @@ pub(crate) fn lower(
         outputs: trace.outputs.iter().map(value).collect(),
         states: trace.states.iter().map(|s| value(&s.next)).collect(),
         stops: lowering.stops,
+        narrow: lowering.narrow,
     }
 }
 
-/// The stored type of elements under `precision fp32`.
-pub(crate) fn dtype(elem: Elem) -> Dtype {
+/// The stored type of elements, when real numbers are stored as `real`.
+fn dtype(elem: Elem, real: Dtype) -> Dtype {
     match elem {
-        Elem::Real | Elem::Fp32 => Dtype::F32,
+        Elem::Real => real,
+        Elem::Fp32 => Dtype::F32,
         Elem::Scalar => Dtype::F64,
         Elem::Int | Elem::Ids(_) => Dtype::I32,
         Elem::Bool => Dtype::Bool,
@@ -92,18 +106,51 @@ struct Lowering<'a, 'b> {
     values: Vec<Value>,
     drops: u32,
     stops: Vec<Value>,
+    narrow: BTreeMap<Value, Value>,
 }
 
 impl Lowering<'_, '_> {
     fn instr(&mut self, instr: &Instr) -> Value {
         let args: Vec<Value> = instr.args.iter().map(|id| self.values[id.0 as usize]).collect();
+        let to = dtype(instr.ty.elem, self.operands.real);
+        if is_arithmetic(&instr.prim) {
+            let wide: Vec<Value> = args.iter().map(|&x| self.widen(x)).collect();
+            let result = self.prim(instr, &wide, to);
+            self.round(result, to)
+        } else {
+            self.prim(instr, &args, to)
+        }
+    }
+
+    /// A value in a type that arithmetic is done in; every reader widens for itself.
+    fn widen(&mut self, x: Value) -> Value {
+        let wide = self.b.cast(x, self.b.dtype(x).held());
+        if wide != x {
+            self.narrow.insert(wide, x);
+        }
+        wide
+    }
+
+    /// A result of arithmetic in the type it is stored in.
+    fn round(&mut self, wide: Value, to: Dtype) -> Value {
+        let x = self.b.cast(wide, to);
+        if wide != x {
+            self.narrow.entry(wide).or_insert(x);
+        }
+        x
+    }
+
+    /// What an instruction computes, before it is rounded to the type `to` it is stored in.
+    fn prim(&mut self, instr: &Instr, args: &[Value], to: Dtype) -> Value {
         let shape = &instr.ty.shape;
-        let to = dtype(instr.ty.elem);
         match &instr.prim {
-            Prim::Input(i) => self.operands.inputs[*i],
-            Prim::Param(i) => self.operands.params[*i],
-            Prim::State(i) => self.operands.states[*i],
-            Prim::Const(value) => self.b.full(*value, to, shape),
+            Prim::Input(i) => self.b.cast(self.operands.inputs[*i], to),
+            Prim::Param(i) => self.b.cast(self.operands.params[*i], to),
+            Prim::State(i) => self.b.cast(self.operands.states[*i], to),
+            Prim::Const(value) => {
+                let exact = self.b.full(*value, to.held(), shape);
+                self.b.cast(exact, to)
+            }
             Prim::Unary(op) => self.unary(*op, args[0]),
             Prim::Binary(op) => self.binary(*op, args[0], args[1]),
             Prim::PowInt(n) => self.power(args[0], *n),
@@ -113,10 +160,13 @@ impl Lowering<'_, '_> {
             Prim::Reshape => self.b.reshape(args[0], shape),
             Prim::Permute(perm) => self.b.permute(args[0], perm),
             Prim::Slice { axis, start, len } => self.b.slice(args[0], *axis, *start, *len),
-            Prim::Concat { axis } => self.b.concat(*axis, &args),
+            Prim::Concat { axis } => self.b.concat(*axis, args),
             Prim::Reduce { kind, axes } => self.reduce(*kind, axes, args[0]),
             Prim::Softmax { axis } => self.softmax(args[0], *axis),
-            Prim::Dot => self.b.dot(args[0], args[1]),
+            Prim::Dot => {
+                let product = self.b.dot(args[0], args[1]);
+                self.b.cast(product, to)
+            }
             Prim::Gather => self.b.gather(args[0], args[1]),
             Prim::Pick => self.pick(args[0], args[1], shape),
             Prim::Iota { axis } => self.b.iota(*axis, shape),
@@ -254,6 +304,33 @@ impl Lowering<'_, '_> {
         let scaled = self.b.mul(x, scale);
         let zero = self.b.zeros_like(x);
         self.b.select(keep, scaled, zero)
+    }
+}
+
+/// Whether an instruction computes new numbers; the others move them, or round them themselves.
+fn is_arithmetic(prim: &Prim) -> bool {
+    match prim {
+        Prim::Unary(_)
+        | Prim::Binary(_)
+        | Prim::PowInt(_)
+        | Prim::Select
+        | Prim::Reduce { .. }
+        | Prim::Softmax { .. }
+        | Prim::Pick
+        | Prim::Dropout(_) => true,
+        Prim::Input(_)
+        | Prim::Param(_)
+        | Prim::State(_)
+        | Prim::Const(_)
+        | Prim::Cast
+        | Prim::Broadcast
+        | Prim::Reshape
+        | Prim::Permute(_)
+        | Prim::Slice { .. }
+        | Prim::Concat { .. }
+        | Prim::Dot
+        | Prim::Gather
+        | Prim::Iota { .. } => false,
     }
 }
 

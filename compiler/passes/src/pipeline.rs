@@ -7,6 +7,7 @@ use ir::schedule::{Schedule, Target};
 use crate::cse::cse;
 use crate::dce::dce;
 use crate::memory::{self, Memory};
+use crate::round_once::round_once;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
 use crate::train::{self, Training};
@@ -42,8 +43,10 @@ pub fn cpu() -> Target {
 pub type GraphPass = fn(&Graph) -> Graph;
 
 /// The passes over each function's graph, in order.
-pub const GRAPH_PASSES: [(&str, GraphPass); 7] = [
+pub const GRAPH_PASSES: [(&str, GraphPass); 8] = [
     ("dce", dce),
+    // Before constants are folded and equal nodes merged: it counts who reads a rounding.
+    ("round_once", round_once),
     ("simplify", simplify),
     ("cse", cse),
     ("split_reductions", split_reductions),

@@ -18,8 +18,8 @@ use diag::{Diagnostic, SourceMap};
 use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
 use ir::types::{Dtype, Type};
-use sema::Program;
 use sema::trace::Param;
+use sema::{Float, Program};
 
 use crate::origins::Origins;
 use forward::Forward;
@@ -85,8 +85,8 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
         init::build(program, &states, &micro.model.params, &rules, &mut origins),
         micro::build(program, &micro, &mut origins),
         update::build(program, &micro.model.params, &rules, &mut origins)?,
-        forward::eval(&micro, &mut origins),
-        forward::prefill(&Forward::trace(program, 1, train.context)?, program.vocab, &mut origins),
+        forward::eval(program, &micro, &mut origins),
+        forward::prefill(program, &Forward::trace(program, 1, train.context)?, &mut origins),
     ];
     Ok(Module { states, functions, origins: origins.into_texts() })
 }
@@ -108,7 +108,7 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
         states.push(State { name: name.to_owned(), ty, role });
     };
     for param in params {
-        add(&param.path, Type::new(Dtype::F32, param.shape.clone()), Role::Param);
+        add(&param.path, stored(program, param), Role::Param);
     }
     for (param, rule) in params.iter().zip(&rules.each) {
         for state in &rule.states {
@@ -168,9 +168,23 @@ const METRICS: [&str; 11] = [
     "eval.tokens",
 ];
 
+/// The stored type of a float.
+fn dtype(float: Float) -> Dtype {
+    match float {
+        Float::Fp32 => Dtype::F32,
+        Float::Bf16 => Dtype::Bf16,
+        Float::Fp16 => Dtype::F16,
+    }
+}
+
+/// The type in which a parameter is kept.
+fn stored(program: &Program, param: &Param) -> Type {
+    Type::new(dtype(program.train.precision.master), param.shape.clone())
+}
+
 /// The parameters as values of a function.
-fn read_params(b: &mut Builder, params: &[Param]) -> Vec<Value> {
-    let read = |p: &Param| b.state(&p.path, Type::new(Dtype::F32, p.shape.clone()));
+fn read_params(b: &mut Builder, program: &Program, params: &[Param]) -> Vec<Value> {
+    let read = |p: &Param| b.state(&p.path, stored(program, p));
     params.iter().map(read).collect()
 }
 

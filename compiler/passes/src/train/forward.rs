@@ -1,5 +1,7 @@
 //! The model and its loss in a function, and the functions that only run forward.
 
+use std::collections::BTreeMap;
+
 use diag::Diagnostic;
 use ir::builder::Builder;
 use ir::graph::{Graph, Value};
@@ -18,6 +20,8 @@ pub(super) struct Forward {
     loss: Trace,
     rows: u64,
     context: u64,
+    /// What real numbers are stored as.
+    real: Dtype,
 }
 
 /// Masked loss per token, f32, and the number of target tokens, an f64 scalar.
@@ -27,6 +31,8 @@ pub(super) struct Losses {
     pub(super) tokens: Value,
     /// Values that no gradient flows through.
     pub(super) stops: Vec<Value>,
+    /// For values of arithmetic in f32, the 16 bits that stand for them.
+    pub(super) narrow: BTreeMap<Value, Value>,
 }
 
 impl Forward {
@@ -37,7 +43,8 @@ impl Forward {
     ) -> Result<Self, Vec<Diagnostic>> {
         let model = program.trace_model(rows, context)?;
         let loss = program.trace_loss(rows, context)?;
-        Ok(Self { model, loss, rows, context })
+        let real = super::dtype(program.train.precision.compute);
+        Ok(Self { model, loss, rows, context, real })
     }
 
     /// The logits of `ids`.
@@ -49,7 +56,7 @@ impl Forward {
         dropout: Option<Draw>,
         origins: &mut Origins<'_>,
     ) -> Results {
-        let operands = Operands { inputs: &[ids], params, states: &[], dropout };
+        let operands = Operands { inputs: &[ids], params, states: &[], dropout, real: self.real };
         lower(b, &self.model, &operands, origins)
     }
 
@@ -67,16 +74,18 @@ impl Forward {
         let targets = b.state(targets, ty);
         let model = self.logits(b, params, ids, dropout, origins);
         let inputs = [model.outputs[0], targets];
-        let operands = Operands { inputs: &inputs, params: &[], states: &[], dropout: None };
+        let operands =
+            Operands { inputs: &inputs, params: &[], states: &[], dropout: None, real: self.real };
         let loss = lower(b, &self.loss, &operands, origins);
-        let all = loss.outputs[0];
+        let all = b.cast(loss.outputs[0], Dtype::F32);
         let none = b.zeros_like(targets);
         let is_target = b.le(none, targets);
         let zero = b.zeros_like(all);
         let per_token = b.select(is_target, all, zero);
         let stops = [model.stops, loss.stops].concat();
+        let narrow = model.narrow.into_iter().chain(loss.narrow).collect();
         let (sum, tokens) = (sum_f64(b, per_token), sum_f64(b, is_target));
-        Losses { per_token, sum, tokens, stops }
+        Losses { per_token, sum, tokens, stops, narrow }
     }
 }
 
@@ -94,9 +103,9 @@ pub(super) fn total(b: &mut Builder, x: Value) -> Value {
 }
 
 /// `eval`: sums over one batch of the validation split.
-pub(super) fn eval(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+pub(super) fn eval(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("eval");
-    let params = read_params(&mut b, &forward.model.params);
+    let params = read_params(&mut b, program, &forward.model.params);
     let names = ["eval.ids", "eval.targets"];
     let losses = forward.losses(&mut b, &params, names, None, origins);
     b.store("eval.loss_sum", losses.sum);
@@ -105,17 +114,18 @@ pub(super) fn eval(forward: &Forward, origins: &mut Origins<'_>) -> Graph {
 }
 
 /// `prefill`: the logits of every id after one position of a sequence.
-pub(super) fn prefill(forward: &Forward, n_ids: u64, origins: &mut Origins<'_>) -> Graph {
+pub(super) fn prefill(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("prefill");
-    let params = read_params(&mut b, &forward.model.params);
+    let params = read_params(&mut b, program, &forward.model.params);
     let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
     let last = b.state("prefill.last", Type::scalar(Dtype::I32));
     let logits = forward.logits(&mut b, &params, ids, None, origins).outputs[0];
+    let logits = b.cast(logits, Dtype::F32);
     let vocab = b.ty(logits).shape[2];
     let rows = b.reshape(logits, &[forward.context, vocab]);
     let row = b.gather(rows, last);
     // Rows that pad the vocabulary stand for no id.
-    let row = if vocab == n_ids { row } else { b.slice(row, 0, 0, n_ids) };
+    let row = if vocab == program.vocab { row } else { b.slice(row, 0, 0, program.vocab) };
     b.store("prefill.logits", row);
     b.finish()
 }

@@ -24,6 +24,7 @@ pub(super) fn build(
     for (param, rule) in params.iter().zip(&rules.each) {
         b.origin = origins.intern(param.span, &param.path);
         let value = start(&mut b, seed, &param.path, param.init, &param.shape);
+        let value = b.cast(value, super::dtype(program.train.precision.master));
         b.store(&param.path, value);
         for state in &rule.states {
             let name = moment_name(param, &state.name);

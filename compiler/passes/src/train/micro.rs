@@ -11,18 +11,19 @@ use sema::trace::Param;
 
 use super::forward::Forward;
 use super::{grad_name, names, read_params, read_scalar, scaler};
-use crate::autodiff::gradients;
+use crate::autodiff::{Known, gradients};
 use crate::lower::Draw;
 use crate::origins::Origins;
 
 /// The function.
 pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("micro");
-    let params = read_params(&mut b, &forward.model.params);
+    let params = read_params(&mut b, program, &forward.model.params);
     let draw = draw(&mut b);
     let losses = forward.losses(&mut b, &params, ["ids", "targets"], Some(draw), origins);
     let cotangent = cotangent(&mut b, program, losses.per_token);
-    let grads = gradients(&mut b, losses.per_token, cotangent, &params, &losses.stops);
+    let known = Known { stops: &losses.stops, narrow: &losses.narrow };
+    let grads = gradients(&mut b, losses.per_token, cotangent, &params, known);
     for (param, grad) in forward.model.params.iter().zip(grads) {
         accumulate(&mut b, program, param, grad);
     }
@@ -61,6 +62,7 @@ fn draw(b: &mut Builder) -> Draw {
 /// Adds a gradient to what earlier micro-batches left; a lone micro-batch replaces it.
 fn accumulate(b: &mut Builder, program: &Program, param: &Param, grad: Option<Value>) {
     let ty = Type::new(Dtype::F32, param.shape.clone());
+    let grad = grad.map(|g| b.cast(g, ty.dtype));
     let grad = grad.unwrap_or_else(|| b.full(0.0, ty.dtype, &ty.shape));
     let name = grad_name(param);
     let sum = if program.train.accumulate > 1 {

@@ -3,6 +3,7 @@
 use diag::Diagnostic;
 use ir::builder::Builder;
 use ir::graph::Value;
+use ir::types::Dtype;
 use sema::Program;
 
 use super::{names, read_scalar};
@@ -30,7 +31,8 @@ pub(super) fn rate(
     let step = b.max(after, zero);
     let total = b.scalar_f64(train.steps.saturating_sub(train.warmup).max(1) as f64);
     let inputs = [step, total];
-    let operands = Operands { inputs: &inputs, params: &[], states: &[], dropout: None };
+    let operands =
+        Operands { inputs: &inputs, params: &[], states: &[], dropout: None, real: Dtype::F32 };
     let factor = match trace {
         Some(trace) => lower(b, &trace, &operands, origins).outputs[0],
         None => read_scalar(b, names::PLATEAU),

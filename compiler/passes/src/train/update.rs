@@ -27,7 +27,7 @@ pub(super) fn build(
     origins: &mut Origins<'_>,
 ) -> Result<Graph, Vec<Diagnostic>> {
     let mut b = Builder::new("update");
-    let weights = read_params(&mut b, params);
+    let weights = read_params(&mut b, program, params);
     let policy = program.train.loss_scale;
     let scale = scaler::scale(&mut b, policy);
     let sums = Sums::read(&mut b, program, scale);
@@ -112,7 +112,14 @@ impl Step<'_> {
             })
             .collect();
         let inputs = [self.weight, self.grad, self.lr, self.t];
-        let operands = Operands { inputs: &inputs, params: &[], states: &moments, dropout: None };
+        let operands = Operands {
+            inputs: &inputs,
+            params: &[],
+            states: &moments,
+            dropout: None,
+            // A rule computes in f32 whatever the weights are stored as.
+            real: Dtype::F32,
+        };
         let results = lower(b, rule, &operands, origins);
         self.store(b, &self.param.path, self.weight, results.outputs[0]);
         for ((state, &before), &after) in rule.states.iter().zip(&moments).zip(&results.states) {
@@ -124,6 +131,7 @@ impl Step<'_> {
     fn store(&self, b: &mut Builder, name: &str, before: Value, after: Value) {
         let shape = b.shape(before);
         let ok = b.broadcast(self.ok, &shape);
+        let after = b.cast(after, b.dtype(before));
         let value = b.select(ok, after, before);
         b.store(name, value);
     }
