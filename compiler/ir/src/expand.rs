@@ -91,9 +91,8 @@ pub fn expand_scalar(body: &mut Body, op: Scalar, args: &[Reg]) -> Reg {
         (Scalar::Pow, Dtype::F32) => pow::f32(&mut m, args[0], args[1]),
         (Scalar::Pow, _) => pow::f64(&mut m, args[0], args[1]),
         (Scalar::Philox, _) => {
-            let zero = m.body.int(0);
-            let counter = [args[4], args[3], args[2], zero];
-            philox4x32(m.body, counter, [args[0], args[1]])[0]
+            let [seed, stream, step, hi, lo] = args else { unreachable!("philox takes five") };
+            philox::word(m.body, [*seed, *stream], *step, [*hi, *lo])
         }
         (primitive, _) => unreachable!("{} is primitive", primitive.name()),
     }

@@ -227,7 +227,7 @@ pub enum Scalar {
     Cos,
     Rsqrt,
     Pow,
-    /// `(seed, stream, step, hi, lo)`, all i32, to 32 random bits: Philox4x32-10, first word, with
-    /// counter `(lo, hi, step, 0)` and key `(seed, stream)`.
+    /// `(seed, stream, step, hi, lo)`, all i32 taken as 32 bits, to 32 random bits: word `lo % 4`
+    /// of Philox4x32-10 with counter `(lo / 4, hi, step, 0)` and key `(seed, stream)`.
     Philox,
 }

@@ -249,8 +249,10 @@ fn philox_gives_the_published_words() {
 #[test]
 fn philox_takes_seed_stream_step_and_element() {
     let expanded = Expanded::of(Scalar::Philox, Dtype::I32);
-    let args = [7, 8, 9, 10, 11];
-    let expected = reference::philox4x32([11, 10, 9, 0], [7, 8])[0];
-    assert_eq!(expanded.run(&args) as u32, expected);
-    assert_eq!(eval_scalar(Scalar::Philox, &[Dtype::I32; 5], &args) as u32, expected);
+    for lo in [0, 1, 4, 6, 11, u32::MAX] {
+        let args = [7, 8, 9, 10, u64::from(lo)];
+        let expected = reference::philox4x32([lo / 4, 10, 9, 0], [7, 8])[lo as usize % 4];
+        assert_eq!(expanded.run(&args) as u32, expected);
+        assert_eq!(eval_scalar(Scalar::Philox, &[Dtype::I32; 5], &args) as u32, expected);
+    }
 }

@@ -9,7 +9,7 @@ use cranelift_frontend::FunctionBuilder;
 use ir::kernel::{Inst, Kernel, Reduction, Reg, Scalar};
 use ir::types::Dtype;
 
-use super::flow::{Flow, is_shift};
+use super::flow::{Flow, Quad, is_shift};
 use super::memory::Place;
 
 /// Lanes that are evaluated together.
@@ -42,6 +42,8 @@ pub(super) struct Emitter<'a> {
     constants: BTreeMap<Value, (Dtype, u64)>,
     /// Single values in four lanes, as far as they are known at the current place.
     pub(super) spread: BTreeMap<Value, [Value; 2]>,
+    /// Whole products of two single i32 whose upper half was asked for, known likewise.
+    pub(super) products: BTreeMap<[Value; 2], Value>,
 }
 
 impl<'a> Emitter<'a> {
@@ -67,6 +69,7 @@ impl<'a> Emitter<'a> {
             scratch: None,
             constants: BTreeMap::new(),
             spread: BTreeMap::new(),
+            products: BTreeMap::new(),
         }
     }
 
@@ -121,9 +124,9 @@ impl<'a> Emitter<'a> {
         self.branch(enters, head, from, exit, carried);
         self.b.switch_to_block(head);
         // What the body computes is not known after it.
-        let outside = self.spread.clone();
+        let outside = (self.spread.clone(), self.products.clone());
         let carried = body(self, at, &inside);
-        self.spread = outside;
+        (self.spread, self.products) = outside;
         let next = self.b.ins().iadd_imm_s(at, step);
         let again = self.b.ins().icmp(IntCC::SignedLessThan, next, to);
         self.branch(again, head, next, exit, &carried);
@@ -197,6 +200,11 @@ impl<'a> Emitter<'a> {
                 let types: Vec<Dtype> = args.iter().map(|&a| self.dtype(a)).collect();
                 // Stores round by themselves.
                 let op = if self.flow.is_stored_only[at] { Scalar::Cast(Dtype::F32) } else { *op };
+                if place.is_wide
+                    && let Some(value) = self.quad(op, args, &values)
+                {
+                    return Some(value);
+                }
                 Some(match self.bounded(op, args) {
                     Some(bound) => self.clamp(op, types[0], values[1 - bound], values[bound]),
                     None => self.apply(op, &types, &values),
@@ -209,6 +217,29 @@ impl<'a> Emitter<'a> {
                 None
             }
         }
+    }
+
+    /// Quotient and remainder by four of a value that counts up from a multiple of four: the four
+    /// columns share what follows from the quotient, a block of random numbers.
+    fn quad(&mut self, op: Scalar, args: &[Reg], values: &[Val]) -> Option<Val> {
+        let (&[x, by], &[Val::Four(lanes), Val::One(right)]) = (args, values) else { return None };
+        let (_, bits) = self.constant_bits(right)?;
+        if self.flow.quads[x.0 as usize] != Quad::Counts {
+            return None;
+        }
+        if op == Scalar::ShrLogical && bits == 2 {
+            let first = self.b.ins().extractlane(lanes[0], 0u8);
+            return Some(Val::One(self.scalar(
+                op,
+                &[self.dtype(x), self.dtype(by)],
+                &[first, right],
+            )));
+        }
+        if op == Scalar::And && bits == 3 {
+            let bytes: Vec<u8> = (0i32..4).flat_map(i32::to_le_bytes).collect();
+            return Some(Val::Four([self.vector_constant(types::I32X4, bytes); 2]));
+        }
+        None
     }
 
     /// Which operand of a float minimum or maximum is a constant, no NaN and no zero.

@@ -28,6 +28,17 @@ impl Rate {
     }
 }
 
+/// What an i32 is at four neighbouring columns of which the first is a multiple of four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quad {
+    /// A multiple of four, the same in all.
+    Whole,
+    /// A multiple of four, then one more at each column.
+    Counts,
+    /// Nothing is known.
+    Any,
+}
+
 /// The result of the analysis, one entry an instruction.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -35,6 +46,8 @@ pub(super) struct Flow {
     pub(super) types: Vec<Dtype>,
     /// What it changes with.
     pub(super) rates: Vec<Rate>,
+    /// What it is at four neighbouring columns.
+    pub(super) quads: Vec<Quad>,
     /// How many reductions lie before it.
     pub(super) phases: Vec<u32>,
     /// The phase of the last loop over the elements.
@@ -46,9 +59,14 @@ pub(super) struct Flow {
 impl Flow {
     /// Analyses a kernel.
     pub(super) fn new(kernel: &Kernel) -> Flow {
-        let is_stored_only = stored_only(kernel);
-        let mut flow =
-            Flow { types: vec![], rates: vec![], phases: vec![], last: 0, is_stored_only };
+        let mut flow = Flow {
+            types: vec![],
+            rates: vec![],
+            quads: vec![],
+            phases: vec![],
+            last: 0,
+            is_stored_only: stored_only(kernel),
+        };
         // A load after a store may read what was written, so it comes no earlier.
         let mut stored = 0;
         for inst in &kernel.body {
@@ -75,7 +93,9 @@ impl Flow {
                 | Inst::Apply { .. } => {}
             }
             flow.types.push(dtype);
+            let quad = flow.quad(inst, dtype);
             flow.rates.push(rate);
+            flow.quads.push(quad);
             flow.phases.push(phase);
         }
         flow
@@ -113,6 +133,33 @@ impl Flow {
             Inst::Reduce { .. } => return Rate { row: false, col: !is_rows },
         };
         args.iter().fold(own, |rate, a| rate.and(self.rates[a.0 as usize]))
+    }
+
+    /// Sums and products modulo 2^32 keep the remainder by four.
+    fn quad(&self, inst: &Inst, dtype: Dtype) -> Quad {
+        let of = |reg: &Reg| self.quads[reg.0 as usize];
+        match inst {
+            Inst::Const { bits, .. } if bits % 4 == 0 && dtype == Dtype::I32 => Quad::Whole,
+            Inst::Col => Quad::Counts,
+            Inst::Apply { op: Scalar::Add, args } => match [of(&args[0]), of(&args[1])] {
+                [Quad::Whole, Quad::Whole] => Quad::Whole,
+                [Quad::Whole, Quad::Counts] | [Quad::Counts, Quad::Whole] => Quad::Counts,
+                [Quad::Counts, Quad::Counts] | [Quad::Any, _] | [_, Quad::Any] => Quad::Any,
+            },
+            Inst::Apply { op: Scalar::Mul, args } => {
+                let is_even = args.iter().all(|a| !self.rates[a.0 as usize].col);
+                let is_whole = args.iter().any(|a| of(a) == Quad::Whole);
+                if is_even && is_whole { Quad::Whole } else { Quad::Any }
+            }
+            Inst::Const { .. }
+            | Inst::Load { .. }
+            | Inst::LoadAt { .. }
+            | Inst::Outer { .. }
+            | Inst::Row
+            | Inst::Apply { .. }
+            | Inst::Reduce { .. }
+            | Inst::Store { .. } => Quad::Any,
+        }
     }
 
     /// The instructions at `roots` and what they need of those that `wanted` accepts, in order.

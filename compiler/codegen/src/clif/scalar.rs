@@ -16,7 +16,10 @@ impl Emitter<'_> {
             Scalar::Not if types[0] == Dtype::Bool => self.b.ins().bxor_imm_u(x[0], 1),
             Scalar::Select => self.b.ins().select(x[0], x[1], x[2]),
             Scalar::Shl | Scalar::ShrLogical => self.shift(op, x[0], x[1]),
-            Scalar::MulHi => self.b.ins().umulhi(x[0], x[1]),
+            Scalar::MulHi => self.upper_product(x[0], x[1]),
+            Scalar::Mul if self.products.contains_key(&[x[0], x[1]]) => {
+                self.b.ins().ireduce(types::I32, self.products[&[x[0], x[1]]])
+            }
             Scalar::Cast(to) => self.cast(types[0], to, x[0]),
             Scalar::Bitcast(to) => self.bitcast(types[0], to, x[0]),
             Scalar::Add
@@ -44,6 +47,15 @@ impl Emitter<'_> {
             | Scalar::Pow
             | Scalar::Philox => unreachable!("{} was expanded", op.name()),
         }
+    }
+
+    /// The upper half of a product, by one multiplication that serves the lower half as well.
+    fn upper_product(&mut self, a: Value, b: Value) -> Value {
+        let [wide_a, wide_b] = [a, b].map(|x| self.b.ins().uextend(types::I64, x));
+        let product = self.b.ins().imul(wide_a, wide_b);
+        self.products.insert([a, b], product);
+        let upper = self.b.ins().ushr_imm_u(product, 32);
+        self.b.ins().ireduce(types::I32, upper)
     }
 
     /// What is one instruction, the same for a value and for a vector.

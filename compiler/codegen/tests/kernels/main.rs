@@ -126,4 +126,7 @@ fn random_bits_agree() {
     let words =
         (0..5).map(|_| (0..n).flat_map(|_| (r.bits() as i32).to_le_bytes()).collect()).collect();
     check(&[random::sweep(Scalar::Philox, Dtype::I32, words, n)], 1);
+    for (rows, cols) in [(3, 192), (2, 36), (5, 7), (4, 18), (1, 1)] {
+        check(&[random::counted(rows, cols)], 1);
+    }
 }

@@ -424,6 +424,27 @@ pub(crate) fn reduction(
     b.finish()
 }
 
+/// Random bits of elements counted from 0 over a matrix.
+pub(crate) fn counted(rows: u64, cols: u64) -> Case {
+    let mut body = Body::new();
+    let (key, size) = (body.int(-7), body.int(cols as i32));
+    let (row, col) = (body.outer(0), body.col());
+    let front = body.apply(Scalar::Mul, &[row, size]);
+    let element = body.apply(Scalar::Add, &[front, col]);
+    let bits = body.apply(Scalar::Philox, &[key, size, key, row, element]);
+    body.store(0, bits);
+    let outer = vec![cols as i64];
+    let kernel = Kernel {
+        name: "counted".to_owned(),
+        skeleton: Skeleton::Rows,
+        outer: vec![rows],
+        cols,
+        operands: vec![Operand { dtype: Dtype::I32, is_output: true, outer, row: 0, col: 1 }],
+        body: body.finish(),
+    };
+    Case { kernel, operands: vec![vec![0; (rows * cols * 4) as usize]] }
+}
+
 /// A map of a scalar operation over whole arrays.
 pub(crate) fn sweep(op: Scalar, dtype: Dtype, args: Vec<Vec<u8>>, n: u64) -> Case {
     let operand = |is_output| Operand { dtype, is_output, outer: vec![], row: 0, col: 1 };

@@ -126,8 +126,8 @@ fn int(op: Scalar, args: &[u64]) -> i32 {
         Scalar::MulHi => ((u64::from(x as u32) * u64::from(at(1) as u32)) >> 32) as u32 as i32,
         Scalar::Philox => {
             let word = |i: usize| args[i] as u32;
-            let counter = [word(4), word(3), word(2), 0];
-            reference::philox4x32(counter, [word(0), word(1)])[0] as i32
+            let counter = [word(4) / 4, word(3), word(2), 0];
+            reference::philox4x32(counter, [word(0), word(1)])[word(4) as usize % 4] as i32
         }
         Scalar::Div
         | Scalar::Fma

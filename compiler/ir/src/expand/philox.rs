@@ -10,6 +10,21 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: u32 = 10;
 
+/// The bits of one element: word `lo % 4` of the block that its four neighbours share.
+pub(super) fn word(body: &mut Body, key: [Reg; 2], step: Reg, [hi, lo]: [Reg; 2]) -> Reg {
+    let (zero, two, three) = (body.int(0), body.int(2), body.int(3));
+    let block = body.apply(Scalar::ShrLogical, &[lo, two]);
+    let words = philox4x32(body, [block, hi, step, zero], key);
+    let at = body.apply(Scalar::And, &[lo, three]);
+    let mut word = words[3];
+    for (i, &earlier) in (0..3).zip(&words).rev() {
+        let i = body.int(i);
+        let is_it = body.apply(Scalar::Eq, &[at, i]);
+        word = body.apply(Scalar::Select, &[is_it, earlier, word]);
+    }
+    word
+}
+
 /// The four words of one block; all registers are i32 taken as 32 bits.
 pub fn philox4x32(body: &mut Body, counter: [Reg; 4], key: [Reg; 2]) -> [Reg; 4] {
     let (mut c, mut k) = (counter, key);

@@ -19,7 +19,7 @@ pub struct Random {
 
 impl OpDef for Random {
     const NAME: &'static str = "random";
-    const DOC: &'static str = "Uniform f32 in `[0, 1)` with 24 bits from Philox4x32-10. Operands stream, seed, step and first row (i32 scalars). The counter is (row + index along axis 0, linear index in that row), so that no split into micro-batches changes the numbers.";
+    const DOC: &'static str = "Uniform f32 in `[0, 1)` with 24 bits from Philox4x32-10. Operands stream, seed, step and first row (i32 scalars). The number of an element is by its row (row + index along axis 0) and its linear index in that row, four neighbours to a block of the generator, so that no split into micro-batches changes the numbers.";
 
     fn attrs(&self) -> Attrs {
         Attrs::none().with("shape", Attr::Dims(self.shape.clone()))
@@ -76,16 +76,22 @@ impl OpDef for Random {
 
 /// The two counter words: the row from `base`, and the element in that row.
 fn counter(body: &mut Body, shape: &[u64], base: Reg, index: &mut dyn ElementIndex) -> (Reg, Reg) {
-    let mut element = body.int(0);
     let Some((_, inner)) = shape.split_first() else {
-        return (base, element);
+        return (base, body.int(0));
     };
+    let mut element = None;
     for (i, &size) in inner.iter().enumerate() {
-        let size = body.int(size as i32);
         let at = index.axis(body, i + 1);
-        let scaled = body.apply(Scalar::Mul, &[element, size]);
-        element = body.apply(Scalar::Add, &[scaled, at]);
+        element = Some(match element {
+            None => at,
+            Some(front) => {
+                let size = body.int(size as i32);
+                let scaled = body.apply(Scalar::Mul, &[front, size]);
+                body.apply(Scalar::Add, &[scaled, at])
+            }
+        });
     }
     let at = index.axis(body, 0);
+    let element = element.unwrap_or_else(|| body.int(0));
     (body.apply(Scalar::Add, &[base, at]), element)
 }
