@@ -278,7 +278,7 @@ mod tests {
             (Step::Call(FunctionId(0)), "`init` calls itself"),
             (product(|p| p.m = 3), "`w` does not hold 6"),
             (product(|p| p.a_strides = [3, 1]), "`w` does not hold 5"),
-            (product(|p| p.a = arg(0, 0)), "`ids` does not hold"),
+            (product(|p| p.a = arg(0, 0)), "types of a product (here)"),
             (product(|p| p.c = p.a), "overwrites its operand"),
             (product(|p| p.c_strides = [-2, 1]), "strides of a product (here)"),
             (

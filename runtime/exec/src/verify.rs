@@ -103,11 +103,18 @@ fn whole_product(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
         (p.b, axes(1, p.b_strides, [p.k, p.n])),
         (p.c, axes(2, p.c_strides, [p.m, p.n])),
     ];
+    let [dtype, right, result] =
+        [p.a, p.b, p.c].map(|arg| plan.buffers.get(arg.buffer.0 as usize).map(|b| b.dtype));
+    let is_real = |d| matches!(d, Some(Dtype::F32 | Dtype::F16 | Dtype::Bf16) | None);
+    ensure(dtype == right && is_real(dtype) && is_real(result), || {
+        format!("types of a product ({origin})")
+    })?;
     for (arg, axes) in operands {
         let reads_none = is_empty || axes.iter().any(|&(size, _)| size == 0);
         let n = if reads_none { Some(0) } else { span(&axes) };
         let n = n.ok_or_else(|| Error::BadPlan(format!("strides of a product ({origin})")))?;
-        elements(plan, arg, n, Dtype::F32)?;
+        base(plan, arg)?;
+        elements(plan, arg, n, plan[arg.buffer].dtype)?;
     }
     ensure(p.c.buffer != p.a.buffer && p.c.buffer != p.b.buffer || is_apart(p), || {
         format!("a product overwrites its operand ({origin})")

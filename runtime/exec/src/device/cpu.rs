@@ -69,7 +69,10 @@ impl Cpu {
 
     /// Runs a matrix product.
     pub fn product(&mut self, p: &plan::Product) {
-        let operands = [p.a, p.b, p.c].map(|arg| self.memory.pointer(arg).cast::<f32>());
+        let operands = [p.a, p.b, p.c].map(|arg| product::Operand {
+            base: self.memory.pointer(arg),
+            dtype: self.memory.dtype(arg.buffer),
+        });
         // SAFETY: the plan was verified: every element of the three operands is inside its buffer.
         unsafe { product::run(p, operands, &mut self.pool) }
     }

@@ -36,6 +36,10 @@ impl Memory {
         unsafe { self.base.as_ptr().add(at as usize) }
     }
 
+    pub(super) fn dtype(&self, id: BufferId) -> Dtype {
+        self.buffers[id.0 as usize].dtype
+    }
+
     fn view<T>(&self, id: BufferId, dtype: Option<Dtype>) -> &[T] {
         let (at, n) = self.extent::<T>(id, dtype);
         // SAFETY: inside the arena, aligned to 64 bytes, and any bits are a value of T.

@@ -1,15 +1,19 @@
-//! fp32 matrix products in a fixed order of additions.
+//! Matrix products, summed in fp32 in a fixed order of additions.
 //!
 //! Each element is a sequential FMA over a slice of K, slices added ascending. Units of work are
-//! blocks of the result; each brings its operands into the order that the tiles of [`tile`] read.
+//! blocks of the result; each brings its operands into the order that the tiles of [`tile`] read,
+//! and there elements of 16 bits become f32. A result of 16 bits is rounded once, when all slices
+//! are added.
 
+mod element;
 mod tile;
 
 use std::cell::RefCell;
 
-use plan::Product;
+use plan::{Dtype, Product};
 
 use super::pool::Pool;
+use element::{Bf16, Element, F16, converts_f16, narrowing};
 use tile::{Kernel, MAX_TILE, Sources, Target};
 
 /// Units wanted for each thread, so that a slow one does not hold up the rest.
@@ -19,13 +23,18 @@ const MOST: [u64; 2] = [256, 512];
 /// And at least.
 const LEAST: u64 = 32;
 
-/// Base pointers of the operands.
-#[derive(Clone, Copy)]
-struct Operands {
-    a: *const f32,
-    b: *const f32,
-    c: *mut f32,
+/// An operand or a result in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operand {
+    /// Its first element.
+    pub(super) base: *mut u8,
+    /// Its elements: f32, f16 or bf16.
+    pub(super) dtype: Dtype,
 }
+
+/// Left, right, result.
+#[derive(Clone, Copy)]
+struct Operands([Operand; 3]);
 
 // SAFETY: the operands are read, and units write different elements of the result.
 unsafe impl Send for Operands {}
@@ -46,6 +55,17 @@ impl<P> Matrix<P> {
     }
 }
 
+impl<T> Matrix<*const T> {
+    /// The part that starts so many elements on.
+    ///
+    /// # Safety
+    /// They are elements of the same memory.
+    unsafe fn at(self, elements: i64) -> Self {
+        // SAFETY: the caller's promise.
+        Self { base: unsafe { self.base.offset(elements as isize) }, ..self }
+    }
+}
+
 /// Sizes of one piece.
 #[derive(Clone, Copy)]
 struct Size {
@@ -54,30 +74,79 @@ struct Size {
     k: usize,
 }
 
-/// Runs a product.
+/// How a machine computes.
+#[derive(Clone, Copy)]
+struct Machine {
+    kernel: Kernel,
+    /// Whether f16 are converted by instructions.
+    converts_f16: bool,
+}
+
+/// Runs a product. The left and the right operand have one type.
 ///
 /// # Safety
 /// Every element that the sizes and strides name is inside memory that nobody else uses meanwhile.
-pub(super) unsafe fn run(p: &Product, operands: [*mut f32; 3], pool: &mut Pool) {
+pub(super) unsafe fn run(p: &Product, operands: [Operand; 3], pool: &mut Pool) {
     let kernel = tile::kernels().last().expect("one kernel is for every machine");
     // SAFETY: the caller's promise, and the kernel is this machine's.
-    unsafe { run_with(kernel, p, operands, pool) }
+    unsafe { run_with(Machine { kernel, converts_f16: converts_f16() }, p, operands, pool) }
 }
 
 /// # Safety
-/// As for [`run`], and the machine can run the kernel.
-unsafe fn run_with(kernel: Kernel, p: &Product, operands: [*mut f32; 3], pool: &mut Pool) {
-    let [a, b, c] = operands;
-    let operands = Operands { a, b, c };
+/// As for [`run`], and the machine is this one.
+unsafe fn run_with(machine: Machine, p: &Product, operands: [Operand; 3], pool: &mut Pool) {
+    let operands = Operands(operands);
     let grid = Grid::new(p, pool.threads() as u64);
     pool.run(grid.units(), 1, &|units| {
         PANELS.with_borrow_mut(|panels| {
             for unit in units {
                 // SAFETY: as the caller promises; units are different pieces of the result.
-                unsafe { grid.unit(kernel, unit, operands, panels) }
+                unsafe { run_unit(machine, &grid, unit, operands, panels) }
             }
         });
     });
+}
+
+/// One unit, compiled for the type of the operands.
+///
+/// # Safety
+/// As for [`run_with`].
+unsafe fn run_unit(
+    machine: Machine,
+    grid: &Grid<'_>,
+    unit: u64,
+    operands: Operands,
+    panels: &mut Panels,
+) {
+    let kernel = machine.kernel;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match operands.0[0].dtype {
+            Dtype::F32 => grid.unit::<f32>(kernel, unit, operands, panels),
+            Dtype::Bf16 => grid.unit::<Bf16>(kernel, unit, operands, panels),
+            #[cfg(target_arch = "x86_64")]
+            Dtype::F16 if machine.converts_f16 => {
+                unit_machine_f16(grid, kernel, unit, operands, panels);
+            }
+            Dtype::F16 => grid.unit::<F16>(kernel, unit, operands, panels),
+            Dtype::F64 | Dtype::I32 => unreachable!("the plan was verified"),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`run_with`], and the machine converts f16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx,f16c")]
+unsafe fn unit_machine_f16(
+    grid: &Grid<'_>,
+    kernel: Kernel,
+    unit: u64,
+    operands: Operands,
+    panels: &mut Panels,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { grid.unit::<element::MachineF16>(kernel, unit, operands, panels) }
 }
 
 /// How a result is cut into units.
@@ -118,8 +187,15 @@ impl<'p> Grid<'p> {
     }
 
     /// # Safety
-    /// As for [`run_with`].
-    unsafe fn unit(&self, kernel: Kernel, unit: u64, operands: Operands, panels: &mut Panels) {
+    /// As for [`run_with`]; the operands have elements of `T`.
+    #[inline(always)]
+    unsafe fn unit<T: Element>(
+        &self,
+        kernel: Kernel,
+        unit: u64,
+        operands: Operands,
+        panels: &mut Panels,
+    ) {
         let p = self.p;
         let col = unit % self.col_blocks * self.cols;
         let row = unit / self.col_blocks % self.row_blocks * self.rows;
@@ -142,14 +218,46 @@ impl<'p> Grid<'p> {
         let flip = |[x, y]: [isize; 2]| if self.is_transposed { [y, x] } else { [x, y] };
         // SAFETY: the piece lies inside the product, whose elements the caller vouches for.
         unsafe {
-            let a = Matrix::new(operands.a.offset(offsets[0] as isize), flip(a));
-            let b = Matrix::new(operands.b.offset(offsets[1] as isize), flip(b));
-            let c = Matrix::new(operands.c.offset(offsets[2] as isize), flip(c));
+            let [a_at, b_at, c_at] = operands.0;
+            let a = Matrix::new(a_at.base.cast_const().cast::<T>(), flip(a)).at(offsets[0]);
+            let b = Matrix::new(b_at.base.cast_const().cast::<T>(), flip(b)).at(offsets[1]);
+            let c = flip(c);
+            let first = offsets[2] as isize + row * c[0] + col * c[1];
             let (a, b) = if self.is_transposed { (b, a) } else { (a, b) };
-            let a = Matrix { base: a.base.offset(row * a.row), ..a };
-            let b = Matrix { base: b.base.offset(col * b.col), ..b };
-            let c = Matrix { base: c.base.offset(row * c.row + col * c.col), ..c };
-            slices(kernel, size, p.k_slice.max(1) as usize, [a, b], c, panels);
+            let (a, b) = (a.at((row * a.row) as i64), b.at((col * b.col) as i64));
+            let k_slice = p.k_slice.max(1) as usize;
+            let Some(narrow) = narrowing(c_at.dtype) else {
+                let c = Matrix::new(c_at.base.cast::<f32>().offset(first), c);
+                return slices(kernel, size, k_slice, [a, b], c, panels);
+            };
+            let mut sums = std::mem::take(&mut panels.c);
+            let base = room(&mut sums, size.m * size.n);
+            let wide = Matrix { base, row: size.n as isize, col: 1 };
+            slices(kernel, size, k_slice, [a, b], wide, panels);
+            round(wide, size, Matrix::new(c_at.base.cast::<u16>().offset(first), c), narrow);
+            panels.c = sums;
+        }
+    }
+}
+
+/// Rounds a block.
+///
+/// # Safety
+/// Both matrices have the size.
+#[inline(always)]
+unsafe fn round(
+    from: Matrix<*mut f32>,
+    size: Size,
+    to: Matrix<*mut u16>,
+    narrow: impl Fn(f32) -> u16,
+) {
+    for i in 0..size.m as isize {
+        for j in 0..size.n as isize {
+            // SAFETY: both indices are inside the size.
+            unsafe {
+                let x = *from.base.offset(i * from.row + j);
+                *to.base.offset(i * to.row + j * to.col) = narrow(x);
+            }
         }
     }
 }
@@ -158,11 +266,12 @@ impl<'p> Grid<'p> {
 ///
 /// # Safety
 /// As for [`run_with`].
-unsafe fn slices(
+#[inline(always)]
+unsafe fn slices<T: Element>(
     kernel: Kernel,
     size: Size,
     k_slice: usize,
-    [a, b]: [Matrix<*const f32>; 2],
+    [a, b]: [Matrix<*const T>; 2],
     c: Matrix<*mut f32>,
     panels: &mut Panels,
 ) {
@@ -171,8 +280,8 @@ unsafe fn slices(
         let part = Size { k: k_slice.min(size.k - from), ..size };
         // SAFETY: the slice lies inside the operands.
         unsafe {
-            let a = Matrix { base: a.base.offset(from as isize * a.col), ..a };
-            let b = Matrix { base: b.base.offset(from as isize * b.row), ..b };
+            let a = a.at((from as isize * a.col) as i64);
+            let b = b.at((from as isize * b.row) as i64);
             Block { kernel, size: part, a, b, c, adds: from > 0 }.run(panels);
         }
         from += part.k;
@@ -183,54 +292,73 @@ unsafe fn slices(
 }
 
 /// One slice of one piece.
-struct Block {
+struct Block<T> {
     kernel: Kernel,
     size: Size,
-    a: Matrix<*const f32>,
-    b: Matrix<*const f32>,
+    a: Matrix<*const T>,
+    b: Matrix<*const T>,
     c: Matrix<*mut f32>,
     adds: bool,
 }
 
-impl Block {
+impl<T: Element> Block<T> {
     /// # Safety
     /// As for [`run_with`].
+    #[inline(always)]
     unsafe fn run(&self, panels: &mut Panels) {
         let Size { m, n, k } = self.size;
         let Kernel { rows, vector, .. } = self.kernel;
-        // Rows of neighbouring k are read as they are.
-        let a_is_direct = self.a.col == 1 || m <= rows;
         // SAFETY: all indices are inside the sizes, whose elements the caller vouches for.
         unsafe {
-            if !a_is_direct {
-                pack_rows(self.a, m, k, rows, room(&mut panels.a, m.next_multiple_of(rows) * k));
-            }
+            let a = self.left(panels);
             let mut j = 0;
             while j < n {
                 let vectors = self.kernel.take(n - j);
                 let cols = vectors * vector;
                 let width = cols.min(n - j);
-                let b = Matrix { base: self.b.base.offset(j as isize * self.b.col), ..self.b };
-                let (b, b_k) = if b.col == 1 && width == cols && m <= 2 * rows {
-                    (b.base, b.row)
+                let b = self.b.at((j as isize * self.b.col) as i64);
+                let (b, b_k) = if T::IS_F32 && b.col == 1 && width == cols && m <= 2 * rows {
+                    (b.base.cast::<f32>(), b.row)
                 } else {
                     let panel = room(&mut panels.b, k * cols);
                     pack_columns(b, k, width, cols, panel);
                     (panel.cast_const(), cols as isize)
                 };
                 for i in (0..m).step_by(rows) {
-                    let (a, a_row, a_k) = if a_is_direct {
-                        let a = self.a.base.offset(i as isize * self.a.row);
-                        (a, self.a.row, self.a.col)
-                    } else {
-                        let a = panels.a.as_ptr().cast::<f32>().add(i * k);
-                        (a, 1, rows as isize)
-                    };
                     let size = [rows.min(m - i), width];
-                    self.tile(vectors, [i, j], size, Sources { a, a_row, a_k, b, b_k, k });
+                    let from = a.base.add(i * a.step);
+                    let sources = Sources { a: from, a_row: a.row, a_k: a.k, b, b_k, k };
+                    self.tile(vectors, [i, j], size, sources);
                 }
                 j += width;
             }
+        }
+    }
+
+    /// The left operand as tiles read it: where it lies, or brought to the panels.
+    ///
+    /// # Safety
+    /// As for [`run_with`].
+    #[inline(always)]
+    unsafe fn left(&self, panels: &mut Panels) -> Left {
+        let Size { m, k, .. } = self.size;
+        let rows = self.kernel.rows;
+        let a = self.a;
+        // SAFETY: as in `run`.
+        unsafe {
+            // Rows of neighbouring k are read in that order.
+            if T::IS_F32 && (a.col == 1 || m <= rows) {
+                let step = a.row as usize;
+                return Left { base: a.base.cast(), step, row: a.row, k: a.col };
+            }
+            if a.col == 1 {
+                let to = room(&mut panels.a, m * k);
+                widen_rows(a, m, k, to);
+                return Left { base: to, step: k, row: k as isize, k: 1 };
+            }
+            let to = room(&mut panels.a, m.next_multiple_of(rows) * k);
+            pack_rows(a, m, k, rows, to);
+            Left { base: to, step: k, row: 1, k: rows as isize }
         }
     }
 
@@ -265,6 +393,17 @@ impl Block {
     }
 }
 
+/// The left operand of a block: row `i`, a multiple of a tile's rows, starts at `i * step`.
+#[derive(Clone, Copy)]
+struct Left {
+    base: *const f32,
+    step: usize,
+    /// From row to row of a tile.
+    row: isize,
+    /// From k to k.
+    k: isize,
+}
+
 /// A cache line of f32.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -274,11 +413,15 @@ struct Line(#[allow(dead_code, reason = "read through pointers")] [f32; 16]);
 struct Panels {
     a: Vec<Line>,
     b: Vec<Line>,
+    /// The sums of a block whose result has 16 bits.
+    c: Vec<Line>,
 }
 
 thread_local! {
     /// Those of a thread; they grow to the largest block.
-    static PANELS: RefCell<Panels> = const { RefCell::new(Panels { a: vec![], b: vec![] }) };
+    static PANELS: RefCell<Panels> = const {
+        RefCell::new(Panels { a: vec![], b: vec![], c: vec![] })
+    };
 }
 
 /// At least `n` elements.
@@ -292,11 +435,38 @@ fn room(lines: &mut Vec<Line>, n: usize) -> *mut f32 {
 /// Eight elements at once.
 type Eight = [f32; 8];
 
+/// Rows of `k` neighbours, one after the other.
+///
+/// # Safety
+/// The matrix has `m` rows of `k` neighbours, and `to` room for as many.
+#[inline(always)]
+unsafe fn widen_rows<T: Element>(a: Matrix<*const T>, m: usize, k: usize, to: *mut f32) {
+    for i in 0..m {
+        // SAFETY: i < m, and at + 8 <= k or at < k.
+        unsafe {
+            let (from, to) = (a.base.offset(i as isize * a.row), to.add(i * k));
+            for at in (0..k / 8 * 8).step_by(8) {
+                to.add(at).cast::<Eight>().write_unaligned(T::eight(from.add(at)));
+            }
+            for at in k / 8 * 8..k {
+                *to.add(at) = (*from.add(at)).widen();
+            }
+        }
+    }
+}
+
 /// Rows in groups of `rows`; a group holds its elements of one k side by side.
 ///
 /// # Safety
 /// The matrix has `m` rows of `k`; `to` has as many, in whole groups.
-unsafe fn pack_rows(a: Matrix<*const f32>, m: usize, k: usize, rows: usize, to: *mut f32) {
+#[inline(always)]
+unsafe fn pack_rows<T: Element>(
+    a: Matrix<*const T>,
+    m: usize,
+    k: usize,
+    rows: usize,
+    to: *mut f32,
+) {
     // In blocks of k, so that neighbouring groups find their lines in the cache.
     for from in (0..k).step_by(16) {
         for i in (0..m).step_by(rows) {
@@ -307,10 +477,10 @@ unsafe fn pack_rows(a: Matrix<*const f32>, m: usize, k: usize, rows: usize, to: 
                     let a_at = a.base.offset(i as isize * a.row + at as isize * a.col);
                     let to = to.add(i * k + at * rows);
                     if a.row == 1 && height == 8 {
-                        to.cast::<Eight>().write_unaligned(a_at.cast::<Eight>().read_unaligned());
+                        to.cast::<Eight>().write_unaligned(T::eight(a_at));
                     } else {
                         for x in 0..height {
-                            *to.add(x) = *a_at.offset(x as isize * a.row);
+                            *to.add(x) = (*a_at.offset(x as isize * a.row)).widen();
                         }
                     }
                 }
@@ -323,14 +493,21 @@ unsafe fn pack_rows(a: Matrix<*const f32>, m: usize, k: usize, rows: usize, to: 
 ///
 /// # Safety
 /// The matrix has `k` rows of `width`; `to` has `k` rows of `cols`, a multiple of 8.
-unsafe fn pack_columns(b: Matrix<*const f32>, k: usize, width: usize, cols: usize, to: *mut f32) {
+#[inline(always)]
+unsafe fn pack_columns<T: Element>(
+    b: Matrix<*const T>,
+    k: usize,
+    width: usize,
+    cols: usize,
+    to: *mut f32,
+) {
     // SAFETY: at < k and x < width.
     unsafe {
         if b.col == 1 && width == cols {
             for at in 0..k {
                 let from = b.base.offset(at as isize * b.row);
                 for x in (0..cols).step_by(8) {
-                    let eight = from.add(x).cast::<Eight>().read_unaligned();
+                    let eight = T::eight(from.add(x));
                     to.add(at * cols + x).cast::<Eight>().write_unaligned(eight);
                 }
             }
@@ -350,7 +527,8 @@ unsafe fn pack_columns(b: Matrix<*const f32>, k: usize, width: usize, cols: usiz
             let row = to.add(at * cols);
             let first = if at < k_done { width_done } else { 0 };
             for x in first..width {
-                *row.add(x) = *b.base.offset(at as isize * b.row + x as isize * b.col);
+                let at = b.base.offset(at as isize * b.row + x as isize * b.col);
+                *row.add(x) = (*at).widen();
             }
             for x in width..cols {
                 *row.add(x) = 0.0;
@@ -364,12 +542,10 @@ unsafe fn pack_columns(b: Matrix<*const f32>, k: usize, width: usize, cols: usiz
 /// # Safety
 /// All of them can be read and written.
 #[inline(always)]
-unsafe fn transpose(from: *const f32, column: isize, to: *mut f32, row: usize) {
+unsafe fn transpose<T: Element>(from: *const T, column: isize, to: *mut f32, row: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        let x: [[f32; 4]; 4] = std::array::from_fn(|i| {
-            from.offset(i as isize * column).cast::<[f32; 4]>().read_unaligned()
-        });
+        let x: [[f32; 4]; 4] = std::array::from_fn(|i| T::four(from.offset(i as isize * column)));
         let to = |i: usize| to.add(i * row).cast::<[f32; 4]>();
         to(0).write_unaligned(x.map(|x| x[0]));
         to(1).write_unaligned(x.map(|x| x[1]));
@@ -379,134 +555,4 @@ unsafe fn transpose(from: *const f32, column: isize, to: *mut f32, row: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use plan::{Arg, BatchAxis, BufferId, Product};
-
-    use super::{run_with, tile};
-    use crate::device::cpu::Pool;
-
-    fn noise(n: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state as f32 / u32::MAX as f32 - 0.5
-        };
-        (0..n).map(|_| next()).collect()
-    }
-
-    /// Whether operands are stored transposed: left, right, result.
-    type Transposed = [bool; 3];
-
-    fn product(batch: u64, m: u64, n: u64, k: u64, t: Transposed) -> Product {
-        let arg = Arg { buffer: BufferId(0), offset: 0 };
-        let strides =
-            |t: bool, rows: u64, cols: u64| if t { [1, rows as i64] } else { [cols as i64, 1] };
-        let sizes = [m * k, k * n, m * n].map(|x| x as i64);
-        Product {
-            a: arg,
-            b: arg,
-            c: arg,
-            batch: vec![BatchAxis { size: batch, strides: sizes }],
-            m,
-            n,
-            k,
-            a_strides: strides(t[0], m, k),
-            b_strides: strides(t[1], k, n),
-            c_strides: strides(t[2], m, n),
-            k_slice: 512,
-        }
-    }
-
-    fn reference(p: &Product, a: &[f32], b: &[f32], c: &mut [f32]) {
-        for z in 0..p.batch[0].size as i64 {
-            for i in 0..p.m as i64 {
-                for j in 0..p.n as i64 {
-                    let at = |s: [i64; 2], x: i64, y: i64, axis: usize| {
-                        (z * p.batch[0].strides[axis] + x * s[0] + y * s[1]) as usize
-                    };
-                    let mut total = 0f32;
-                    for from in (0..p.k.max(1)).step_by(512) {
-                        let mut sum = 0f32;
-                        for k in from as i64..p.k.min(from + 512) as i64 {
-                            let (x, y) = (at(p.a_strides, i, k, 0), at(p.b_strides, k, j, 1));
-                            sum = a[x].mul_add(b[y], sum);
-                        }
-                        total = if from == 0 { sum } else { total + sum };
-                    }
-                    c[at(p.c_strides, i, j, 2)] = total;
-                }
-            }
-        }
-    }
-
-    fn check(p: &Product, pools: &mut [Pool]) {
-        check_within(p, [p.m * p.k, p.k * p.n, p.m * p.n].map(|x| x * p.batch[0].size), pools);
-    }
-
-    fn check_within(p: &Product, sizes: [u64; 3], pools: &mut [Pool]) {
-        let n_pools = pools.len();
-        let mut a = noise(sizes[0] as usize, 1);
-        let mut b = noise(sizes[1] as usize, 2);
-        let mut expected = vec![f32::NAN; sizes[2] as usize];
-        reference(p, &a, &b, &mut expected);
-        let kernels: Vec<_> = tile::kernels().collect();
-        for i in 0..pools.len().max(kernels.len()) {
-            let (kernel, pool) = (kernels[i % kernels.len()], &mut pools[i % n_pools]);
-            let mut c = vec![f32::NAN; expected.len()];
-            let operands = [a.as_mut_ptr(), b.as_mut_ptr(), c.as_mut_ptr()];
-            // SAFETY: the vectors have the sizes of the product.
-            unsafe { run_with(kernel, p, operands, pool) }
-            let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&c), bits(&expected), "{p:?}");
-        }
-    }
-
-    #[test]
-    fn equals_sequential_fma_for_any_threads() {
-        let mut pools: Vec<Pool> = [1, 2, 3, 8].map(Pool::new).into();
-        let sizes = [1, 2, 3, 5, 16, 17, 33, 64, 65, 129];
-        for (x, &m) in sizes.iter().enumerate() {
-            for (y, &n) in sizes.iter().enumerate() {
-                let k = [0, 1, 2, 3, 7, 31, 64, 100][(x * 3 + y) % 8];
-                let bits = x + 2 * y;
-                let t = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
-                check(&product(1 + (x % 3) as u64, m, n, k, t), &mut pools);
-            }
-        }
-    }
-
-    #[test]
-    fn an_empty_product_writes_nothing_or_zeros() {
-        let mut pools = [Pool::new(2)];
-        for (batch, m, n, k) in [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)] {
-            check(&product(batch, m, n, k, [false; 3]), &mut pools);
-        }
-    }
-
-    #[test]
-    fn strides_of_two_leave_the_gaps_alone() {
-        let mut pools: Vec<Pool> = [1, 2, 3].map(Pool::new).into();
-        for (m, n, k) in [(70, 50, 33), (5, 130, 600), (9, 3, 16)] {
-            let mut p = product(1, m, n, k, [false, true, false]);
-            p.a_strides = p.a_strides.map(|s| s * 2);
-            p.b_strides = p.b_strides.map(|s| s * 2);
-            p.c_strides = p.c_strides.map(|s| s * 2);
-            p.batch[0].strides = [0; 3];
-            check_within(&p, [2 * m * k, 2 * k * n, 2 * m * n], &mut pools);
-        }
-    }
-
-    #[test]
-    fn equals_sequential_fma_over_slices() {
-        let mut pools: Vec<Pool> = [1, 3].map(Pool::new).into();
-        for k in [511, 512, 513, 514, 700, 1024, 1026, 1536, 2049] {
-            for (m, n) in [(3, 200), (70, 40), (130, 65), (1, 300), (40, 1)] {
-                for t in [[false; 3], [true, false, false], [false, true, false]] {
-                    check(&product(1, m, n, k, t), &mut pools);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,170 @@
+//! Products against their definition, bit for bit.
+
+use plan::{Arg, BatchAxis, BufferId, Dtype, Product};
+
+use super::element::{converts_f16, narrow_bf16, narrow_f16, narrowing, widen_f16};
+use super::{Machine, Operand, run_with, tile};
+use crate::device::cpu::Pool;
+
+fn noise(n: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as f32 / u32::MAX as f32 - 0.5
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// Whether operands are stored transposed: left, right, result.
+type Transposed = [bool; 3];
+
+fn product(batch: u64, m: u64, n: u64, k: u64, t: Transposed) -> Product {
+    let arg = Arg { buffer: BufferId(0), offset: 0 };
+    let strides =
+        |t: bool, rows: u64, cols: u64| if t { [1, rows as i64] } else { [cols as i64, 1] };
+    let sizes = [m * k, k * n, m * n].map(|x| x as i64);
+    Product {
+        a: arg,
+        b: arg,
+        c: arg,
+        batch: vec![BatchAxis { size: batch, strides: sizes }],
+        m,
+        n,
+        k,
+        a_strides: strides(t[0], m, k),
+        b_strides: strides(t[1], k, n),
+        c_strides: strides(t[2], m, n),
+        k_slice: 512,
+    }
+}
+
+fn reference(p: &Product, a: &[f32], b: &[f32], c: &mut [f32]) {
+    for z in 0..p.batch[0].size as i64 {
+        for i in 0..p.m as i64 {
+            for j in 0..p.n as i64 {
+                let at = |s: [i64; 2], x: i64, y: i64, axis: usize| {
+                    (z * p.batch[0].strides[axis] + x * s[0] + y * s[1]) as usize
+                };
+                let mut total = 0f32;
+                for from in (0..p.k.max(1)).step_by(512) {
+                    let mut sum = 0f32;
+                    for k in from as i64..p.k.min(from + 512) as i64 {
+                        let (x, y) = (at(p.a_strides, i, k, 0), at(p.b_strides, k, j, 1));
+                        sum = a[x].mul_add(b[y], sum);
+                    }
+                    total = if from == 0 { sum } else { total + sum };
+                }
+                c[at(p.c_strides, i, j, 2)] = total;
+            }
+        }
+    }
+}
+
+/// Types of the operands and of the result.
+const TYPES: [[Dtype; 2]; 7] = [
+    [Dtype::F32, Dtype::F32],
+    [Dtype::F16, Dtype::F32],
+    [Dtype::Bf16, Dtype::F32],
+    [Dtype::F32, Dtype::F16],
+    [Dtype::F16, Dtype::F16],
+    [Dtype::Bf16, Dtype::Bf16],
+    [Dtype::F32, Dtype::Bf16],
+];
+
+/// Elements as memory holds them.
+fn bytes(dtype: Dtype, numbers: &[f32]) -> Vec<u8> {
+    match narrowing(dtype) {
+        None => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Some(narrow) => numbers.iter().flat_map(|&x| narrow(x).to_le_bytes()).collect(),
+    }
+}
+
+/// Numbers that the type has.
+fn numbers(dtype: Dtype, n: usize, seed: u32) -> Vec<f32> {
+    let held = |x: f32| match dtype {
+        Dtype::F16 => widen_f16(narrow_f16(x)),
+        Dtype::Bf16 => f32::from_bits(u32::from(narrow_bf16(x)) << 16),
+        Dtype::F32 | Dtype::F64 | Dtype::I32 => x,
+    };
+    noise(n, seed).into_iter().map(held).collect()
+}
+
+fn check(p: &Product, pools: &mut [Pool]) {
+    check_within(p, [p.m * p.k, p.k * p.n, p.m * p.n].map(|x| x * p.batch[0].size), pools);
+}
+
+fn check_within(p: &Product, sizes: [u64; 3], pools: &mut [Pool]) {
+    // fp32 with all pools and all kernels; one of each, by turns, for one of the other types.
+    let seed = (p.m + 2 * p.n + 3 * p.k) as usize;
+    let other = 1 + seed % (TYPES.len() - 1);
+    for [dtype, result] in [TYPES[0], TYPES[other]] {
+        let is_f32 = [dtype, result] == TYPES[0];
+        let n = if is_f32 { pools.len().max(tile::kernels().count()) } else { 1 };
+        let [a, b] = [0, 1].map(|i| numbers(dtype, sizes[i] as usize, 1 + i as u32));
+        let mut expected = vec![f32::NAN; sizes[2] as usize];
+        reference(p, &a, &b, &mut expected);
+        let (mut a, mut b) = (bytes(dtype, &a), bytes(dtype, &b));
+        let expected = bytes(result, &expected);
+        for i in seed..seed + n {
+            let mut c = bytes(result, &vec![f32::NAN; sizes[2] as usize]);
+            let operands = [(&mut a, dtype), (&mut b, dtype), (&mut c, result)]
+                .map(|(bytes, dtype)| Operand { base: bytes.as_mut_ptr(), dtype });
+            let kernels: Vec<_> = tile::kernels().collect();
+            let kernel = kernels[i % kernels.len()];
+            let machine = Machine { kernel, converts_f16: p.n % 2 == 0 && converts_f16() };
+            let at = i % pools.len();
+            // SAFETY: the vectors have the sizes of the product.
+            unsafe { run_with(machine, p, operands, &mut pools[at]) }
+            assert!(c == expected, "{dtype:?} {result:?} {p:?}");
+        }
+    }
+}
+
+#[test]
+fn equals_sequential_fma_for_any_threads() {
+    let mut pools: Vec<Pool> = [1, 2, 3, 8].map(Pool::new).into();
+    let sizes = [1, 2, 3, 5, 16, 17, 33, 64, 65, 129];
+    for (x, &m) in sizes.iter().enumerate() {
+        for (y, &n) in sizes.iter().enumerate() {
+            let k = [0, 1, 2, 3, 7, 31, 64, 100][(x * 3 + y) % 8];
+            let bits = x + 2 * y;
+            let t = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+            check(&product(1 + (x % 3) as u64, m, n, k, t), &mut pools);
+        }
+    }
+}
+
+#[test]
+fn an_empty_product_writes_nothing_or_zeros() {
+    let mut pools = [Pool::new(2)];
+    for (batch, m, n, k) in [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)] {
+        check(&product(batch, m, n, k, [false; 3]), &mut pools);
+    }
+}
+
+#[test]
+fn strides_of_two_leave_the_gaps_alone() {
+    let mut pools: Vec<Pool> = [1, 2, 3].map(Pool::new).into();
+    for (m, n, k) in [(70, 50, 33), (5, 130, 600), (9, 3, 16)] {
+        let mut p = product(1, m, n, k, [false, true, false]);
+        p.a_strides = p.a_strides.map(|s| s * 2);
+        p.b_strides = p.b_strides.map(|s| s * 2);
+        p.c_strides = p.c_strides.map(|s| s * 2);
+        p.batch[0].strides = [0; 3];
+        check_within(&p, [2 * m * k, 2 * k * n, 2 * m * n], &mut pools);
+    }
+}
+
+#[test]
+fn equals_sequential_fma_over_slices() {
+    let mut pools: Vec<Pool> = [1, 3].map(Pool::new).into();
+    for k in [511, 512, 513, 514, 700, 1024, 1026, 1536, 2049] {
+        for (m, n) in [(3, 200), (70, 40), (130, 65), (1, 300), (40, 1)] {
+            for t in [[false; 3], [true, false, false], [false, true, false]] {
+                check(&product(1, m, n, k, t), &mut pools);
+            }
+        }
+    }
+}
