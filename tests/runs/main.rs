@@ -12,6 +12,7 @@ mod generate;
 mod golden;
 mod kill;
 mod plans;
+mod rules;
 mod same;
 mod second;
 mod split;

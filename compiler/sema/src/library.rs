@@ -12,7 +12,7 @@ use syntax::ast::{self, DeclKind, ExprKind};
 
 use crate::Call;
 use crate::trace::{self, Trace};
-use crate::tracer::{Frame, Tracer, builtin_names};
+use crate::tracer::{Frame, Tracer, builtin_names, data_rank};
 
 /// Who wrote a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,12 @@ impl Library {
             }
         }
         Tracer::trace(self, decl, config, inputs, *ambient, call.span)
+    }
+
+    /// The number of axes that the first data parameter has, where its declaration fixes it.
+    pub(crate) fn data_rank(&self, call: &Call) -> Option<usize> {
+        let decl = self.callee(call)?;
+        data_rank(&self.spec(decl), self.decl(decl))
     }
 
     /// The declaration a call was bound to: of one name and with these arguments.

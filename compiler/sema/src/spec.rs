@@ -166,6 +166,7 @@ fn trace_once(cx: &mut Checker<'_>, program: &Program) {
         Ok(trace) => {
             let logits = trace.outputs.first().map(|id| trace.instrs[id.0 as usize].ty.clone());
             bind::check_output(cx, program, logits.as_ref());
+            trace_rules(cx, program, &trace.params);
         }
     }
     for result in [program.trace_loss(1, time).map(Some), program.trace_schedule()] {
@@ -173,8 +174,20 @@ fn trace_once(cx: &mut Checker<'_>, program: &Program) {
             cx.report_all(diagnostics);
         }
     }
-    if let Err(diagnostics) = program.trace_rule(0, &[2, 3], true) {
-        cx.report_all(diagnostics);
+}
+
+/// Traces every rule for the shapes of the weights that it updates, each shape once.
+fn trace_rules(cx: &mut Checker<'_>, program: &Program, params: &[crate::trace::Param]) {
+    let groups = &program.train.groups;
+    let mut seen = std::collections::BTreeSet::new();
+    for param in params {
+        let Some(group) = groups.iter().position(|g| g.on.contains(param)) else { continue };
+        if !seen.insert((group, &param.shape)) {
+            continue;
+        }
+        if let Err(diagnostics) = program.trace_rule(group, &param.shape, true) {
+            return cx.report_all(diagnostics);
+        }
     }
 }
 

@@ -46,6 +46,14 @@ pub(crate) fn builtin_names() -> &'static [&'static str] {
     builtin::NAMES
 }
 
+/// The number of axes of the first data parameter; `None` where it is any.
+pub(crate) fn data_rank(spec: &ast::Spec, decl: &ast::Decl) -> Option<usize> {
+    let ty = decl.data.as_ref()?.first()?.ty?;
+    let (_, elems) = types::shape_parts(spec, ty)?;
+    let is_axis = |e: &ast::Elem| matches!(e, ast::Elem::Arg(_));
+    elems.iter().all(is_axis).then_some(elems.len())
+}
+
 /// Why a walk stopped: the diagnostic, if there is one, is already kept.
 #[derive(Debug)]
 pub(crate) struct Stop;

@@ -339,6 +339,51 @@ fn rules_update_weights_and_keep_state() {
 }
 
 #[test]
+fn rules_with_sums_over_a_weight_take_any_shape() {
+    for rule in ["lion", "lamb", "lars"] {
+        for shape in [&[][..], &[3], &[2, 3], &[2, 3, 4]] {
+            let inputs = [real(shape), real(shape), scalar(), scalar()];
+            let trace = traced_default(rule, DeclKind::Rule, &inputs);
+            operands_precede_users(&trace);
+            assert_eq!(trace.instrs[trace.outputs[0].0 as usize].ty.shape, shape, "{rule}");
+        }
+    }
+}
+
+#[test]
+fn rules_of_matrices_take_wide_and_tall_ones() {
+    for rule in ["adafactor", "muon", "muon(nesterov: false)"] {
+        for shape in [[1, 1], [1, 5], [5, 1], [4, 3], [3, 4], [3, 3]] {
+            let inputs = [real(&shape), real(&shape), scalar(), scalar()];
+            let trace = traced_default(rule, DeclKind::Rule, &inputs);
+            operands_precede_users(&trace);
+            assert_eq!(trace.instrs[trace.outputs[0].0 as usize].ty.shape, shape, "{rule}");
+        }
+    }
+}
+
+#[test]
+fn faults_of_rules_are_where_they_are() {
+    let rule = |body: &str| {
+        format!(
+            "rule r()(w: [m, n], g: [m, n], lr: real, t: int) -> [m, n] {{\n  state s: fp32[m, 1] = zeros\n  {body}\n}}\n"
+        )
+    };
+    let cases = [
+        ("s = mean(g, over: n)\n  w", "spec.lt:3:3 E0402"),
+        ("w @ g", "spec.lt:3:3 E0404"),
+        ("w - mean(g, over: n)", "spec.lt:3:3 E0404"),
+        ("if m > n { rearrange(w, [m, n] -> [n, m]) } else { w }", "spec.lt:3:3 E0404"),
+        ("w - lr * norm(g, over: m, keep: true) * g @ w", "spec.lt:3:7 E0404"),
+    ];
+    for (body, place) in cases {
+        let world = world(&rule(body));
+        let text = render(&world, &world.diags);
+        assert!(text.starts_with(place), "{body}: {text}");
+    }
+}
+
+#[test]
 fn schedules_are_functions_of_the_step() {
     for name in ["constant", "linear(to: 10%)", "cosine", "wsd(decay: 20%)", "inverse_sqrt"] {
         let trace = traced_default(name, DeclKind::Fn, &[scalar(), scalar()]);

@@ -111,7 +111,10 @@ impl Step<'_> {
                 b.state(&moment_name(self.param, &s.name), ty)
             })
             .collect();
-        let inputs = [self.weight, self.grad, self.lr, self.t];
+        // A rule over `[m, n]` sees every weight as a matrix.
+        let view = &rule.inputs[0].ty.shape;
+        let (weight, grad) = (b.reshape(self.weight, view), b.reshape(self.grad, view));
+        let inputs = [weight, grad, self.lr, self.t];
         let operands = Operands {
             inputs: &inputs,
             params: &[],
@@ -121,7 +124,8 @@ impl Step<'_> {
             real: Dtype::F32,
         };
         let results = lower(b, rule, &operands, origins);
-        self.store(b, &self.param.path, self.weight, results.outputs[0]);
+        let after = b.reshape(results.outputs[0], &self.param.shape);
+        self.store(b, &self.param.path, self.weight, after);
         for ((state, &before), &after) in rule.states.iter().zip(&moments).zip(&results.states) {
             self.store(b, &moment_name(self.param, &state.name), before, after);
         }

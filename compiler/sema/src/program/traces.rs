@@ -34,6 +34,8 @@ impl Program {
 
     /// The rule of a group for one weight; `decayed` says whether weight decay is on for it.
     ///
+    /// A rule over `[m, n]` sees every weight as a matrix: the inputs of its trace have that shape.
+    ///
     /// # Errors
     /// A rule of other inputs than `(w, g, lr, t)`.
     pub fn trace_rule(&self, group: usize, shape: &[u64], decayed: bool) -> Traced {
@@ -42,7 +44,9 @@ impl Program {
         if let Some(slot) = call.args.iter_mut().find(|(name, _)| name == "weight_decay") {
             slot.1 = StaticArg::Real(decay);
         }
-        let tensor = Type { elem: Elem::Fp32, shape: shape.to_vec() };
+        let is_of_matrices = self.library.data_rank(&call) == Some(2);
+        let shape = if is_of_matrices { as_matrix(shape) } else { shape.to_vec() };
+        let tensor = Type { elem: Elem::Fp32, shape };
         self.trace(&call, &[tensor.clone(), tensor, scalar(), scalar()])
     }
 
@@ -61,6 +65,12 @@ impl Program {
     fn trace(&self, call: &Call, inputs: &[Type]) -> Traced {
         self.library.trace(call, inputs, &Ambient { context: self.train.context })
     }
+}
+
+/// A vector is one row; leading axes are joined.
+fn as_matrix(shape: &[u64]) -> Vec<u64> {
+    let Some((&cols, rows)) = shape.split_last() else { return vec![1, 1] };
+    vec![rows.iter().product(), cols]
 }
 
 fn scalar() -> Type {

@@ -13,11 +13,6 @@ use crate::value::StaticArg;
 
 /// Declarations of the language's library that a later version has.
 const LATER: &[(&str, DeclKind)] = &[
-    ("lamb", DeclKind::Rule),
-    ("lars", DeclKind::Rule),
-    ("lion", DeclKind::Rule),
-    ("adafactor", DeclKind::Rule),
-    ("muon", DeclKind::Rule),
     ("plateau", DeclKind::Fn),
     ("mlm", DeclKind::Fn),
     ("next_sentence", DeclKind::Fn),

@@ -160,7 +160,6 @@ fn the_rest_of_the_language_is_known_but_not_built() {
         "loss mlm + next_sentence",
         "6:6 E0213 `loss mlm + next_sentence` is not built yet\n  this version trains with `cross_entropy`",
     );
-    says("optimizer lion", "6:11 E0213 `lion` is not built yet");
     says("schedule plateau(patience: 2)", "6:10 E0213 `plateau` is not built yet");
     for home in [Home::Train, Home::Data] {
         for directive in home.directives().iter().filter(|d| d.status == Status::NotYet) {

@@ -190,7 +190,8 @@ fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
 /// Stated, else usual for the rule.
 fn lr(lines: &Lines<'_>, optimizer: Option<&Call>) -> f64 {
     let usual = match optimizer.map(|c| c.name.as_str()) {
-        Some("sgd") => 0.1,
+        Some("sgd" | "lars") => 0.1,
+        Some("lion") => 1e-4,
         Some(_) | None => 3e-4,
     };
     real(lines, "lr").unwrap_or(usual)

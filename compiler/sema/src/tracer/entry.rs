@@ -286,9 +286,12 @@ impl<'a> Tracer<'a> {
                 return Err(self.error(Code::E0701, at, message));
             }
         }
-        // The element type is the one of the data, so that the instruction says what comes in.
+        // The element type is the one of the data, so that the instruction says what comes in; a
+        // rule keeps what it is given, because weights are updated in their own precision.
+        let is_rule = self.frame.kind == Some(DeclKind::Rule);
         let elem = match (elem, &actual.elem) {
             (Elem::Ids(_), _) => actual.elem.clone(),
+            (Elem::Real, _) if is_rule => actual.elem.clone(),
             (elem, _) => elem.clone(),
         };
         let given = self.emit(Prim::Input(i), &[], elem, shape.clone(), param.span)?;
