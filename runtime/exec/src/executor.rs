@@ -7,6 +7,7 @@ use plan::{Arg, Count, Function, FunctionId, Plan, Step};
 
 use crate::device::cpu::{Cpu, Memory};
 use crate::error::Error;
+use crate::generate::Silent;
 use crate::verify::verify;
 
 /// How a plan is run; nothing here changes a result.
@@ -75,6 +76,14 @@ impl Executor {
         let costs = self.costs.as_mut();
         let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host, costs };
         walk.function(&self.plan[function])
+    }
+
+    /// Rebuilds what is derived from the weights; due whenever these were written from outside.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        match self.plan.function("refresh") {
+            Some(function) => self.call(function, &mut Silent),
+            None => Ok(()),
+        }
     }
 
     /// Runs a function `n` times and gives what its kernels, products and sorts took, most first.

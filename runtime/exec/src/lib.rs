@@ -5,6 +5,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod executor;
+mod finite;
 pub mod generate;
 pub mod lock;
 pub mod log;

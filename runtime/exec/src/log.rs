@@ -4,6 +4,8 @@
 //! file is cut back to the checkpoint. Numbers have as many digits as read back to the same bits.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -12,6 +14,28 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+
+/// Why an update was not applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The loss is finite, its scaled gradient is not.
+    Overflow,
+    /// The loss, or the gradient of a loss that is not scaled, is not finite.
+    Nonfinite,
+    /// No token of the batch is a target.
+    Empty,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Overflow => "overflow",
+            Cause::Nonfinite => "not finite",
+            Cause::Empty => "no target token",
+        })
+    }
+}
 
 /// One optimizer step. Numbers that are not finite are written as `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,15 +47,21 @@ pub struct Row {
     /// Mean loss over the target tokens of the step.
     pub loss: Option<f64>,
     /// Learning rate.
-    pub lr: f64,
+    pub lr: Option<f64>,
     /// Global norm of the gradients.
     pub grad_norm: Option<f64>,
     /// Coefficient of the clip.
     pub clip_coef: Option<f64>,
-    /// Loss scale.
-    pub loss_scale: f64,
+    /// The loss scale that the step used.
+    pub loss_scale: Option<f64>,
     /// Whether the update was not applied.
     pub skipped: bool,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    /// The first tensor, in the order of the model, that was not finite then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tensor: Option<String>,
     /// Target tokens.
     pub tokens: u64,
     /// Target tokens a second.
@@ -41,6 +71,12 @@ pub struct Row {
     /// Validation loss, where it was taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_loss: Option<f64>,
+    /// Norms of the unclipped gradients by parameter, where they are measured.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub grad_norms: BTreeMap<String, Option<f64>>,
+    /// The scale of the gradient's noise, where it is measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub noise_scale: Option<f64>,
 }
 
 /// The open file.
@@ -107,18 +143,22 @@ mod tests {
 
     fn row(batch: u64) -> Row {
         Row {
-            step: batch,
+            step: if batch < 4 { batch } else { batch - 1 },
             batch,
             loss: Some(0.1 + 0.2),
-            lr: 1e-3,
+            lr: Some(1e-3),
             grad_norm: Some(1.0),
             clip_coef: None,
-            loss_scale: 1.0,
-            skipped: false,
+            loss_scale: Some(1.0),
+            skipped: batch == 4,
+            cause: (batch == 4).then_some(Cause::Overflow),
+            tensor: (batch == 4).then(|| "gradient of w".to_owned()),
             tokens: 64,
             tokens_per_s: 10.0,
             seconds: 2.0,
             val_loss: (batch == 2).then_some(f64::MIN_POSITIVE),
+            grad_norms: BTreeMap::from([("w".to_owned(), Some(0.5)), ("b".to_owned(), None)]),
+            noise_scale: (batch == 3).then_some(1e300),
         }
     }
 
@@ -158,7 +198,9 @@ mod tests {
         let mut bits = 0x3ff0_1234_5678_9abc;
         for _ in 0..1000 {
             bits = crate::rng::mix(bits) & 0x3fff_ffff_ffff_ffff;
-            let row = Row { loss: Some(f64::from_bits(bits)), ..row(1) };
+            let number = Some(f64::from_bits(bits));
+            let grad_norms = BTreeMap::from([("w".to_owned(), number)]);
+            let row = Row { loss: number, lr: number, noise_scale: number, grad_norms, ..row(1) };
             let text = serde_json::to_string(&row).unwrap();
             assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), row);
         }

@@ -1,12 +1,13 @@
 //! The folder of a run, and what a second `llmc train` does with it.
 //!
 //! `DIR` holds `run.json` (which program this is), `spec.lt` (its text, resolved), `vocab.json`,
-//! `metrics.jsonl`, `lock`, the checkpoints `step-N/`, and `outcome.json` once it is finished.
+//! `metrics.jsonl`, `lock`, the checkpoints `step-N/`, `outcome.json` once it is finished, and
+//! `failure.json` while the last start of it ended in numbers or a machine beyond use.
 //! Nothing is trained further, or overwritten, because a name was the same.
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -44,6 +45,30 @@ pub struct Ended {
     pub val_loss: Option<f64>,
     /// Hash of the last checkpoint.
     pub checkpoint: Option<String>,
+}
+
+/// How a run ended that could not go on; the next start says so and tries again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Applied updates.
+    pub step: u64,
+    /// Consumed batches.
+    pub batch: u64,
+    /// What was said.
+    pub error: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { step, batch, error } = self;
+        // The lines below the first are advice, and were read.
+        let first = error.lines().next().unwrap_or_default();
+        write!(
+            f,
+            "this run ended before, after step {step} and batch {batch}: {first}; it is tried \
+             again from its last checkpoint, and the same numbers end the same way"
+        )
+    }
 }
 
 /// What to do when the folder belongs to a program that differs.
@@ -208,6 +233,27 @@ pub fn create(
 /// Notes that a run is finished.
 pub fn finish(dir: &Path, ended: &Ended) -> Result<(), Error> {
     write(&dir.join("outcome.json"), &json(ended))
+}
+
+/// Notes why a run could not go on.
+pub fn fail(dir: &Path, failure: &Failure) -> Result<(), Error> {
+    write(&dir.join("failure.json"), &json(failure))
+}
+
+/// Why the last start could not go on, when it could not.
+pub fn failure(dir: &Path) -> Result<Option<Failure>, Error> {
+    let path = dir.join("failure.json");
+    if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
+/// Takes the note away: the run has come further.
+pub fn forget_failure(dir: &Path) -> Result<(), Error> {
+    match fs::remove_file(dir.join("failure.json")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", dir.join("failure.json"), error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The vocabulary that a run was trained with.

@@ -7,7 +7,7 @@ use plan::{
     Role, Run, Split, Step, Tokenizer, Yield,
 };
 
-const BUFFERS: [(&str, Dtype, &[u64], Role); 20] = [
+const BUFFERS: [(&str, Dtype, &[u64], Role); 27] = [
     ("ids", Dtype::I32, &[2, 4], Role::Input),
     ("targets", Dtype::I32, &[2, 4], Role::Input),
     ("row", Dtype::I32, &[], Role::Input),
@@ -19,7 +19,12 @@ const BUFFERS: [(&str, Dtype, &[u64], Role); 20] = [
     ("tokens", Dtype::F64, &[], Role::Metric),
     ("lr", Dtype::F64, &[], Role::Metric),
     ("grad_norm", Dtype::F64, &[], Role::Metric),
-    ("finite", Dtype::F64, &[], Role::Metric),
+    ("loss_sum", Dtype::F64, &[], Role::Metric),
+    ("token_sum", Dtype::F64, &[], Role::Metric),
+    ("summed_batches", Dtype::F64, &[], Role::Metric),
+    ("used_scale", Dtype::F64, &[], Role::Metric),
+    ("skip_cause", Dtype::F64, &[], Role::Metric),
+    ("recent_skipped", Dtype::F64, &[], Role::Metric),
     ("applied_updates", Dtype::F64, &[], Role::Counter),
     ("consumed_batches", Dtype::F64, &[], Role::Counter),
     ("eval.ids", Dtype::I32, &[2, 4], Role::Input),
@@ -28,6 +33,8 @@ const BUFFERS: [(&str, Dtype, &[u64], Role); 20] = [
     ("eval.tokens", Dtype::F64, &[], Role::Metric),
     ("b", Dtype::F32, &[3], Role::Param),
     ("skipped_updates", Dtype::F64, &[], Role::Counter),
+    ("skips_in_row", Dtype::F64, &[], Role::Counter),
+    ("loss_scale", Dtype::F64, &[], Role::Counter),
 ];
 
 /// w[0] = seed.
@@ -41,32 +48,49 @@ block0(v0: i64, v1: i64, v2: i64):
   return
 }";
 
-/// g = 0.75 g + id for every id.
+/// g = 0.75 g + id for every id, from 0 in the first micro-batch; g and 8 tokens into the sums.
 const MICRO: &str = "function %micro(i64, i64, i64) {
 block0(v0: i64, v1: i64, v2: i64):
   v3 = load.i64 v0
   v4 = load.i64 v0+8
-  v5 = load.f64 v4
-  v6 = iconst.i64 0
-  jump block1(v6, v5)
-block1(v7: i64, v8: f64):
-  v9 = iadd v3, v7
-  v10 = load.i32 v9
-  v11 = fcvt_from_sint.f64 v10
-  v12 = f64const 0x1.8p-1
-  v13 = fmul v8, v12
-  v14 = fadd v13, v11
-  v15 = iconst.i64 4
-  v16 = iadd v7, v15
-  v17 = iconst.i64 32
-  v18 = icmp ult v16, v17
-  brif v18, block1(v16, v14), block2(v14)
-block2(v19: f64):
-  store v19, v4
+  v5 = load.i64 v0+16
+  v6 = load.i64 v0+24
+  v7 = load.i64 v0+32
+  v8 = load.f64 v4
+  v9 = load.f64 v7
+  v10 = f64const 0.0
+  v11 = f64const 0x1.0
+  v12 = fcmp eq v9, v10
+  v13 = select v12, v10, v8
+  v14 = iconst.i64 0
+  jump block1(v14, v13)
+block1(v15: i64, v16: f64):
+  v17 = iadd v3, v15
+  v18 = load.i32 v17
+  v19 = fcvt_from_sint.f64 v18
+  v20 = f64const 0x1.8p-1
+  v21 = fmul v16, v20
+  v22 = fadd v21, v19
+  v23 = iconst.i64 4
+  v24 = iadd v15, v23
+  v25 = iconst.i64 32
+  v26 = icmp ult v24, v25
+  brif v26, block1(v24, v22), block2(v22)
+block2(v27: f64):
+  store v27, v4
+  v28 = load.f64 v5
+  v29 = fadd v28, v27
+  store v29, v5
+  v30 = load.f64 v6
+  v31 = f64const 0x1.0p3
+  v32 = fadd v30, v31
+  store v32, v6
+  v33 = fadd v9, v11
+  store v33, v7
   return
 }";
 
-/// w = 0.75 w + g; m = w + m; the metrics and counters; g = 0.
+/// w = 0.75 w + g; m = w + m, when the loss is finite; the metrics and counters; the sums are 0.
 const UPDATE: &str = "function %update(i64, i64, i64) {
 block0(v0: i64, v1: i64, v2: i64):
   v3 = load.i64 v0
@@ -78,34 +102,59 @@ block0(v0: i64, v1: i64, v2: i64):
   v9 = load.i64 v0+48
   v10 = load.i64 v0+56
   v11 = load.i64 v0+64
-  v12 = load.f64 v3
-  v13 = fdemote.f32 v12
-  v14 = load.f32 v4
-  v15 = f32const 0x1.8p-1
-  v16 = fmul v14, v15
-  v17 = fadd v16, v13
-  store v17, v4
-  v18 = load.f32 v5
-  v19 = fadd v18, v17
-  store v19, v5
-  v20 = fpromote.f64 v19
-  v21 = f64const 0x1.0p-10
-  v22 = fmul v20, v21
-  store v22, v6
-  v23 = f64const 0x1.0p4
-  store v23, v7
-  store v12, v8
-  v24 = f64const 0x1.0
-  store v24, v9
-  v25 = load.f64 v10
-  v26 = fadd v25, v24
-  store v26, v10
-  v27 = load.f64 v11
-  v28 = f64const 0x1.0
-  v29 = fadd v27, v28
-  store v29, v11
-  v30 = f64const 0.0
-  store v30, v3
+  v12 = load.i64 v0+72
+  v13 = load.i64 v0+80
+  v14 = load.i64 v0+88
+  v15 = load.i64 v0+96
+  v16 = load.i64 v0+104
+  v17 = load.i64 v0+112
+  v20 = f64const 0.0
+  v21 = f64const 0x1.0
+  v22 = f64const 0x1.0p1
+  v23 = load.f64 v9
+  v24 = load.f64 v10
+  v25 = fdiv v23, v24
+  store v25, v6
+  store v24, v7
+  v26 = fsub v25, v25
+  v27 = fcmp eq v26, v20
+  v28 = load.f64 v3
+  v29 = fdemote.f32 v28
+  v30 = load.f32 v4
+  v31 = f32const 0x1.8p-1
+  v32 = fmul v30, v31
+  v33 = fadd v32, v29
+  v34 = select v27, v33, v30
+  store v34, v4
+  v35 = load.f32 v5
+  v36 = fadd v35, v34
+  v37 = select v27, v36, v35
+  store v37, v5
+  v38 = fpromote.f64 v37
+  v39 = f64const 0x1.0p-10
+  v40 = fmul v38, v39
+  store v40, v8
+  store v20, v9
+  store v20, v10
+  store v20, v11
+  v41 = select v27, v21, v20
+  v42 = load.f64 v12
+  v43 = fadd v42, v41
+  store v43, v12
+  v44 = load.f64 v13
+  v45 = fadd v44, v21
+  store v45, v13
+  v46 = select v27, v20, v22
+  store v46, v14
+  v47 = load.f64 v15
+  v48 = fadd v47, v21
+  v49 = select v27, v20, v48
+  store v49, v15
+  v50 = load.f64 v16
+  v51 = fadd v50, v21
+  v52 = fsub v51, v41
+  store v52, v16
+  store v21, v17
   return
 }";
 
@@ -158,7 +207,7 @@ fn kernel(code: u32, names: &[&str]) -> Step {
 
 fn functions() -> Vec<Function> {
     let function = |name: &str, steps: Vec<Step>| Function { name: name.to_owned(), steps };
-    let micro = vec![Step::Yield(Yield::Batch), kernel(1, &["ids", "g"])];
+    let micro = ["ids", "g", "loss_sum", "token_sum", "summed_batches"];
     let update = [
         "g",
         "w",
@@ -166,11 +215,17 @@ fn functions() -> Vec<Function> {
         "loss",
         "tokens",
         "grad_norm",
-        "finite",
+        "loss_sum",
+        "token_sum",
+        "summed_batches",
         "applied_updates",
         "consumed_batches",
+        "skip_cause",
+        "skips_in_row",
+        "skipped_updates",
+        "used_scale",
     ];
-    let body = vec![Step::Call(FunctionId(1))];
+    let body = vec![Step::Yield(Yield::Batch), Step::Call(FunctionId(1))];
     let step = vec![
         Step::Loop { count: Count::Accumulate, body },
         kernel(2, &update),
@@ -179,7 +234,7 @@ fn functions() -> Vec<Function> {
     let eval = ["eval.ids", "eval.targets", "w", "eval.loss_sum", "eval.tokens"];
     vec![
         function("init", vec![kernel(0, &["seed", "w"])]),
-        function("micro", micro),
+        function("micro", vec![kernel(1, &micro)]),
         function("step", step),
         function("eval", vec![kernel(3, &eval)]),
     ]

@@ -5,7 +5,9 @@
 //! process started, so a resumed run writes the bytes that an uninterrupted one writes.
 
 mod names;
+mod replay;
 mod saving;
+mod skips;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use plan::{Plan, Yield};
+use plan::{BufferId, Plan, Role, Yield};
 
 use crate::{
     checkpoint::{load, manifest::Best},
@@ -22,10 +24,11 @@ use crate::{
     device::cpu::Memory,
     error::Error,
     executor::{Executor, Host, Options},
+    finite,
     generate::{self, Sampling, Silent},
-    log::{Log, Row},
+    log::{Cause, Log, Row},
     room,
-    run_dir::{self, Ended},
+    run_dir::{self, Ended, Failure},
     signal::Stop,
 };
 use names::{EvalNames, Names};
@@ -45,7 +48,7 @@ pub enum Event {
     },
     /// Something that does not stop the run.
     Warning(String),
-    /// An optimizer step is done.
+    /// An optimizer step is done, or was skipped.
     Step(Row),
     /// A checkpoint is complete.
     Saved {
@@ -113,6 +116,8 @@ struct Training<'t> {
     /// The last validation loss and its step.
     val: Option<Best>,
     best: Option<Best>,
+    /// The batch after which an earlier start ended, until this one comes further.
+    failed_at: Option<u64>,
 }
 
 impl<'t> Training<'t> {
@@ -128,6 +133,11 @@ impl<'t> Training<'t> {
         match &found {
             Some(found) => resume(&mut executor, found, corpus, report)?,
             None => init(&mut executor, &names, report)?,
+        }
+        executor.refresh()?;
+        let failure = run_dir::failure(folder)?;
+        if let Some(failure) = &failure {
+            report(Event::Warning(failure.to_string()));
         }
         let consumed = names.consumed(executor.memory());
         let (log, last) = Log::open(folder, consumed)?;
@@ -148,6 +158,7 @@ impl<'t> Training<'t> {
             loss: last.and_then(|row| row.loss),
             val,
             best: found.as_ref().and_then(|f| f.manifest.best),
+            failed_at: failure.map(|failure| failure.batch),
         };
         if found.is_none() && training.executor.plan().run.checkpoint.is_some() {
             // A folder that cannot hold the state should be known now, not in an hour.
@@ -164,8 +175,21 @@ impl<'t> Training<'t> {
         self.names.applied(self.executor.memory())
     }
 
-    /// Steps until the run ends, for whatever reason.
+    /// Steps until the run ends, for whatever reason; one of its own is noted for the next start.
     fn run(mut self, stop: &Stop, report: Report<'_>) -> Result<Outcome, Error> {
+        let result = self.steps(stop, report);
+        if let Err(error @ (Error::Diverged(_) | Error::Fault(_))) = &result {
+            let batch = self.names.consumed(self.executor.memory());
+            let failure = Failure { step: self.applied(), batch, error: error.to_string() };
+            // The error itself matters more than a note of it.
+            if let Err(error) = run_dir::fail(self.folder, &failure) {
+                report(Event::Warning(error.to_string()));
+            }
+        }
+        result
+    }
+
+    fn steps(&mut self, stop: &Stop, report: Report<'_>) -> Result<Outcome, Error> {
         let reason = loop {
             if let Some(reason) = self.reason_to_end() {
                 break reason;
@@ -198,19 +222,21 @@ impl<'t> Training<'t> {
         let before_s = self.seconds();
         self.update()?;
         let memory = self.executor.memory();
-        let mut row = self.names.row(memory);
+        let mut row = self.names.row(memory)?;
         row.seconds = self.seconds();
         row.tokens_per_s = row.tokens as f64 / (row.seconds - before_s).max(1e-9);
         self.loss = row.loss;
-        if row.skipped {
-            self.log.add(&row)?;
-            self.log.sync()?;
-            return Err(self.diverged(&row));
+        if let Some(cause) = row.cause {
+            return self.skipped(row, cause, report);
         }
         if self.evaluation_due(row.step) {
-            row.val_loss = self.evaluate(row.step)?;
+            row.val_loss = self.evaluate(row.step, report)?;
         }
         self.log.add(&row)?;
+        if self.failed_at.is_some_and(|batch| row.batch > batch) {
+            run_dir::forget_failure(self.folder)?;
+            self.failed_at = None;
+        }
         let new_best = self.note_val(&row);
         report(Event::Step(row));
         self.samples(false, report)?;
@@ -220,28 +246,37 @@ impl<'t> Training<'t> {
         Ok(())
     }
 
-    /// Calls the compiled step on the next batch.
-    fn update(&mut self) -> Result<(), Error> {
-        let run = &self.executor.plan().run;
-        let (batch, micro_batch) = (run.batch, run.micro_batch);
-        let mut feeder = Feeder {
-            corpus: self.corpus,
-            sequences: &self.sequences,
-            names: &self.names,
-            first: self.names.consumed(self.executor.memory()) * batch,
-            row: 0,
-            micro_batch,
+    /// A step that changed neither weights nor `step`: nothing that follows steps is due.
+    fn skipped(&mut self, mut row: Row, cause: Cause, report: Report<'_>) -> Result<(), Error> {
+        if cause != Cause::Empty {
+            let roles = [Role::Param, Role::OptState, Role::Grad];
+            row.tensor = finite::first_bad(self.executor.plan(), self.executor.memory(), &roles);
+        }
+        self.log.add(&row)?;
+        report(Event::Step(row.clone()));
+        let reason = self.reason_to_stop(&row, cause);
+        // An overflow is what a scaler looks for; all else should not happen, or not happen again.
+        let is_expected = match cause {
+            Cause::Overflow => reason.is_none(),
+            Cause::Nonfinite => false,
+            Cause::Empty => true,
         };
-        self.executor.call(self.names.step, &mut feeder)
+        if reason.is_some() || !is_expected {
+            self.log.sync()?;
+        }
+        if !is_expected {
+            self.replay(&row)?;
+        }
+        match reason {
+            None => Ok(()),
+            Some(why) => Err(self.ends_with(&row, cause, &why)),
+        }
     }
 
-    fn diverged(&self, row: &Row) -> Error {
-        let number = |v: Option<f64>| v.map_or("not finite".to_owned(), |v| v.to_string());
-        let (loss, norm) = (number(row.loss), number(row.grad_norm));
-        let step = row.step + 1;
-        Error::Diverged(format!(
-            "step {step}: the loss is {loss}, the gradient norm {norm}; the update was not applied"
-        ))
+    /// Calls the compiled step on the next batch.
+    fn update(&mut self) -> Result<(), Error> {
+        let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
+        self.executor.call(self.names.step, &mut feeder)
     }
 
     fn evaluation_due(&self, step: u64) -> bool {
@@ -254,7 +289,7 @@ impl<'t> Training<'t> {
     /// The mean loss over the validation split, summed in f64.
     ///
     /// At the last step it is the whole split, whatever the number of batches.
-    fn evaluate(&mut self, step: u64) -> Result<Option<f64>, Error> {
+    fn evaluate(&mut self, step: u64, report: Report<'_>) -> Result<Option<f64>, Error> {
         let run = &self.executor.plan().run;
         let (context, micro_batch) = (run.context, run.micro_batch);
         let limit = run.eval.as_ref().and_then(|eval| eval.batches);
@@ -279,7 +314,20 @@ impl<'t> Training<'t> {
             loss += self.executor.memory().f64(names.loss_sum)[0];
             tokens += self.executor.memory().f64(names.tokens)[0];
         }
-        Ok((tokens > 0.0).then(|| loss / tokens))
+        if tokens == 0.0 {
+            return Ok(None);
+        }
+        let val_loss = loss / tokens;
+        if !val_loss.is_finite() {
+            let what = format!("step {step}: the validation loss is not finite");
+            report(Event::Warning(what));
+            return Ok(None);
+        }
+        if let Some((plateau, input)) = self.names.plateau {
+            self.executor.memory_mut().f64_mut(input)[0] = val_loss;
+            self.executor.call(plateau, &mut Silent)?;
+        }
+        Ok(Some(val_loss))
     }
 
     /// Remembers a validation loss; true when it is the lowest so far.
@@ -328,7 +376,7 @@ impl<'t> Training<'t> {
     }
 
     /// The last checkpoint and samples of a run that ended as planned.
-    fn end(mut self, reason: &str, report: Report<'_>) -> Result<Outcome, Error> {
+    fn end(&mut self, reason: &str, report: Report<'_>) -> Result<Outcome, Error> {
         self.save_if_new(report)?;
         self.samples(true, report)?;
         let step = self.applied();
@@ -430,7 +478,9 @@ fn first_line(corpus: &Corpus) -> Result<String, Error> {
 struct Feeder<'f> {
     corpus: &'f Corpus,
     sequences: &'f Sequences,
-    names: &'f Names,
+    ids: BufferId,
+    targets: BufferId,
+    row_input: Option<BufferId>,
     /// Number of the step's first sequence.
     first: u64,
     /// Rows of the step given so far.
@@ -438,22 +488,47 @@ struct Feeder<'f> {
     micro_batch: u64,
 }
 
+impl<'f> Feeder<'f> {
+    /// For the step that `consumed_batches` is the number of.
+    fn new(
+        executor: &Executor,
+        names: &Names,
+        corpus: &'f Corpus,
+        sequences: &'f Sequences,
+    ) -> Feeder<'f> {
+        let run = &executor.plan().run;
+        Feeder {
+            corpus,
+            sequences,
+            ids: names.ids,
+            targets: names.targets,
+            row_input: names.row,
+            first: names.consumed(executor.memory()) * run.batch,
+            row: 0,
+            micro_batch: run.micro_batch,
+        }
+    }
+
+    /// Writes the next micro-batch.
+    fn give(&mut self, memory: &mut Memory) -> Result<(), Error> {
+        let mut ids = vec![0; memory.i32(self.ids).len()];
+        let mut targets = vec![0; ids.len()];
+        let first = self.first + self.row;
+        self.sequences.fill_train(self.corpus, first, &mut ids, &mut targets)?;
+        memory.i32_mut(self.ids).copy_from_slice(&ids);
+        memory.i32_mut(self.targets).copy_from_slice(&targets);
+        if let Some(row) = self.row_input {
+            memory.i32_mut(row)[0] = i32::try_from(self.row).expect("a batch fits an i32");
+        }
+        self.row += self.micro_batch;
+        Ok(())
+    }
+}
+
 impl Host for Feeder<'_> {
     fn turn(&mut self, what: Yield, memory: &mut Memory) -> Result<(), Error> {
         match what {
-            Yield::Batch => {
-                let mut ids = vec![0; memory.i32(self.names.ids).len()];
-                let mut targets = vec![0; ids.len()];
-                let first = self.first + self.row;
-                self.sequences.fill_train(self.corpus, first, &mut ids, &mut targets)?;
-                memory.i32_mut(self.names.ids).copy_from_slice(&ids);
-                memory.i32_mut(self.names.targets).copy_from_slice(&targets);
-                if let Some(row) = self.names.row {
-                    memory.i32_mut(row)[0] = i32::try_from(self.row).expect("a batch fits an i32");
-                }
-                self.row += self.micro_batch;
-                Ok(())
-            }
+            Yield::Batch => self.give(memory),
             // They stay in memory; the loop reads them when the call is over.
             Yield::Metrics => Ok(()),
         }

@@ -48,6 +48,11 @@ pub fn dtype_name(dtype: Dtype) -> &'static str {
     }
 }
 
+/// The element type that the format writes so, when it is one of ours.
+pub fn dtype_of(name: &str) -> Option<Dtype> {
+    Dtype::ALL.into_iter().find(|&dtype| dtype_name(dtype) == name)
+}
+
 fn element_bytes(dtype: &str) -> Option<u64> {
     match dtype {
         "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E5M2" => Some(1),

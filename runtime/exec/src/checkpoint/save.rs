@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plan::Plan;
+use plan::{Plan, Role};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     manifest::{Manifest, Tensor},
     safetensors,
 };
-use crate::{device::cpu::Memory, error::Error};
+use crate::{device::cpu::Memory, error::Error, finite};
 
 /// Bytes given to the system at once.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -70,6 +70,8 @@ fn watched<T>(
 }
 
 /// Writes `step-N` into the run's folder. The facts' tensors, files and hash are filled in.
+///
+/// A state that is not finite is refused: what is saved can be gone on from.
 pub fn save(
     folder: &Path,
     plan: &Plan,
@@ -77,6 +79,11 @@ pub fn save(
     facts: Manifest,
     watch: Watch<'_>,
 ) -> Result<(PathBuf, Manifest), Error> {
+    if let Some(tensor) = finite::first_bad(plan, memory, &[Role::Param, Role::OptState]) {
+        let step = facts.step;
+        let why = format!("{tensor} holds values that are not finite; step {step} was not saved");
+        return Err(Error::Diverged(why));
+    }
     let target = folder.join(format!("step-{}", facts.step));
     let temporary = folder.join(format!("step-{}.tmp-{}", facts.step, std::process::id()));
     remove_leftovers(folder);

@@ -200,15 +200,71 @@ fn damage_names_the_tensor() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_refused() {
+fn a_state_that_is_not_finite_is_not_saved() {
     let scratch = Scratch::new("checkpoint_nan");
-    let mut executor = state(1);
-    let id = executor.plan().buffer("w").unwrap();
-    executor.memory_mut().f32_mut(id)[3] = f32::NAN;
-    let (plan, memory) = (executor.plan(), executor.memory());
-    let result = save::save(scratch.path(), plan, memory, facts(1, None), &mut |_, _| Ok(()));
-    assert!(result.unwrap_err().to_string().contains("tensor \"w\": holds values that are not"));
-    assert_eq!(names(scratch.path()).len(), 0);
+    saved(scratch.path(), 1);
+    for (name, bad) in [("w", f32::NAN), ("w.m", f32::INFINITY)] {
+        let mut executor = state(2);
+        let id = executor.plan().buffer(name).unwrap();
+        executor.memory_mut().f32_mut(id)[3] = bad;
+        let (plan, memory) = (executor.plan(), executor.memory());
+        let result = save::save(scratch.path(), plan, memory, facts(2, None), &mut |_, _| Ok(()));
+        let error = result.unwrap_err();
+        assert_eq!(error.exit_code(), 5);
+        assert!(
+            error.to_string().contains(&format!("{name} holds values that are not")),
+            "{error}"
+        );
+        assert_eq!(names(scratch.path()), ["step-1"]);
+    }
+}
+
+/// Writes over the last bytes of a file of a checkpoint and mends all hashes.
+fn forge(path: &Path, file: &str, tensor: &str, bytes: &[u8]) {
+    let place = path.join(file);
+    let mut all = fs::read(&place).unwrap();
+    let length = all.len() as u64;
+    let entries = super::safetensors::read_header(&mut &all[..], length).unwrap();
+    let entry = entries.iter().find(|e| e.name == tensor).unwrap();
+    let range = entry.start as usize..(entry.start + entry.bytes) as usize;
+    all[range.clone()][..bytes.len()].copy_from_slice(bytes);
+    fs::write(&place, &all).unwrap();
+    let mut manifest = load::manifest(path).unwrap();
+    let listed = manifest.tensors.iter_mut().find(|t| t.name == tensor).unwrap();
+    listed.sha256 = super::hash::sha256(&all[range]);
+    fs::write(path.join("manifest.json"), manifest.seal().1).unwrap();
+}
+
+/// As another program could have written it.
+#[test]
+fn a_checkpoint_that_is_not_finite_is_refused_and_the_one_before_is_taken() {
+    let cases = [("model", "w"), ("model", "b"), ("optimizer", "w.m")];
+    for (file, tensor) in cases {
+        let scratch = Scratch::new(&format!("checkpoint_load_nan_{tensor}"));
+        saved(scratch.path(), 1);
+        saved(scratch.path(), 2);
+        let file = format!("{file}.safetensors");
+        forge(&scratch.path().join("step-2"), &file, tensor, &f32::NAN.to_le_bytes());
+        let found = load::newest(scratch.path()).unwrap().unwrap();
+        assert_eq!(found.manifest.step, 1);
+        let why = format!("tensor {tensor:?}: holds values that are not finite");
+        assert!(found.warnings[0].contains(&why), "{}", found.warnings[0]);
+    }
+}
+
+/// A counter may wait at infinity for its first number.
+#[test]
+fn a_counter_may_be_infinite() {
+    let scratch = Scratch::new("checkpoint_infinite_counter");
+    saved(scratch.path(), 1);
+    let path = scratch.path().join("step-1");
+    let bytes = f64::INFINITY.to_le_bytes();
+    forge(&path, "optimizer.safetensors", "skipped_updates", &bytes);
+    let found = load::newest(scratch.path()).unwrap().unwrap();
+    let mut to = executor();
+    let plan = to.plan().clone();
+    load::restore(&found, &plan, to.memory_mut()).unwrap();
+    assert_eq!(to.memory().f64(plan.buffer("skipped_updates").unwrap())[0], f64::INFINITY);
 }
 
 #[test]

@@ -54,13 +54,14 @@ impl Training<'_> {
         Ok(self.failed_saves <= before)
     }
 
-    /// Saves; a failure is a warning, the third in a row an error.
+    /// Saves; a failure is a warning, the third in a row an error, as is a state beyond use.
     pub(super) fn save(&mut self, report: Report<'_>) -> Result<(), Error> {
         match self.write_checkpoint(report) {
             Ok(()) => {
                 self.failed_saves = 0;
                 Ok(())
             }
+            Err(error @ Error::Diverged(_)) => Err(error),
             Err(error) => {
                 self.failed_saves += 1;
                 self.last_save = Instant::now();
@@ -103,7 +104,11 @@ impl Training<'_> {
                 && buffer.dtype == plan::Dtype::F64
                 && buffer.shape.iter().product::<u64>() == 1
             {
-                counters.insert(buffer.name.clone(), memory.f64(plan::BufferId(idx))[0]);
+                let value = memory.f64(plan::BufferId(idx))[0];
+                // JSON has no infinities; their bits are in the file of tensors.
+                if value.is_finite() {
+                    counters.insert(buffer.name.clone(), value);
+                }
             }
         }
         let step = self.applied();

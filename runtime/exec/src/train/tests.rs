@@ -99,18 +99,86 @@ fn being_killed_and_going_on_changes_no_bit() {
     }
 }
 
+/// A program whose gradient is beyond f64 from the first batch on.
+fn diverging() -> Plan {
+    let mut plan = tiny::plan();
+    let text = plan.code[1].text.replace("v20 = f64const 0x1.8p-1", "v20 = f64const 0x1.8p500");
+    plan.code[1].text = text;
+    plan
+}
+
 #[test]
-fn a_step_that_is_not_finite_stops_the_run() {
+fn a_step_that_is_not_finite_ends_the_run_with_a_diagnosis() {
     let scratch = Scratch::new("train_diverge");
     let corpus = corpus(&scratch);
-    let mut plan = tiny::plan();
-    plan.code[2].text = plan.code[2].text.replace("v24 = f64const 0x1.0", "v24 = f64const 0.0");
     let dir = scratch.path().join("run");
-    let error = go(plan, &corpus, &dir, &mut |_, _| {}).unwrap_err();
+    let error = go(diverging(), &corpus, &dir, &mut |_, _| {}).unwrap_err();
     assert_eq!(error.exit_code(), 5);
-    assert!(error.to_string().contains("step 1: the loss is"), "{error}");
+    let text = error.to_string();
+    for part in [
+        "step 1, batch 1: loss, gradient, rate or scale is not finite; the update was not applied",
+        "the same step gave the same bits again",
+        "not finite: loss, gradient of g (1 of 1)",
+        "largest finite magnitude: 3.000e0, in weight w",
+        "try: a lower `lr`",
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
     let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
-    assert!(text.contains("\"skipped\":true") && text.lines().count() == 1);
+    let rows: Vec<Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows.len(), rows[0].step, rows[0].batch), (1, 0, 1));
+    assert_eq!((rows[0].cause, rows[0].loss), (Some(Cause::Nonfinite), None));
+    assert_eq!(rows[0].tensor.as_deref(), Some("gradient of g"));
+}
+
+#[test]
+fn a_second_start_says_how_the_first_ended_and_tries_again() {
+    let scratch = Scratch::new("train_again");
+    let corpus = corpus(&scratch);
+    let dir = scratch.path().join("run");
+    let warnings = |plan: Plan| {
+        let mut warnings = vec![];
+        let result = go(plan, &corpus, &dir, &mut |event, _| {
+            if let Event::Warning(text) = event {
+                warnings.push(text.clone());
+            }
+        });
+        (warnings, result.map_err(|e| e.exit_code()).map(|_| ()))
+    };
+    assert_eq!(warnings(diverging()), (vec![], Err(5)));
+    let (second, result) = warnings(diverging());
+    assert_eq!((second.len(), result), (1, Err(5)));
+    let start = "this run ended before, after step 0 and batch 1: diverged: step 1";
+    assert!(second[0].starts_with(start), "{}", second[0]);
+    let (third, result) = warnings(tiny::plan());
+    assert_eq!((third, result), (second, Ok(())));
+    assert!(!dir.join("failure.json").exists());
+}
+
+#[test]
+fn skipped_steps_move_no_schedule_and_end_the_run_when_there_are_too_many() {
+    let scratch = Scratch::new("train_skip");
+    let corpus = corpus(&scratch);
+    let dir = scratch.path().join("run");
+    let mut plan = diverging();
+    plan.run.on_nan = plan::OnNan::Skip { limit: 3 };
+    let mut saves = vec![];
+    let error = go(plan, &corpus, &dir, &mut |event, _| {
+        if let Event::Saved { step, .. } = event {
+            saves.push(*step);
+        }
+    })
+    .unwrap_err();
+    assert_eq!(error.exit_code(), 5);
+    assert!(error.to_string().contains("3 steps in a row were skipped (not finite)"), "{error}");
+    assert_eq!(saves, [0]);
+    let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    let rows: Vec<Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        rows.iter().map(|r| (r.step, r.batch)).collect::<Vec<_>>(),
+        [(0, 1), (0, 2), (0, 3)]
+    );
+    assert!(rows.iter().all(|row| row.skipped && row.val_loss.is_none()));
 }
 
 /// Makes the saves of some steps fail: a file lies where their folder would be.

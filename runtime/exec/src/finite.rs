@@ -1,0 +1,167 @@
+//! Which tensors hold numbers that are not finite.
+//!
+//! In: a plan's state. Out: what was found in weights, rule state and gradients, in the order of
+//! the model. What has no floating-point elements is finite.
+
+use plan::{Buffer, BufferId, Dtype, Plan, Role};
+
+use crate::device::cpu::Memory;
+
+/// One tensor, as far as its numbers are finite.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    /// For people: `gradient of tok_emb.weight`.
+    pub(crate) name: String,
+    /// Elements.
+    pub(crate) n: u64,
+    /// Elements that are NaN or infinite.
+    pub(crate) n_bad: u64,
+    /// The largest magnitude of the others.
+    pub(crate) largest: f64,
+}
+
+/// What a look at the state has found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Found {
+    /// Those with elements that are not finite.
+    pub(crate) bad: Vec<Tensor>,
+    /// The one with the largest finite magnitude.
+    pub(crate) largest: Option<Tensor>,
+}
+
+/// Looks through all buffers of these roles.
+pub(crate) fn look(plan: &Plan, memory: &Memory, roles: &[Role]) -> Found {
+    let mut found = Found::default();
+    for &role in roles {
+        for (id, buffer) in of_role(plan, role) {
+            let tensor = measure(buffer, memory.bytes(id));
+            if found.largest.as_ref().is_none_or(|most| tensor.largest > most.largest) {
+                found.largest = Some(tensor.clone());
+            }
+            if tensor.n_bad > 0 {
+                found.bad.push(tensor);
+            }
+        }
+    }
+    found
+}
+
+/// The first tensor of these roles that is not finite; cheaper than all of them.
+pub(crate) fn first_bad(plan: &Plan, memory: &Memory, roles: &[Role]) -> Option<String> {
+    let all = roles.iter().flat_map(|&role| of_role(plan, role));
+    let mut bad = all.filter(|(id, buffer)| !all_finite(buffer.dtype, memory.bytes(*id)));
+    bad.next().map(|(_, buffer)| title(buffer))
+}
+
+/// The buffers of a role.
+pub(crate) fn of_role(plan: &Plan, role: Role) -> impl Iterator<Item = (BufferId, &Buffer)> {
+    (0u32..).map(BufferId).zip(&plan.buffers).filter(move |(_, b)| b.role == role)
+}
+
+/// Whether every element is finite.
+pub(crate) fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    match dtype {
+        Dtype::F32 => chunks(bytes).all(|b| f32::from_le_bytes(b).is_finite()),
+        Dtype::F64 => chunks(bytes).all(|b| f64::from_le_bytes(b).is_finite()),
+        Dtype::F16 => chunks(bytes).all(|b| half(b).is_finite()),
+        Dtype::Bf16 => chunks(bytes).all(|b| bfloat(b).is_finite()),
+        Dtype::I32 => true,
+    }
+}
+
+fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    bytes.as_chunks().0.iter().copied()
+}
+
+/// An IEEE half.
+fn half(bytes: [u8; 2]) -> f64 {
+    let bits = u16::from_le_bytes(bytes);
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    sign * match exponent {
+        0x1f => {
+            if fraction == 0.0 {
+                f64::INFINITY
+            } else {
+                f64::NAN
+            }
+        }
+        0 => fraction * 2f64.powi(-24),
+        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+    }
+}
+
+/// The upper half of an f32.
+fn bfloat(bytes: [u8; 2]) -> f64 {
+    f64::from(f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+}
+
+fn measure(buffer: &Buffer, bytes: &[u8]) -> Tensor {
+    let mut tensor = Tensor { name: title(buffer), n: 0, n_bad: 0, largest: 0.0 };
+    match buffer.dtype {
+        Dtype::F32 => chunks(bytes).for_each(|b| tensor.add(f64::from(f32::from_le_bytes(b)))),
+        Dtype::F64 => chunks(bytes).for_each(|b| tensor.add(f64::from_le_bytes(b))),
+        Dtype::F16 => chunks(bytes).for_each(|b| tensor.add(half(b))),
+        Dtype::Bf16 => chunks(bytes).for_each(|b| tensor.add(bfloat(b))),
+        Dtype::I32 => {}
+    }
+    tensor
+}
+
+impl Tensor {
+    fn add(&mut self, x: f64) {
+        self.n += 1;
+        if x.is_finite() {
+            self.largest = self.largest.max(x.abs());
+        } else {
+            self.n_bad += 1;
+        }
+    }
+}
+
+/// What people call a buffer.
+pub(crate) fn title(buffer: &Buffer) -> String {
+    let name = buffer.name.as_str();
+    match buffer.role {
+        Role::Param => format!("weight {name}"),
+        Role::Grad => format!("gradient of {}", name.strip_prefix("grad.").unwrap_or(name)),
+        Role::OptState | Role::Counter | Role::Metric | Role::Input | Role::Output | Role::Temp => {
+            name.to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_have_their_values() {
+        let cases = [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0001, 2f64.powi(-24)),
+            (0x7c00, f64::INFINITY),
+        ];
+        for (bits, value) in cases {
+            assert_eq!(half(u16::to_le_bytes(bits)), value, "{bits:#x}");
+        }
+        assert!(half([0x01, 0x7c]).is_nan());
+    }
+
+    #[test]
+    fn every_type_tells_infinity_from_its_largest_number() {
+        let largest = [
+            (Dtype::F32, f32::MAX.to_le_bytes().to_vec(), f32::INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F64, f64::MAX.to_le_bytes().to_vec(), f64::NAN.to_le_bytes().to_vec()),
+            (Dtype::F16, vec![0xff, 0x7b], vec![0x00, 0xfc]),
+            (Dtype::Bf16, vec![0x7f, 0x7f], vec![0x80, 0x7f]),
+        ];
+        for (dtype, good, bad) in largest {
+            assert!(all_finite(dtype, &[good.clone(), good.clone()].concat()), "{dtype:?}");
+            assert!(!all_finite(dtype, &[good, bad].concat()), "{dtype:?}");
+        }
+        assert!(all_finite(Dtype::I32, &[0xff; 8]));
+    }
+}
