@@ -62,6 +62,8 @@ pub mod names {
     pub const LOSS_SUM: &str = "loss_sum";
     /// Target tokens since the last update.
     pub const TOKEN_SUM: &str = "token_sum";
+    /// Micro-batches since the last update, where a step has more than one.
+    pub const SUMMED: &str = "summed_batches";
 }
 
 /// Everything the passes need to know beside the program's own values.
@@ -124,7 +126,7 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     for param in params {
         add(&grad_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::Grad);
     }
-    for name in [names::LOSS_SUM, names::TOKEN_SUM] {
+    for &name in sums(program) {
         add(name, Type::scalar(Dtype::F64), Role::Metric);
     }
     for name in METRICS {
@@ -138,6 +140,12 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     add("prefill.last", Type::scalar(Dtype::I32), Role::Input);
     add("prefill.logits", Type::new(Dtype::F32, [program.vocab]), Role::Output);
     states
+}
+
+/// The f64 scalars that `micro` adds to and `update` sets back.
+fn sums(program: &Program) -> &'static [&'static str] {
+    const ALL: [&str; 3] = [names::LOSS_SUM, names::TOKEN_SUM, names::SUMMED];
+    if program.train.accumulate > 1 { &ALL } else { &ALL[..2] }
 }
 
 /// The f64 scalars that are saved.

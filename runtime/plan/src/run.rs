@@ -12,7 +12,11 @@
 //! `tokens`, `lr`, `grad_norm`, `clip_coef`, `used_scale` (the loss scale of this step), `finite`
 //! (1 when the update was applied), `skip_cause` (0 applied, 1 overflow, 2 not finite, 3 no target
 //! token), `recent_skipped` (of the last 200 steps), `eval.loss_sum` and `eval.tokens` (of one eval
-//! call).
+//! call); where they are measured `noise_scale` and, for each parameter, `grad_norm.PATH`.
+//! `micro` adds to `loss_sum` and `token_sum`, which `update` sets back; gradients stay as they
+//! were, so that the host can look at those of a skipped step and make them again.
+//! Optional functions: `refresh` rebuilds what is derived from the weights, after `init` and after
+//! they were loaded; `plateau` takes notice of the input `val_loss` (f64) after an evaluation.
 
 /// The training loop's settings, all resolved.
 #[derive(Debug, Clone, PartialEq)]

@@ -52,6 +52,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let plan = compiled.plan;
     let mut executor = Executor::load(plan.clone(), &Options { threads: threads(&args.machine) })?;
     load::restore(&found, &plan, executor.memory_mut())?;
+    executor.refresh()?;
     let prompt = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
     let sampling = Sampling { length: args.length, temperature: args.temperature, seed: args.seed };
     let mut out = std::io::stdout();

@@ -201,7 +201,7 @@ impl Show {
             say_part(format_args!("\r\x1b[K{} {text}", bar(row.step, self.steps)));
             let _ = std::io::stdout().flush();
             self.open = true;
-            if row.val_loss.is_some() {
+            if row.val_loss.is_some() || row.skipped {
                 self.end_line();
             }
         } else if self.pace.due(row) {

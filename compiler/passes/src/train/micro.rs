@@ -24,8 +24,9 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let cotangent = cotangent(&mut b, program, losses.per_token);
     let known = Known { stops: &losses.stops, narrow: &losses.narrow };
     let grads = gradients(&mut b, losses.per_token, cotangent, &params, known);
+    let is_first = count_batches(&mut b, program);
     for (param, grad) in forward.model.params.iter().zip(grads) {
-        accumulate(&mut b, program, param, grad);
+        accumulate(&mut b, is_first, param, grad);
     }
     for (name, value) in [(names::LOSS_SUM, losses.sum), (names::TOKEN_SUM, losses.tokens)] {
         let before = read_scalar(&mut b, name);
@@ -59,17 +60,35 @@ fn draw(b: &mut Builder) -> Draw {
     Draw { seed, step, row }
 }
 
-/// Adds a gradient to what earlier micro-batches left; a lone micro-batch replaces it.
-fn accumulate(b: &mut Builder, program: &Program, param: &Param, grad: Option<Value>) {
+/// Counts the micro-batches since the last update; whether this is the first, when there are more.
+fn count_batches(b: &mut Builder, program: &Program) -> Option<Value> {
+    if program.train.accumulate == 1 {
+        return None;
+    }
+    let before = read_scalar(b, names::SUMMED);
+    let [zero, one] = [0.0, 1.0].map(|x| b.scalar_f64(x));
+    let after = b.add(before, one);
+    b.store(names::SUMMED, after);
+    Some(b.eq(before, zero))
+}
+
+/// Adds a gradient to what earlier micro-batches left; the first replaces what is there.
+///
+/// So the sums outlive `update`: the host can look at those of a step that was skipped.
+fn accumulate(b: &mut Builder, is_first: Option<Value>, param: &Param, grad: Option<Value>) {
     let ty = Type::new(Dtype::F32, param.shape.clone());
     let grad = grad.map(|g| b.cast(g, ty.dtype));
     let grad = grad.unwrap_or_else(|| b.full(0.0, ty.dtype, &ty.shape));
     let name = grad_name(param);
-    let sum = if program.train.accumulate > 1 {
-        let before = b.state(&name, ty);
-        b.add(before, grad)
-    } else {
-        grad
+    let sum = match is_first {
+        None => grad,
+        Some(is_first) => {
+            let is_first = b.broadcast(is_first, &ty.shape);
+            let zero = b.full(0.0, ty.dtype, &ty.shape);
+            let left = b.state(&name, ty);
+            let before = b.select(is_first, zero, left);
+            b.add(before, grad)
+        }
     };
     b.store(&name, sum);
 }

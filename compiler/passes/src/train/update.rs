@@ -45,17 +45,13 @@ pub(super) fn build(
         let grad = clip::apply(&mut b, program.train.clip, coefficient, grads[i]);
         let step = Step { param, weight: weights[i], grad, lr, t, ok };
         step.apply(&mut b, &rules.each[i], origins);
-        if program.train.accumulate > 1 {
-            let zero = b.full(0.0, Dtype::F32, &param.shape);
-            b.store(&grad_name(param), zero);
-        }
     }
     verdict.count(&mut b);
     verdict.rescale(&mut b, policy, scale);
     counters::commit(&mut b, ok);
     report(&mut b, &[("loss", sums.loss), ("tokens", sums.tokens), ("lr", lr)]);
     report(&mut b, &[("grad_norm", norm), ("clip_coef", coefficient)]);
-    for name in [names::LOSS_SUM, names::TOKEN_SUM] {
+    for &name in super::sums(program) {
         let zero = b.scalar_f64(0.0);
         b.store(name, zero);
     }
