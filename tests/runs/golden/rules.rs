@@ -50,7 +50,8 @@ fn gradient(name: &str, t: usize) -> impl Iterator<Item = f32> {
     numbers.map(move |(i, x)| if is_zero(i) { 0.0 } else { x })
 }
 
-/// Ten steps of a rule, given by lines of the `train` block.
+/// Ten steps of a rule, given by lines of the `train` block. Rules that take weight decay have the
+/// usual one, 0.1 on matrices.
 #[track_caller]
 fn agrees(case: &str, lines: &str, states: &[&str]) {
     let golden = Golden::read("rules.safetensors");
@@ -90,5 +91,33 @@ fn adam_takes_the_steps_of_its_paper() {
 
 #[test]
 fn adamw_takes_the_steps_of_its_paper() {
-    agrees("adamw", "optimizer adamw\nweight_decay 0.1 on matrices", &["m", "v"]);
+    agrees("adamw", "optimizer adamw", &["m", "v"]);
+}
+
+#[test]
+fn lion_takes_the_steps_of_its_paper() {
+    agrees("lion", "optimizer lion", &["m"]);
+}
+
+#[test]
+fn lamb_takes_the_steps_of_its_paper() {
+    agrees("lamb", "optimizer lamb", &["m", "v"]);
+}
+
+#[test]
+fn lars_takes_the_steps_of_its_paper() {
+    agrees("lars", "optimizer lars", &["m"]);
+    // The usual trust moves a weight by too little to tell in ten steps.
+    agrees("lars_far", "optimizer lars(trust: 0.5)", &["m"]);
+}
+
+/// Factored moments, of a vector as a matrix of one row.
+#[test]
+fn adafactor_takes_the_steps_of_its_paper() {
+    agrees("adafactor", "optimizer adafactor", &["r", "c"]);
+}
+
+#[test]
+fn muon_takes_the_steps_of_its_source() {
+    agrees("muon", "optimizer muon", &["m"]);
 }
