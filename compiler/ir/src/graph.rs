@@ -27,6 +27,8 @@ pub struct Origin(pub u32);
 pub enum Role {
     /// A weight, trained and saved in `model.safetensors`.
     Param,
+    /// A copy of a weight in another type, made again from it after loading; not saved.
+    Cast,
     /// The sum of gradients over the micro-batches of one step.
     Grad,
     /// State of the update rule, saved in `optimizer.safetensors`.

@@ -3,7 +3,8 @@
 //! In: a simplified graph. Out: [`Tasks`] in an order that respects every read and write. Pointwise
 //! nodes, gathers and row reductions over the same rows join one task; constants and indices, and
 //! what only depends on them, are recomputed where they are used; what only feeds column
-//! reductions is computed inside them. Everything a task leaves for others is stored once.
+//! reductions is computed inside them. Everything a task leaves for others is stored once, and
+//! 16 bits that are widened are stored in 16 bits.
 
 use ir::graph::{Graph, Node, Value};
 use ir::ops::{Lowering, Op, View};
@@ -63,6 +64,8 @@ enum NodeRole {
     Leaf,
     /// Recomputed where it is used.
     Inline,
+    /// 16 bits in memory, widened where they are read.
+    Widened,
     /// Another way to index its operand.
     View,
     /// Computed by a task.
@@ -104,6 +107,7 @@ fn roles(graph: &Graph) -> Vec<NodeRole> {
             Lowering::Leaf => NodeRole::Leaf,
             Lowering::Pointwise(_) if node.args.iter().all(is_inline) => NodeRole::Inline,
             Lowering::Pointwise(_) if feeds_columns_only[index] => NodeRole::Inline,
+            Lowering::Pointwise(_) if is_widening(graph, node) => NodeRole::Widened,
             Lowering::View(view) => {
                 let x = node.args[0];
                 if is_inline(&x) && is_same_sizes(graph, x, &view) {
@@ -129,14 +133,22 @@ fn roles(graph: &Graph) -> Vec<NodeRole> {
         }
         roles.push(role);
     }
-    for node in &graph.nodes {
-        for &arg in needs_memory(graph, node) {
-            if roles[arg.index()] == NodeRole::Inline {
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let indexed = if roles[index] == NodeRole::View { &node.args[..] } else { &[] };
+        for &arg in needs_memory(graph, node).iter().chain(indexed) {
+            if matches!(roles[arg.index()], NodeRole::Inline | NodeRole::Widened) {
                 roles[arg.index()] = NodeRole::Computed;
             }
         }
     }
     roles
+}
+
+/// Whether a node is an operand of 16 bits as an f32.
+fn is_widening(graph: &Graph, node: &Node) -> bool {
+    matches!(node.op, Op::Cast(_))
+        && node.ty.dtype == Dtype::F32
+        && graph[node.args[0]].ty.dtype.is_narrow()
 }
 
 /// Operands that are read from memory, never recomputed in place.
@@ -192,7 +204,12 @@ fn feeds_columns_only(graph: &Graph) -> Vec<bool> {
 impl Tasks<'_> {
     /// Whether a node is recomputed where it is used.
     pub(crate) fn is_inline(&self, value: Value) -> bool {
-        self.roles[value.index()] == NodeRole::Inline
+        matches!(self.roles[value.index()], NodeRole::Inline | NodeRole::Widened)
+    }
+
+    /// The operand of 16 bits of a node that is widened where it is read.
+    pub(crate) fn widened(&self, value: Value) -> Option<Value> {
+        (self.roles[value.index()] == NodeRole::Widened).then(|| self.graph[value].args[0])
     }
 
     /// Whether a node is only another way to index its operand.
@@ -241,7 +258,7 @@ impl Tasks<'_> {
         match self.roles[value.index()] {
             NodeRole::Leaf => {}
             NodeRole::Computed => into.push(value),
-            NodeRole::Inline | NodeRole::View => {
+            NodeRole::Inline | NodeRole::Widened | NodeRole::View => {
                 for &arg in &self.graph[value].args {
                     self.computed(arg, into);
                 }
@@ -259,7 +276,7 @@ impl Tasks<'_> {
         match self.roles[value.index()] {
             NodeRole::Leaf => into.push(value),
             NodeRole::Computed => {}
-            NodeRole::Inline | NodeRole::View => {
+            NodeRole::Inline | NodeRole::Widened | NodeRole::View => {
                 for &arg in &self.graph[value].args {
                     self.leaves(arg, into);
                 }
@@ -461,6 +478,7 @@ impl Tasks<'_> {
                 let inner = at.and_then(|c| through(&view, &self.graph[x].ty.shape, &c));
                 self.is_in_place(x, inner, producer, shape)
             }
+            NodeRole::Widened => self.is_in_place(self.graph[value].args[0], at, producer, shape),
             // Recomputed nodes of column reductions never feed rows; the others read no task.
             NodeRole::Inline => true,
         }

@@ -20,6 +20,7 @@ mod schedule;
 mod simplify;
 mod split_reductions;
 mod train;
+mod weight_copies;
 
 pub use autodiff::gradients;
 pub use dce::dce;

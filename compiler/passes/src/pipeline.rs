@@ -11,6 +11,7 @@ use crate::round_once::round_once;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
 use crate::train::{self, Training};
+use crate::weight_copies::weight_copies;
 
 /// What a step of the pipeline made, for `--emit`, timing and tests.
 #[derive(Debug)]
@@ -62,9 +63,12 @@ pub fn run(
     target: &Target,
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Result<Scheduled, Vec<Diagnostic>> {
-    let module = train::module(training)?;
+    let mut module = train::module(training)?;
     check("train", &module, observe);
-    Ok(schedule(module, target, observe))
+    graph_passes(&mut module, observe);
+    weight_copies(&mut module);
+    check("weight_copies", &module, observe);
+    Ok(place(module, target, observe))
 }
 
 /// The passes from graphs to memory.
@@ -73,12 +77,20 @@ pub fn schedule(
     target: &Target,
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Scheduled {
+    graph_passes(&mut module, observe);
+    place(module, target, observe)
+}
+
+fn graph_passes(module: &mut Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
     for (name, pass) in GRAPH_PASSES {
         for graph in &mut module.functions {
             *graph = pass(graph);
         }
-        check(name, &module, observe);
+        check(name, module, observe);
     }
+}
+
+fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_>)) -> Scheduled {
     let schedule = crate::schedule::schedule(&module, target);
     observe("schedule", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);

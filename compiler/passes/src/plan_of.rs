@@ -97,6 +97,7 @@ fn dtype(dtype: Dtype) -> plan::Dtype {
 fn role(role: Option<Role>) -> plan::Role {
     match role {
         Some(Role::Param) => plan::Role::Param,
+        Some(Role::Cast) => plan::Role::Cast,
         Some(Role::Grad) => plan::Role::Grad,
         Some(Role::OptState) => plan::Role::OptState,
         Some(Role::Counter) => plan::Role::Counter,

@@ -21,7 +21,7 @@ fn file_of(buffer: &Buffer) -> Option<&'static str> {
     match buffer.role {
         Role::Param => Some(FILES[0]),
         Role::OptState | Role::Counter => Some(FILES[1]),
-        Role::Grad | Role::Metric | Role::Input | Role::Output | Role::Temp => None,
+        Role::Cast | Role::Grad | Role::Metric | Role::Input | Role::Output | Role::Temp => None,
     }
 }
 

@@ -54,6 +54,8 @@ impl Dtype {
 pub enum Role {
     /// A weight; saved in `model.safetensors`.
     Param,
+    /// A copy of a weight in another type; `refresh` makes it, and it is not saved.
+    Cast,
     /// Accumulated gradients.
     Grad,
     /// State of the update rule; saved in `optimizer.safetensors`.

@@ -81,6 +81,7 @@ fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
     for buffer in &plan.buffers {
         let kind = match buffer.role {
             Role::Param => "weights",
+            Role::Cast => "weight copies",
             Role::Grad => "gradients",
             Role::OptState => "optimizer",
             Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
@@ -89,7 +90,7 @@ fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
         *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
     }
     let held: u64 = kinds.values().sum();
-    let order = ["weights", "gradients", "optimizer", "batch, scalars"];
+    let order = ["weights", "weight copies", "gradients", "optimizer", "batch, scalars"];
     let mut rows: Vec<(&'static str, u64)> =
         order.iter().map(|&k| (k, kinds.get(k).copied().unwrap_or(0))).collect();
     rows.push(("temporaries", plan.arena_bytes - held));

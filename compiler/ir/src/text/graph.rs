@@ -7,8 +7,9 @@ use crate::attr::{Attr, Attrs};
 use crate::graph::{Graph, Module, Node, Origin, Role, State, Value};
 use crate::ops::Op;
 
-const ROLES: [(Role, &str); 7] = [
+const ROLES: [(Role, &str); 8] = [
     (Role::Param, "param"),
+    (Role::Cast, "cast"),
     (Role::Grad, "grad"),
     (Role::OptState, "opt_state"),
     (Role::Counter, "counter"),

@@ -34,14 +34,14 @@ impl Stores {
         let mut stores = Self::default();
         let graph = tasks.graph;
         let readers = readers(tasks);
-        let mut sources = vec![];
         for (state, value) in &graph.stores {
             let is_taken = stores.direct.iter().any(|(v, _)| v == value);
-            sources.clear();
+            let (mut sources, mut leaves) = (vec![], vec![]);
             tasks.sources(*value, &mut sources);
+            tasks.leaves(*value, &mut leaves);
             if !is_taken && is_direct(tasks, &readers, state, *value) {
                 stores.direct.push((*value, state.clone()));
-            } else if sources.is_empty() && !tasks.is_inline(*value) {
+            } else if sources.is_empty() && !leaves.is_empty() {
                 stores.early.push((state.clone(), *value));
             } else {
                 stores.late.push(Late { state: state.clone(), value: *value });
@@ -106,8 +106,9 @@ fn reads_in_place(tasks: &Tasks<'_>, task: usize, state: &str, value: Value) -> 
             let mut leaves = vec![];
             tasks.leaves(arg, &mut leaves);
             let reads = leaves.iter().any(|&leaf| is_state(tasks, leaf, state));
+            let element = tasks.widened(arg).unwrap_or(arg);
             !reads
-                || (is_state(tasks, arg, state)
+                || (is_state(tasks, element, state)
                     && graph[arg].ty.shape == *shape
                     && graph[member].ty.shape == *shape
                     && matches!(graph[member].op.lowering(), ir::ops::Lowering::Pointwise(_)))

@@ -36,7 +36,7 @@ pub(super) fn build(
         let first = match state.role {
             Role::Counter => counter(program, &state.name),
             Role::Grad | Role::Metric => Some(0.0),
-            Role::Param | Role::OptState | Role::Input | Role::Output => None,
+            Role::Param | Role::Cast | Role::OptState | Role::Input | Role::Output => None,
         };
         if let Some(first) = first {
             let value = b.full(first, state.ty.dtype, &state.ty.shape);

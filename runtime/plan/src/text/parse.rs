@@ -252,8 +252,9 @@ fn running_id(line: &mut Line, letter: char, expected: usize) -> Result<(), Pars
 }
 
 fn role(line: &mut Line) -> Result<Role, ParseError> {
-    const ROLES: [Role; 8] = [
+    const ROLES: [Role; 9] = [
         Role::Param,
+        Role::Cast,
         Role::Grad,
         Role::OptState,
         Role::Counter,

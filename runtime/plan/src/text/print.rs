@@ -171,6 +171,7 @@ pub(super) fn dtype(dtype: Dtype) -> &'static str {
 pub(super) fn role(role: Role) -> &'static str {
     match role {
         Role::Param => "param",
+        Role::Cast => "cast",
         Role::Grad => "grad",
         Role::OptState => "opt_state",
         Role::Counter => "counter",

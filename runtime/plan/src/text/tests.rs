@@ -129,8 +129,9 @@ impl Rng {
     }
 
     fn buffer(&mut self) -> Buffer {
-        const ROLES: [Role; 8] = [
+        const ROLES: [Role; 9] = [
             Role::Param,
+            Role::Cast,
             Role::Grad,
             Role::OptState,
             Role::Counter,
@@ -143,7 +144,7 @@ impl Rng {
             name: self.text(),
             dtype: [Dtype::F32, Dtype::F64, Dtype::I32][self.below(3) as usize],
             shape: self.many(|r| r.below(99)),
-            role: ROLES[self.below(8) as usize],
+            role: ROLES[self.below(9) as usize],
             offset: self.next() * 64,
             bytes: self.next(),
         }
