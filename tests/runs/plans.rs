@@ -44,6 +44,20 @@ fn specs() -> [(&'static str, String); 4] {
     ]
 }
 
+/// Every spec in every precision.
+fn specs_in_all_precisions() -> Vec<(String, String)> {
+    let lines =
+        ["precision fp32", "precision bf16", "precision fp16", "precision bf16 master bf16"];
+    let specs = specs();
+    let each = specs.iter().flat_map(|(name, text)| {
+        lines.map(|line| {
+            let text = text.replace("train {", &format!("train {{\n{line}"));
+            (format!("{name} with {line}"), text)
+        })
+    });
+    each.collect()
+}
+
 /// A made-up id, at times none.
 fn token(seed: usize, i: usize, below: i32) -> u64 {
     let bits = exec::rng::mix((seed * 1000 + i) as u64) as i32;
@@ -81,15 +95,14 @@ fn whole(pair: &Pair<'_>, plan: &Plan) -> Executor {
 #[test]
 fn every_function_agrees_with_the_interpreter() {
     let target = pipeline::cpu();
-    for (name, text) in specs() {
+    for (name, text) in specs_in_all_precisions() {
         let compiled = compiled(&text);
         let (schedule, plan) = (&compiled.scheduled.schedule, &compiled.plan);
         let mut pair = Pair::new(schedule, &target, plan.clone(), 2);
-        for (round, function) in
-            ["init", "micro", "update", "eval", "micro", "micro", "update", "prefill"]
-                .into_iter()
-                .enumerate()
-        {
+        let functions =
+            ["init", "refresh", "micro", "update", "eval", "micro", "micro", "update", "prefill"];
+        let is_there = |f: &&str| compiled.plan.function(f).is_some();
+        for (round, function) in functions.into_iter().filter(is_there).enumerate() {
             pair.spoil_temporaries();
             feed(&mut pair, plan, round);
             let mut whole = whole(&pair, plan);

@@ -125,9 +125,13 @@ pub(crate) fn title(buffer: &Buffer) -> String {
     match buffer.role {
         Role::Param => format!("weight {name}"),
         Role::Grad => format!("gradient of {}", name.strip_prefix("grad.").unwrap_or(name)),
-        Role::OptState | Role::Counter | Role::Metric | Role::Input | Role::Output | Role::Temp => {
-            name.to_owned()
-        }
+        Role::Cast
+        | Role::OptState
+        | Role::Counter
+        | Role::Metric
+        | Role::Input
+        | Role::Output
+        | Role::Temp => name.to_owned(),
     }
 }
 

@@ -81,7 +81,7 @@ fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
     for buffer in &plan.buffers {
         let kind = match buffer.role {
             Role::Param => "weights",
-            Role::Cast => "weight copies",
+            Role::Cast => "copies",
             Role::Grad => "gradients",
             Role::OptState => "optimizer",
             Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
@@ -90,9 +90,9 @@ fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
         *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
     }
     let held: u64 = kinds.values().sum();
-    let order = ["weights", "weight copies", "gradients", "optimizer", "batch, scalars"];
-    let mut rows: Vec<(&'static str, u64)> =
-        order.iter().map(|&k| (k, kinds.get(k).copied().unwrap_or(0))).collect();
+    let order = ["weights", "copies", "gradients", "optimizer", "batch, scalars"];
+    let of = |kind: &'static str| kinds.get(kind).map(|&size| (kind, size));
+    let mut rows: Vec<(&'static str, u64)> = order.into_iter().filter_map(of).collect();
     rows.push(("temporaries", plan.arena_bytes - held));
     rows
 }
