@@ -1,7 +1,7 @@
 //! The stages of specs that compile, cut to the part that a case is about.
 //!
-//! `# show: graph update` in the header shows one function of the graph, `# show: ast` all of the
-//! tree. Every case is also compiled twice, and each text form is parsed back.
+//! `# show: graph update` in the header shows one function of the graph, `# show: graph update w` what
+//! it needs to store `w`, `# show: ast` all of the tree. Every case is also compiled twice, and each text form is parsed back.
 
 use llmc::cli::Stage;
 use llmc::{Compiled, compile, emit::emit};
@@ -29,7 +29,7 @@ pub(crate) fn show(path: &str, text: &str) -> String {
         let shown = match stage {
             "ast" => syntax::print_spec(&front.spec),
             "program" => program_part(&program.print(), part),
-            "graph" => block(&emit(&compiled, Stage::Graph), "fn", part),
+            "graph" => graph(&compiled, part),
             "kernels" => block(&emit(&compiled, Stage::Kernels), "kernel", part),
             "clif" => code(&compiled.plan, part),
             "plan" => block(&emit(&compiled, Stage::Plan), "function", part),
@@ -60,6 +60,19 @@ fn program_part(program: &str, word: &str) -> String {
     let found = program.split("\n\n").find(|paragraph| paragraph.starts_with(word));
     let found = found.unwrap_or_else(|| panic!("the program has no `{word}`"));
     found.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A function, or the part of it that stores one state: `update`, `update w`.
+fn graph(compiled: &Compiled, part: &str) -> String {
+    let Some((function, stored)) = part.split_once(' ') else {
+        return block(&emit(compiled, Stage::Graph), "fn", part);
+    };
+    let mut module = compiled.scheduled.module.clone();
+    for graph in module.functions.iter_mut().filter(|f| f.name == function) {
+        graph.stores.retain(|(name, _)| name == stored);
+        *graph = passes::dce(graph);
+    }
+    block(&ir::text::print_module(&module), "fn", function)
 }
 
 /// The first `kind .. "name" { .. }` of a text.

@@ -41,6 +41,10 @@ fn rate(module: &Module, applied: u64) -> f64 {
     if let Some(counter) = states.get_mut(passes::names::APPLIED) {
         *counter = Tensor::from_numbers(counter.ty.clone(), &[applied as f64]);
     }
+    // A plateau lowers the rate by what evaluations find; the curve shows it without.
+    if let Some(factor) = states.get_mut(passes::names::PLATEAU) {
+        *factor = Tensor::from_numbers(factor.ty.clone(), &[1.0]);
+    }
     match eval_graph(module, "update", &mut states, Precision::AsTyped) {
         Ok(()) => states["lr"].numbers()[0],
         Err(error) => panic!("lr depends on counters alone: {error}"),

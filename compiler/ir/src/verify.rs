@@ -2,6 +2,8 @@
 //!
 //! In: anything that was built or parsed. Out: every broken rule, with its place.
 
+pub mod step;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -9,6 +11,7 @@ use crate::graph::{Graph, Module, Node, Value};
 use crate::kernel::{Inst, Kernel, Reg, Skeleton};
 use crate::ops::{Op, ShapeError};
 use crate::types::{Dtype, Type};
+use step::StepFault;
 
 /// Axes of a tensor at most.
 pub const MAX_RANK: usize = 8;
@@ -78,6 +81,8 @@ pub enum Fault {
     },
     /// An origin that the module does not have.
     NoOrigin,
+    /// The order of the optimizer step.
+    Step(StepFault),
 }
 
 impl fmt::Display for VerifyError {
@@ -105,6 +110,7 @@ impl fmt::Display for Fault {
             Self::TooLarge { ty } => write!(f, "{ty} is over the limits of a tensor"),
             Self::TooMany { nodes } => write!(f, "{nodes} nodes, at most {MAX_NODES}"),
             Self::NoOrigin => write!(f, "its origin does not exist"),
+            Self::Step(fault) => write!(f, "{fault}"),
         }
     }
 }
@@ -141,6 +147,10 @@ pub fn verify(module: &Module) -> Result<(), Vec<VerifyError>> {
     }
     for graph in &module.functions {
         verify_graph(module, graph, &mut errors);
+    }
+    // Data flow needs operands that precede their users.
+    if errors.is_empty() {
+        step::verify_step(module, &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }

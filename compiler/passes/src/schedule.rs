@@ -10,8 +10,11 @@ mod kernels;
 mod space;
 mod stores;
 
-use ir::graph::Module;
+use ir::graph::{Graph, Module};
+use ir::ops::Op;
 use ir::schedule::{Buffer, Schedule, Target};
+
+use crate::rewrite::rewrite;
 
 use function::Scheduler;
 use kernels::Kernels;
@@ -31,8 +34,17 @@ pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
     let mut kernels = Kernels::default();
     let mut functions = vec![];
     for graph in &module.functions {
+        let graph = &unmarked(graph);
         let scheduler = Scheduler::new(module, graph, target, &mut buffers, &mut kernels);
         functions.push(scheduler.run());
     }
     Schedule { buffers, kernels: kernels.into_list(), functions }
+}
+
+/// The graph without marks of stages, which compute nothing.
+fn unmarked(graph: &Graph) -> Graph {
+    rewrite(graph, |b, node, args| match &node.op {
+        Op::Stage(_) => args[0],
+        op => b.push(op.clone(), args),
+    })
 }

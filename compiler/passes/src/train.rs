@@ -8,10 +8,13 @@ mod clip;
 mod counters;
 mod forward;
 mod init;
+mod measures;
 mod micro;
 mod optimizer;
+mod plateau;
 mod rate;
 mod scaler;
+mod step;
 mod update;
 
 use diag::{Diagnostic, SourceMap};
@@ -19,7 +22,7 @@ use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
 use ir::types::{Dtype, Type};
 use sema::trace::Param;
-use sema::{Float, Program};
+use sema::{Float, Measure, Program, Schedule};
 
 use crate::origins::Origins;
 use forward::Forward;
@@ -58,6 +61,18 @@ pub mod names {
     pub const CLEAN: &str = "clean_updates";
     /// The product of a plateau schedule's factors.
     pub const PLATEAU: &str = "plateau.factor";
+    /// The lowest validation loss so far, for a plateau schedule.
+    pub const PLATEAU_BEST: &str = "plateau.best";
+    /// Applied updates when that loss, or the factor, last moved.
+    pub const PLATEAU_SINCE: &str = "plateau.since";
+    /// The validation loss that the host hands to `plateau`.
+    pub const VAL_LOSS: &str = "val_loss";
+    /// Squared norms of the mean gradients of micro-batches, summed since the last update.
+    pub const NOISE_SQUARES: &str = "noise.squares";
+    /// How many micro-batches that sum has.
+    pub const NOISE_BATCHES: &str = "noise.batches";
+    /// The gradient-noise scale in tokens.
+    pub const NOISE_SCALE: &str = "noise_scale";
     /// Sum of the loss over target tokens since the last update.
     pub const LOSS_SUM: &str = "loss_sum";
     /// Target tokens since the last update.
@@ -83,19 +98,27 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
     let micro = Forward::trace(program, train.micro_batch, train.context)?;
     let rules = Rules::trace(program, &micro.model.params)?;
     let states = states(program, &micro.model.params, &rules);
-    let functions = vec![
+    let mut functions = vec![
         init::build(program, &states, &micro.model.params, &rules, &mut origins),
         micro::build(program, &micro, &mut origins),
         update::build(program, &micro.model.params, &rules, &mut origins)?,
         forward::eval(program, &micro, &mut origins),
         forward::prefill(program, &Forward::trace(program, 1, train.context)?, &mut origins),
     ];
+    if let &Schedule::Plateau { factor, patience, min, .. } = &train.schedule {
+        functions.push(plateau::build(factor, patience, min));
+    }
     Ok(Module { states, functions, origins: origins.into_texts() })
 }
 
 /// The name of a parameter's gradient.
 fn grad_name(param: &Param) -> String {
     format!("grad.{}", param.path)
+}
+
+/// The name of a parameter's average.
+fn ema_name(param: &Param) -> String {
+    format!("ema.{}", param.path)
 }
 
 /// The name of a moment of a parameter.
@@ -118,34 +141,57 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
             add(&moment_name(param, &state.name), ty, Role::OptState);
         }
     }
+    for param in params.iter().filter(|_| program.train.ema.is_some()) {
+        add(&ema_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::OptState);
+    }
     add(names::SEED, Type::scalar(Dtype::I32), Role::Counter);
-    for name in COUNTERS {
+    for name in COUNTERS.into_iter().chain(plateau(program).iter().map(|(name, _)| *name)) {
         add(name, Type::scalar(Dtype::F64), Role::Counter);
     }
     add(names::RECENT_SKIPS, Type::new(Dtype::F32, [counters::RECENT]), Role::Counter);
     for param in params {
         add(&grad_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::Grad);
     }
-    for &name in sums(program) {
+    for name in sums(program).into_iter().chain(METRICS) {
         add(name, Type::scalar(Dtype::F64), Role::Metric);
     }
-    for name in METRICS {
-        add(name, Type::scalar(Dtype::F64), Role::Metric);
+    if measures::has_noise(program) {
+        add(names::NOISE_SCALE, Type::scalar(Dtype::F64), Role::Metric);
+    }
+    for param in params.iter().filter(|_| measures::has(program, Measure::GradNorms)) {
+        add(&measures::norm_name(param), Type::scalar(Dtype::F64), Role::Metric);
     }
     for name in ["ids", "targets", "eval.ids", "eval.targets"] {
         add(name, Type::new(Dtype::I32, [rows, context]), Role::Input);
     }
     add("row", Type::scalar(Dtype::I32), Role::Input);
+    if !plateau(program).is_empty() {
+        add(names::VAL_LOSS, Type::scalar(Dtype::F64), Role::Input);
+    }
     add("prefill.ids", Type::new(Dtype::I32, [1, context]), Role::Input);
     add("prefill.last", Type::scalar(Dtype::I32), Role::Input);
     add("prefill.logits", Type::new(Dtype::F32, [program.vocab]), Role::Output);
     states
 }
 
+/// The counters of a plateau schedule and where they start.
+fn plateau(program: &Program) -> &'static [(&'static str, f64)] {
+    match program.train.schedule {
+        Schedule::Plateau { .. } => &plateau::COUNTERS,
+        Schedule::Fn(_) => &[],
+    }
+}
+
 /// The f64 scalars that `micro` adds to and `update` sets back.
-fn sums(program: &Program) -> &'static [&'static str] {
-    const ALL: [&str; 3] = [names::LOSS_SUM, names::TOKEN_SUM, names::SUMMED];
-    if program.train.accumulate > 1 { &ALL } else { &ALL[..2] }
+fn sums(program: &Program) -> Vec<&'static str> {
+    let mut names = vec![names::LOSS_SUM, names::TOKEN_SUM];
+    if program.train.accumulate > 1 {
+        names.push(names::SUMMED);
+    }
+    if measures::has_noise(program) {
+        names.extend([names::NOISE_SQUARES, names::NOISE_BATCHES]);
+    }
+    names
 }
 
 /// The f64 scalars that are saved.
@@ -193,6 +239,15 @@ fn stored(program: &Program, param: &Param) -> Type {
 /// The parameters as values of a function.
 fn read_params(b: &mut Builder, program: &Program, params: &[Param]) -> Vec<Value> {
     let read = |p: &Param| b.state(&p.path, stored(program, p));
+    params.iter().map(read).collect()
+}
+
+/// What is evaluated and sampled from: the averages of the parameters, when there are any.
+fn read_averages(b: &mut Builder, program: &Program, params: &[Param]) -> Vec<Value> {
+    if program.train.ema.is_none() {
+        return read_params(b, program, params);
+    }
+    let read = |p: &Param| b.state(&ema_name(p), Type::new(Dtype::F32, p.shape.clone()));
     params.iter().map(read).collect()
 }
 

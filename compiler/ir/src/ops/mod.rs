@@ -256,6 +256,7 @@ ops! {
     and: And,
     or: Or,
     select: Select,
+    stage: Stage,
     random: Random,
     reshape: Reshape,
     permute: Permute,

@@ -10,16 +10,20 @@ use sema::Clip;
 
 use super::forward::total;
 
-/// The global l2 norm of all gradients, an f64 scalar.
-pub(super) fn l2_norm(b: &mut Builder, grads: &[Value]) -> Value {
-    let mut sum = b.scalar_f64(0.0);
-    for &grad in grads {
+/// The sum of squares of each gradient, f64 scalars.
+pub(super) fn squares(b: &mut Builder, grads: &[Value]) -> Vec<Value> {
+    let square = |&grad: &Value| {
         let wide = b.cast(grad, Dtype::F64);
         let square = b.mul(wide, wide);
-        let part = total(b, square);
-        sum = b.add(sum, part);
-    }
-    b.sqrt(sum)
+        total(b, square)
+    };
+    grads.iter().map(square).collect()
+}
+
+/// The sum of f64 scalars in order.
+pub(super) fn sum(b: &mut Builder, parts: &[Value]) -> Value {
+    let zero = b.scalar_f64(0.0);
+    parts.iter().fold(zero, |sum, &part| b.add(sum, part))
 }
 
 /// The largest magnitude of all gradients, an f64 scalar.

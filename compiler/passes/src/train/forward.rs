@@ -9,7 +9,7 @@ use ir::types::{Dtype, Type};
 use sema::Program;
 use sema::trace::Trace;
 
-use super::read_params;
+use super::read_averages;
 use crate::lower::{Draw, Operands, Results, lower};
 use crate::origins::Origins;
 
@@ -105,7 +105,7 @@ pub(super) fn total(b: &mut Builder, x: Value) -> Value {
 /// `eval`: sums over one batch of the validation split.
 pub(super) fn eval(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("eval");
-    let params = read_params(&mut b, program, &forward.model.params);
+    let params = read_averages(&mut b, program, &forward.model.params);
     let names = ["eval.ids", "eval.targets"];
     let losses = forward.losses(&mut b, &params, names, None, origins);
     b.store("eval.loss_sum", losses.sum);
@@ -116,7 +116,7 @@ pub(super) fn eval(program: &Program, forward: &Forward, origins: &mut Origins<'
 /// `prefill`: the logits of every id after one position of a sequence.
 pub(super) fn prefill(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
     let mut b = Builder::new("prefill");
-    let params = read_params(&mut b, program, &forward.model.params);
+    let params = read_averages(&mut b, program, &forward.model.params);
     let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
     let last = b.state("prefill.last", Type::scalar(Dtype::I32));
     let logits = forward.logits(&mut b, &params, ids, None, origins).outputs[0];

@@ -7,7 +7,7 @@ use sema::Program;
 use sema::trace::{Init, Param};
 
 use super::optimizer::Rules;
-use super::{moment_name, names, scaler};
+use super::{ema_name, moment_name, names, scaler};
 use crate::lower::stream;
 use crate::origins::Origins;
 
@@ -26,6 +26,10 @@ pub(super) fn build(
         let value = start(&mut b, seed, &param.path, param.init, &param.shape);
         let value = b.cast(value, super::dtype(program.train.precision.master));
         b.store(&param.path, value);
+        if program.train.ema.is_some() {
+            let average = b.cast(value, Dtype::F32);
+            b.store(&ema_name(param), average);
+        }
         for state in &rule.states {
             let name = moment_name(param, &state.name);
             let value = start(&mut b, seed, &name, state.init, &state.ty.shape);
@@ -51,7 +55,10 @@ fn counter(program: &Program, name: &str) -> Option<f64> {
     match name {
         names::SEED => None,
         names::LOSS_SCALE => Some(scaler::start(program.train.loss_scale)),
-        _ => Some(0.0),
+        _ => {
+            let of_plateau = super::plateau(program).iter().find(|(other, _)| *other == name);
+            Some(of_plateau.map_or(0.0, |(_, start)| *start))
+        }
     }
 }
 

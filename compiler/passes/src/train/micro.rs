@@ -10,7 +10,7 @@ use sema::Program;
 use sema::trace::Param;
 
 use super::forward::Forward;
-use super::{grad_name, names, read_params, read_scalar, scaler};
+use super::{grad_name, measures, names, read_params, read_scalar, scaler};
 use crate::autodiff::{Known, gradients};
 use crate::lower::Draw;
 use crate::origins::Origins;
@@ -24,8 +24,12 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let cotangent = cotangent(&mut b, program, losses.per_token);
     let known = Known { stops: &losses.stops, narrow: &losses.narrow };
     let grads = gradients(&mut b, losses.per_token, cotangent, &params, known);
+    let params = &forward.model.params;
+    let grads: Vec<Value> =
+        params.iter().zip(grads).map(|(param, grad)| widened(&mut b, param, grad)).collect();
+    measures::sum_squares(&mut b, program, &grads, losses.tokens);
     let is_first = count_batches(&mut b, program);
-    for (param, grad) in forward.model.params.iter().zip(grads) {
+    for (param, grad) in params.iter().zip(grads) {
         accumulate(&mut b, is_first, param, grad);
     }
     for (name, value) in [(names::LOSS_SUM, losses.sum), (names::TOKEN_SUM, losses.tokens)] {
@@ -72,13 +76,19 @@ fn count_batches(b: &mut Builder, program: &Program) -> Option<Value> {
     Some(b.eq(before, zero))
 }
 
+/// A parameter's gradient in f32; zeros when the loss does not depend on it.
+fn widened(b: &mut Builder, param: &Param, grad: Option<Value>) -> Value {
+    match grad {
+        Some(grad) => b.cast(grad, Dtype::F32),
+        None => b.full(0.0, Dtype::F32, &param.shape),
+    }
+}
+
 /// Adds a gradient to what earlier micro-batches left; the first replaces what is there.
 ///
 /// So the sums outlive `update`: the host can look at those of a step that was skipped.
-fn accumulate(b: &mut Builder, is_first: Option<Value>, param: &Param, grad: Option<Value>) {
+fn accumulate(b: &mut Builder, is_first: Option<Value>, param: &Param, grad: Value) {
     let ty = Type::new(Dtype::F32, param.shape.clone());
-    let grad = grad.map(|g| b.cast(g, ty.dtype));
-    let grad = grad.unwrap_or_else(|| b.full(0.0, ty.dtype, &ty.shape));
     let name = grad_name(param);
     let sum = match is_first {
         None => grad,

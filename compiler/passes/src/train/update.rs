@@ -1,23 +1,35 @@
-//! `update`: one optimizer step from the summed gradients.
+//! `update`: one optimizer step from the summed gradients, as a list of stages.
 //!
-//! One division by loss scale × prescale × tokens (reciprocal in f64), finite check, norm, clip,
-//! rule at lr(t), scaler, counters. A step that is not sound (see [`super::scaler`]) changes no
-//! weight, moment, lr or t: it only counts as skipped.
+//! In [`ORDER`]: sums over micro-batches and workers; one division by loss scale × prescale ×
+//! tokens (reciprocal in f64); norm and finite check; clip; the rule at lr(t) with its averages.
+//! Each stage marks what it hands on, and `ir::verify` refuses any other order. A step that is not
+//! sound (see [`super::scaler`]) changes no weight, moment, average, lr or t: it only counts as
+//! skipped.
+
+#[cfg(test)]
+mod tests;
 
 use diag::Diagnostic;
 use ir::builder::Builder;
 use ir::graph::{Graph, Value};
+use ir::ops::stage::Stage;
 use ir::types::{Dtype, Type};
 use sema::Program;
-use sema::trace::{Param, Trace};
+use sema::trace::Param;
 
 use super::optimizer::Rules;
 use super::scaler::Evidence;
+use super::step::Step;
 use super::{
-    clip, counters, grad_name, micro, moment_name, names, rate, read_params, read_scalar, scaler,
+    clip, counters, grad_name, measures, micro, names, rate, read_params, read_scalar, scaler, step,
 };
-use crate::lower::{Operands, lower};
 use crate::origins::Origins;
+
+/// What a stage does to the step so far.
+type StageFn = fn(&mut Builder, &mut Flow<'_, '_>);
+
+/// The stages of an optimizer step.
+const ORDER: [StageFn; 6] = [accumulate, reduce, unscale, check, clip, apply];
 
 /// The function.
 pub(super) fn build(
@@ -26,119 +38,165 @@ pub(super) fn build(
     rules: &Rules,
     origins: &mut Origins<'_>,
 ) -> Result<Graph, Vec<Diagnostic>> {
+    build_in(&ORDER, program, params, rules, origins)
+}
+
+fn build_in(
+    order: &[StageFn],
+    program: &Program,
+    params: &[Param],
+    rules: &Rules,
+    origins: &mut Origins<'_>,
+) -> Result<Graph, Vec<Diagnostic>> {
     let mut b = Builder::new("update");
-    let weights = read_params(&mut b, program, params);
-    let policy = program.train.loss_scale;
-    let scale = scaler::scale(&mut b, policy);
-    let sums = Sums::read(&mut b, program, scale);
-    let grads: Vec<Value> = params.iter().map(|p| unscale(&mut b, p, sums.inverse)).collect();
-    let norm = clip::l2_norm(&mut b, &grads);
-    let coefficient = clip::coefficient(&mut b, program.train.clip, norm, &grads);
-    let applied = read_scalar(&mut b, names::APPLIED);
-    let one = b.scalar_f64(1.0);
-    let t = b.add(applied, one);
-    let lr = rate::rate(&mut b, program, t, origins)?;
-    let evidence = Evidence { tokens: sums.tokens, loss: sums.loss, norm, lr, scale };
-    let verdict = evidence.judge(&mut b, policy);
-    let ok = verdict.is_applied;
-    for (i, param) in params.iter().enumerate() {
-        let grad = clip::apply(&mut b, program.train.clip, coefficient, grads[i]);
-        let step = Step { param, weight: weights[i], grad, lr, t, ok };
-        step.apply(&mut b, &rules.each[i], origins);
+    let mut flow = Flow::new(&mut b, program, params, rules, origins)?;
+    for stage in order {
+        stage(&mut b, &mut flow);
     }
-    verdict.count(&mut b);
-    verdict.rescale(&mut b, policy, scale);
-    counters::commit(&mut b, ok);
-    report(&mut b, &[("loss", sums.loss), ("tokens", sums.tokens), ("lr", lr)]);
-    report(&mut b, &[("grad_norm", norm), ("clip_coef", coefficient)]);
-    for &name in super::sums(program) {
+    for (name, value) in [("loss", flow.loss), ("tokens", flow.tokens), ("lr", flow.lr)] {
+        b.store(name, value);
+    }
+    for name in super::sums(program) {
         let zero = b.scalar_f64(0.0);
         b.store(name, zero);
     }
     Ok(b.finish())
 }
 
-/// What the micro-batches summed up.
-struct Sums {
+/// What the stages of a step hand on.
+struct Flow<'a, 'o> {
+    program: &'a Program,
+    params: &'a [Param],
+    rules: &'a Rules,
+    origins: &'a mut Origins<'o>,
+    /// One for each parameter.
+    grads: Vec<Value>,
+    /// Mean over target tokens, f64.
     loss: Value,
+    /// Target tokens, f64.
     tokens: Value,
-    /// 1 / (loss scale × prescale × tokens), f32.
-    inverse: Value,
+    /// The loss scale, f64.
+    scale: Value,
+    /// The number of this update from 1, f64.
+    t: Value,
+    /// lr(t), f64.
+    lr: Value,
+    /// The global l2 norm, f64; 0 until `check` has taken it.
+    norm: Value,
+    /// Whether the step is applied, a bool; true until `check` has looked.
+    is_sound: Value,
 }
 
-impl Sums {
-    fn read(b: &mut Builder, program: &Program, scale: Value) -> Self {
+impl<'a, 'o> Flow<'a, 'o> {
+    fn new(
+        b: &mut Builder,
+        program: &'a Program,
+        params: &'a [Param],
+        rules: &'a Rules,
+        origins: &'a mut Origins<'o>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let tokens = read_scalar(b, names::TOKEN_SUM);
         let sum = read_scalar(b, names::LOSS_SUM);
-        let prescale = b.scalar_f64(micro::prescale(program));
-        let one = b.scalar_f64(1.0);
-        let factor = b.mul(scale, prescale);
-        let below = b.mul(factor, tokens);
-        let inverse = b.div(one, below);
-        let inverse = b.cast(inverse, Dtype::F32);
         let loss = b.div(sum, tokens);
-        Self { loss, tokens, inverse }
-    }
-}
-
-fn unscale(b: &mut Builder, param: &Param, inverse: Value) -> Value {
-    let sum = b.state(&grad_name(param), Type::new(Dtype::F32, param.shape.clone()));
-    let inverse = b.broadcast(inverse, &param.shape);
-    b.mul(sum, inverse)
-}
-
-/// The update of one parameter.
-struct Step<'a> {
-    param: &'a Param,
-    weight: Value,
-    grad: Value,
-    lr: Value,
-    t: Value,
-    ok: Value,
-}
-
-impl Step<'_> {
-    fn apply(&self, b: &mut Builder, rule: &Trace, origins: &mut Origins<'_>) {
-        let moments: Vec<Value> = rule
-            .states
-            .iter()
-            .map(|s| {
-                let ty = Type::new(Dtype::F32, s.ty.shape.clone());
-                b.state(&moment_name(self.param, &s.name), ty)
-            })
-            .collect();
-        // A rule over `[m, n]` sees every weight as a matrix.
-        let view = &rule.inputs[0].ty.shape;
-        let (weight, grad) = (b.reshape(self.weight, view), b.reshape(self.grad, view));
-        let inputs = [weight, grad, self.lr, self.t];
-        let operands = Operands {
-            inputs: &inputs,
-            params: &[],
-            states: &moments,
-            dropout: None,
-            // A rule computes in f32 whatever the weights are stored as.
-            real: Dtype::F32,
+        let applied = read_scalar(b, names::APPLIED);
+        let one = b.scalar_f64(1.0);
+        let t = b.add(applied, one);
+        let lr = rate::rate(b, program, t, origins)?;
+        let sum_of = |p: &Param| b.state(&grad_name(p), Type::new(Dtype::F32, p.shape.clone()));
+        let grads = params.iter().map(sum_of).collect();
+        let scale = scaler::scale(b, program.train.loss_scale);
+        let norm = b.scalar_f64(0.0);
+        let is_sound = b.full(1.0, Dtype::Bool, &[]);
+        let flow = Self {
+            program,
+            params,
+            rules,
+            origins,
+            grads,
+            loss,
+            tokens,
+            scale,
+            t,
+            lr,
+            norm,
+            is_sound,
         };
-        let results = lower(b, rule, &operands, origins);
-        let after = b.reshape(results.outputs[0], &self.param.shape);
-        self.store(b, &self.param.path, self.weight, after);
-        for ((state, &before), &after) in rule.states.iter().zip(&moments).zip(&results.states) {
-            self.store(b, &moment_name(self.param, &state.name), before, after);
+        Ok(flow)
+    }
+
+    /// Marks all gradients.
+    fn mark(&mut self, b: &mut Builder, stage: Stage) {
+        for grad in &mut self.grads {
+            *grad = b.push(stage, &[*grad]);
         }
     }
-
-    /// Stores `after`, or keeps `before` when the step is skipped.
-    fn store(&self, b: &mut Builder, name: &str, before: Value, after: Value) {
-        let shape = b.shape(before);
-        let ok = b.broadcast(self.ok, &shape);
-        let after = b.cast(after, b.dtype(before));
-        let value = b.select(ok, after, before);
-        b.store(name, value);
-    }
 }
 
-fn report(b: &mut Builder, metrics: &[(&str, Value)]) {
-    for &(name, value) in metrics {
-        b.store(name, value);
+/// The sums of `micro`, as they are.
+fn accumulate(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    flow.mark(b, Stage::Accumulate);
+}
+
+/// Sums over workers; there is one.
+fn reduce(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    flow.mark(b, Stage::Reduce);
+}
+
+/// Sums become means over target tokens, without the scale of the loss.
+fn unscale(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    let prescale = b.scalar_f64(micro::prescale(flow.program));
+    let factor = b.mul(flow.scale, prescale);
+    let below = b.mul(factor, flow.tokens);
+    let one = b.scalar_f64(1.0);
+    let inverse = b.div(one, below);
+    let inverse = b.cast(inverse, Dtype::F32);
+    for grad in &mut flow.grads {
+        let shape = b.shape(*grad);
+        let inverse = b.broadcast(inverse, &shape);
+        *grad = b.mul(*grad, inverse);
+    }
+    flow.mark(b, Stage::Unscale);
+}
+
+/// The norm, whether the step is sound, and what follows from that for scale and counters.
+fn check(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    let squares = clip::squares(b, &flow.grads);
+    let sum = clip::sum(b, &squares);
+    let norm = b.sqrt(sum);
+    flow.norm = b.push(Stage::Check, &[norm]);
+    flow.mark(b, Stage::Check);
+    let policy = flow.program.train.loss_scale;
+    let Flow { tokens, loss, norm, lr, scale, .. } = *flow;
+    let verdict = Evidence { tokens, loss, norm, lr, scale }.judge(b, policy);
+    verdict.count(b);
+    verdict.rescale(b, policy, scale);
+    counters::commit(b, verdict.is_applied);
+    b.store("grad_norm", norm);
+    measures::norms(b, flow.program, flow.params, &squares);
+    measures::noise_scale(b, flow.program, norm, tokens);
+    flow.is_sound = verdict.is_applied;
+}
+
+/// Gradients within the limit.
+fn clip(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    let policy = flow.program.train.clip;
+    let coefficient = clip::coefficient(b, policy, flow.norm, &flow.grads);
+    for grad in &mut flow.grads {
+        *grad = clip::apply(b, policy, coefficient, *grad);
+    }
+    flow.mark(b, Stage::Clip);
+    b.store("clip_coef", coefficient);
+}
+
+/// New weights and moments by the rule, and their averages; or the old ones.
+fn apply(b: &mut Builder, flow: &mut Flow<'_, '_>) {
+    let weights = read_params(b, flow.program, flow.params);
+    for (i, param) in flow.params.iter().enumerate() {
+        let step = Step { param, weight: weights[i], grad: flow.grads[i], lr: flow.lr, t: flow.t };
+        let after = step.rule(b, &flow.rules.each[i], flow.origins);
+        let averages = flow.program.train.ema.map(|keep| step.average(b, keep, after[0].after));
+        for change in after.into_iter().chain(averages) {
+            step::commit(b, flow.is_sound, change);
+        }
     }
 }

@@ -1,4 +1,9 @@
-//! The optimizer step: scaler, causes, counters, as `update` computes them.
+//! The optimizer step: scaler, causes, averages, measures, schedule, as the interpreter runs them.
 
+mod averages;
+mod masters;
+mod measures;
+mod plateau;
 mod program;
 mod scaler;
+mod skips;

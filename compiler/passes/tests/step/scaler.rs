@@ -1,5 +1,8 @@
 //! The loss scaler against a model of twenty lines, over every pattern of overflows.
 
+use std::collections::BTreeMap;
+
+use ir::eval::tensor::Tensor;
 use sema::LossScale;
 
 use crate::program::{Run, small};
@@ -75,26 +78,44 @@ fn step(run: &mut Run, overflows: bool) {
     run.call("update");
 }
 
-/// All patterns that begin with the steps so far; each prefix is run once.
-fn walk(run: &mut Run, model: Scaler, left: u32) {
-    let before = run.states.clone();
-    for overflows in [false, true] {
-        let mut model = model;
+/// A run and its model after some patterns, and how many those are.
+struct Point {
+    states: BTreeMap<String, Tensor>,
+    model: Scaler,
+    patterns: u64,
+}
+
+impl Point {
+    /// The bits of all its numbers.
+    fn key(&self) -> Vec<u64> {
+        self.states.values().flat_map(|t| t.numbers()).map(f64::to_bits).collect()
+    }
+}
+
+/// Every pattern so far with one more step; patterns that lead to the same bits go on as one.
+fn longer(run: &mut Run, points: &[Point]) -> Vec<Point> {
+    let mut next: BTreeMap<Vec<u64>, Point> = BTreeMap::new();
+    for (point, overflows) in points.iter().flat_map(|p| [(p, false), (p, true)]) {
+        run.states.clone_from(&point.states);
+        let mut model = point.model;
         model.step(overflows);
         step(run, overflows);
-        assert_eq!(Scaler::of(run), model, "{left} steps before the end");
+        assert_eq!(Scaler::of(run), model);
         assert_eq!(run.get("skip_cause"), f64::from(u8::from(overflows)));
         assert_eq!(run.get("finite"), f64::from(u8::from(!overflows)));
-        if left > 1 {
-            walk(run, model, left - 1);
-        }
-        run.states.clone_from(&before);
+        let new = Point { states: run.states.clone(), model, patterns: point.patterns };
+        next.entry(new.key()).and_modify(|p| p.patterns += point.patterns).or_insert(new);
     }
+    next.into_values().collect()
 }
 
 #[test]
 fn every_pattern_of_overflows_moves_the_scale_as_designed() {
     let mut run = scaled(LossScale::Dynamic { start: START, growth: GROWTH, min: MIN });
     let model = Scaler { scale: START, clean: 0, applied: 0, skipped: 0, in_row: 0, used: 0.0 };
-    walk(&mut run, model, LENGTH);
+    let mut points = vec![Point { states: run.states.clone(), model, patterns: 1 }];
+    for _ in 0..LENGTH {
+        points = longer(&mut run, &points);
+    }
+    assert_eq!(points.iter().map(|p| p.patterns).sum::<u64>(), 1 << LENGTH);
 }
