@@ -51,12 +51,9 @@ fn update(bend: Bend) -> Graph {
     grads = grads.map(|g| b.mul(g, wide));
     grads = grads.map(|g| b.push(Stage::Unscale, &[g]));
     let mut norm = match bend {
-        Bend::NormOfSums => square(&mut b, sums[0]),
-        Bend::NormOfOneGradient => square(&mut b, grads[0]),
-        _ => {
-            let parts = grads.map(|g| square(&mut b, g));
-            b.add(parts[0], parts[1])
-        }
+        Bend::NormOfSums => norm_square(&mut b, &sums),
+        Bend::NormOfOneGradient => norm_square(&mut b, &grads[..1]),
+        _ => norm_square(&mut b, &grads),
     };
     if bend != Bend::UncheckedNorm {
         norm = b.push(Stage::Check, &[norm]);
@@ -105,10 +102,14 @@ fn inverse(b: &mut Builder, bend: Bend) -> Value {
     b.cast(inverse, Dtype::F32)
 }
 
-fn square(b: &mut Builder, x: Value) -> Value {
-    let square = b.mul(x, x);
-    let sum = b.sum(square, &[0, 1]);
-    b.reshape(sum, &[])
+fn norm_square(b: &mut Builder, grads: &[Value]) -> Value {
+    let zero = b.scalar_f32(0.0);
+    grads.iter().fold(zero, |sum, &grad| {
+        let square = b.mul(grad, grad);
+        let part = b.sum(square, &[0, 1]);
+        let part = b.reshape(part, &[]);
+        b.add(sum, part)
+    })
 }
 
 /// Adds the scale to the sums, as gradients of something.
