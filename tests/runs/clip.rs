@@ -40,7 +40,13 @@ impl Update {
         let executor = Executor::load(plan.clone(), &Options { threads: 1 }).unwrap();
         let mut update = Self { plan, executor };
         update.call("init");
+        update.refresh();
         update
+    }
+
+    /// Makes what follows from the weights, which were written.
+    pub(crate) fn refresh(&mut self) {
+        self.executor.refresh().unwrap();
     }
 
     /// Runs a function.

@@ -4,6 +4,7 @@
 //! come from its integer generator, which stands here a second time.
 
 mod model;
+mod narrow;
 mod rules;
 
 use std::collections::BTreeMap;

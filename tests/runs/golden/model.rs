@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use llmc::Compiled;
+
 use super::{FP32_RELATIVE, Golden, are_close, distances, draws, numbers};
 use crate::clip::Update;
 use crate::plans::compiled_for;
 
 const VOCAB: u16 = 29;
 const CONTEXT: usize = 16;
-const BATCH: usize = 4;
+pub(super) const BATCH: usize = 4;
 
 /// Shows the gradient that a rule is given, and moves nothing.
 const SHOW: &str = "\
@@ -24,22 +26,28 @@ const RUN: &str = "\
 optimizer adamw(beta1: 0.9, beta2: 0.95)\nweight_decay 0.1 on matrices
 lr 2e-3\nwarmup 10\nschedule cosine(to: 10%)\nclip 2.75\nsteps 100";
 
-/// The golden model, loaded with its weights.
-fn model(lines: &str) -> Update {
+/// The golden model, with lines of its `train` block.
+pub(super) fn compiled(lines: &str) -> Compiled {
     let spec = format!(
         "{SHOW}model gpt(layers: 2, width: 64, heads: 4, bias: true, drop: 0)\n\
          data text(\"text.txt\", tokenizer: chars)\n\
          train {{\nbatch {BATCH}\ncontext {CONTEXT}\n{lines}\n}}\n"
     );
-    let mut model = Update::load(compiled_for(&spec, VOCAB.into()).plan);
+    compiled_for(&spec, VOCAB.into())
+}
+
+/// The same, loaded with its weights.
+pub(super) fn model(lines: &str) -> Update {
+    let mut model = Update::load(compiled(lines).plan);
     for path in Golden::read("gpt.safetensors").under("grad.").into_keys() {
         fill(path, model.f32(path));
     }
+    model.refresh();
     model
 }
 
 /// The weights that a parameter has on both sides.
-fn fill(path: &str, weight: &mut [f32]) {
+pub(super) fn fill(path: &str, weight: &mut [f32]) {
     let (layer, kind) = path.rsplit_once('.').unwrap();
     let layer = layer.rsplit('.').next().unwrap();
     let (start, exponent) = match kind {
@@ -53,7 +61,7 @@ fn fill(path: &str, weight: &mut [f32]) {
 }
 
 /// Ids and targets of a row.
-fn row(step: usize, row: usize) -> (Vec<i32>, Vec<i32>) {
+pub(super) fn row(step: usize, row: usize) -> (Vec<i32>, Vec<i32>) {
     let mut noise = draws(&format!("noise.{step}.{row}"));
     let mut chain = vec![noise.next().unwrap() % VOCAB];
     for r in noise.take(CONTEXT) {
@@ -67,7 +75,7 @@ fn row(step: usize, row: usize) -> (Vec<i32>, Vec<i32>) {
 }
 
 /// One optimizer step; its loss.
-fn step(model: &mut Update, at: usize) -> f64 {
+pub(super) fn step(model: &mut Update, at: usize) -> f64 {
     let rows: Vec<_> = (0..BATCH).map(|r| row(at, r)).collect();
     for rows in rows.chunks(BATCH / model.plan.run.accumulate as usize) {
         let (ids, targets): (Vec<_>, Vec<_>) = rows.iter().cloned().unzip();
@@ -81,7 +89,7 @@ fn step(model: &mut Update, at: usize) -> f64 {
 }
 
 /// The distance of a number from the golden one.
-fn relative(got: f64, wanted: f64) -> f64 {
+pub(super) fn relative(got: f64, wanted: f64) -> f64 {
     (got - wanted).abs() / wanted.abs()
 }
 
