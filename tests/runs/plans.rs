@@ -38,7 +38,7 @@ fn specs() -> [(&'static str, String); 4] {
     let small = |spec: String| spec.replace("context 16", "context 6");
     [
         ("hello", hello()),
-        ("gpt", small(gpt("steps 9\nclip 0.1 linf"))),
+        ("gpt", small(gpt("steps 9\nclip 0.1 linf\nema 0.9"))),
         ("dropout", small(dropout("steps 9"))),
         ("own", small(own("steps 9"))),
     ]

@@ -23,6 +23,7 @@ enum Bend {
     NormOfSums,
     UncheckedNorm,
     ClipOfUnchecked,
+    ClipBySums,
     ClipOfNoGradient,
     AccumulateOfProduct,
     NormOfOneGradient,
@@ -50,11 +51,9 @@ fn update(bend: Bend) -> Graph {
     let wide = b.broadcast(inverse, &[2, 3]);
     grads = grads.map(|g| b.mul(g, wide));
     grads = grads.map(|g| b.push(Stage::Unscale, &[g]));
-    let mut norm = match bend {
-        Bend::NormOfSums => norm_square(&mut b, &sums),
-        Bend::NormOfOneGradient => norm_square(&mut b, &grads[..1]),
-        _ => norm_square(&mut b, &grads),
-    };
+    let measured = if bend == Bend::NormOfSums { &sums } else { &grads };
+    let n_measured = if bend == Bend::NormOfOneGradient { 1 } else { 2 };
+    let mut norm = norm_square(&mut b, &measured[..n_measured]);
     if bend != Bend::UncheckedNorm {
         norm = b.push(Stage::Check, &[norm]);
     }
@@ -63,7 +62,8 @@ fn update(bend: Bend) -> Graph {
     }
     let limit = b.scalar_f32(1.0);
     let is_sound = b.lt(norm, limit);
-    let coefficient = b.min(norm, limit);
+    let small = if bend == Bend::ClipBySums { norm_square(&mut b, &sums) } else { norm };
+    let coefficient = b.min(small, limit);
     let wide = b.broadcast(coefficient, &[2, 3]);
     grads = grads.map(|g| b.mul(g, wide));
     if bend == Bend::ClipOfNoGradient {
@@ -77,11 +77,14 @@ fn update(bend: Bend) -> Graph {
         let flag = b.broadcast(is_sound, &[2, 3]);
         let kept = if bend == Bend::SkipToAnother { b.state("v", ty()) } else { before };
         let committed = b.select(flag, after, kept);
-        let value = match bend {
-            Bend::StoreOfClipped => grad,
-            Bend::StoreUnchecked => after,
-            Bend::StoreOfWeight => b.neg(before),
-            _ => committed,
+        let value = if bend == Bend::StoreOfClipped {
+            grad
+        } else if bend == Bend::StoreUnchecked {
+            after
+        } else if bend == Bend::StoreOfWeight {
+            b.neg(before)
+        } else {
+            committed
         };
         b.store(name, value);
         if bend != Bend::NeverCleared {
@@ -166,6 +169,8 @@ fn the_norm_is_of_unscaled_gradients_and_the_clip_goes_by_the_checked_norm() {
     assert_eq!(faults(Bend::NormOfSums), ["`check` before `accumulate`"]);
     let found = faults(Bend::UncheckedNorm);
     assert_eq!(found[0], "gradients after `unscale` meet those after `check`");
+    let found = faults(Bend::ClipBySums);
+    assert_eq!(found, ["sums of `micro` meet gradients after `check`"]);
     let found = faults(Bend::ClipOfUnchecked);
     assert_eq!(found[0], "gradients after `unscale` meet those after `check`");
 }

@@ -43,8 +43,10 @@ pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
 
 /// The graph without marks of stages, which compute nothing.
 fn unmarked(graph: &Graph) -> Graph {
-    rewrite(graph, |b, node, args| match &node.op {
-        Op::Stage(_) => args[0],
-        op => b.push(op.clone(), args),
-    })
+    rewrite(
+        graph,
+        |b, node, args| {
+            if let Op::Stage(_) = node.op { args[0] } else { b.push(node.op.clone(), args) }
+        },
+    )
 }

@@ -197,9 +197,9 @@ impl Walk<'_> {
     }
 
     fn marks(&self) -> Vec<(Value, Stage)> {
-        let mark = |(index, node): (usize, &Node)| match node.op {
-            Op::Stage(stage) => Some((value(index), stage)),
-            _ => None,
+        let mark = |(index, node): (usize, &Node)| {
+            let Op::Stage(stage) = node.op else { return None };
+            Some((value(index), stage))
         };
         self.graph.nodes.iter().enumerate().filter_map(mark).collect()
     }
@@ -363,12 +363,9 @@ fn value(index: usize) -> Value {
     Value(u32::try_from(index).expect("node counts fit"))
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "only states are read")]
 fn read_of(node: &Node) -> Option<&str> {
-    match &node.op {
-        Op::State(read) => Some(&read.name),
-        _ => None,
-    }
+    let Op::State(read) = &node.op else { return None };
+    Some(&read.name)
 }
 
 /// The value that views show.

@@ -7,7 +7,6 @@ use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::tensor::Tensor;
 use ir::graph::{Graph, Module, Role, State};
 use ir::ops::Op;
-use passes::pipeline::Stage;
 use passes::{Training, dce, pipeline};
 use sema::{Facts, Train};
 
@@ -32,7 +31,7 @@ pub(crate) fn small(lines: &str, edit: impl FnOnce(&mut Train)) -> Module {
     module(&format!("{SMALL}{lines}\n}}\n"), edit)
 }
 
-/// The module of a spec, before any pass but the first.
+/// The module of a spec after all graph passes.
 pub(crate) fn module(text: &str, edit: impl FnOnce(&mut Train)) -> Module {
     let mut map = SourceMap::new();
     let file = map.add("model.lt", text);
@@ -49,14 +48,8 @@ pub(crate) fn module(text: &str, edit: impl FnOnce(&mut Train)) -> Module {
     let Some(mut program) = program else { panic!("{faults:?}") };
     edit(&mut program.train);
     let training = Training { program: &program, map: &map };
-    let mut built = None;
-    let mut observe = |name: &str, stage: Stage<'_>| {
-        if let (Stage::Graph(module), "train") = (stage, name) {
-            built = Some(module.clone());
-        }
-    };
-    pipeline::run(&training, &pipeline::cpu(), &mut observe).expect("the spec compiles");
-    built.expect("the first pass is observed")
+    let done = pipeline::run(&training, &pipeline::cpu(), &mut |_, _| {});
+    done.expect("the spec compiles").module
 }
 
 /// All states and the functions that move them.
@@ -121,6 +114,5 @@ fn cut(module: &Module, function: &str, keep: impl Fn(&str) -> bool) -> Module {
     let whole = module.functions.iter().find(|f| f.name == function).expect("the function exists");
     let stores = whole.stores.iter().filter(|(name, _)| keep(name)).cloned().collect();
     let part = dce(&Graph { stores, ..whole.clone() });
-    let part = pipeline::GRAPH_PASSES.iter().fold(part, |graph, (_, pass)| pass(&graph));
     Module { functions: vec![part], ..module.clone() }
 }
