@@ -21,6 +21,7 @@ const F16_BEYOND: u32 = 0x4780_0000;
 const HALF: u32 = 0x3f00_0000;
 const INFINITY: u32 = 0x7f80_0000;
 const NAN: u32 = 0x7fc0_0000;
+const F16_NAN: u32 = 0x7e00;
 
 impl Emitter<'_> {
     /// The number that 16 bits, in an i32, are.
@@ -101,9 +102,14 @@ impl Emitter<'_> {
         let below = self.words(0x7fff);
         let carried = self.b.ins().iadd(bits, below);
         let carried = self.b.ins().iadd(carried, odd);
+        self.or_nan(x, carried, NAN)
+    }
+
+    /// `bits`, or in the lanes where `x` is a NaN those of the canonical one.
+    fn or_nan(&mut self, x: Value, bits: Value, nan: u32) -> Value {
         let is_number = self.b.ins().fcmp(FloatCC::Equal, x, x);
-        let nan = self.words(NAN);
-        self.b.ins().bitselect(is_number, carried, nan)
+        let nan = self.words(nan);
+        self.b.ins().bitselect(is_number, bits, nan)
     }
 
     /// Adding 2^13 quanta and taking them away again leaves a multiple of the quantum.
@@ -119,19 +125,15 @@ impl Emitter<'_> {
         let sum = self.b.ins().fadd(magnitude, large);
         let rounded = self.b.ins().fsub(sum, large);
         let rounded = self.reinterpret(types::I32X4, rounded);
-        // Beyond every f16 all bits of the exponent are set, and for a NaN one of the fraction.
+        // Beyond every f16 all bits of the exponent are set.
         let last = self.words(F16_BEYOND - 1);
         let is_beyond = self.b.ins().icmp(IntCC::SignedGreaterThan, rounded, last);
         let infinity = self.b.ins().band(is_beyond, exponents);
         let rounded = self.b.ins().bor(rounded, infinity);
-        let is_nan = self.b.ins().fcmp(FloatCC::NotEqual, x, x);
-        let nan = self.words(NAN);
-        let nan = self.b.ins().band(is_nan, nan);
-        let rounded = self.b.ins().bor(rounded, nan);
         let sign = self.words(0x8000_0000);
         let sign = self.b.ins().band(bits, sign);
-        let sign = self.b.ins().band_not(sign, is_nan);
-        self.b.ins().bor(rounded, sign)
+        let rounded = self.b.ins().bor(rounded, sign);
+        self.or_nan(x, rounded, NAN)
     }
 
     fn narrow_f16(&mut self, x: Value) -> Value {
@@ -151,15 +153,11 @@ impl Emitter<'_> {
         let limit = self.words(F16_NORMAL);
         let is_normal = self.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, magnitude, limit);
         let result = self.b.ins().bitselect(is_normal, normal, subnormal);
-        let is_nan = self.b.ins().fcmp(FloatCC::NotEqual, x, x);
-        let quiet = self.words(0x200);
-        let quiet = self.b.ins().band(is_nan, quiet);
-        let result = self.b.ins().bor(result, quiet);
         let sign = self.b.ins().ushr_imm_u(bits, 16);
         let top = self.words(0x8000);
         let sign = self.b.ins().band(sign, top);
-        let sign = self.b.ins().band_not(sign, is_nan);
-        self.b.ins().bor(result, sign)
+        let result = self.b.ins().bor(result, sign);
+        self.or_nan(x, result, F16_NAN)
     }
 
     fn widen_f16(&mut self, bits: Value) -> Value {
@@ -167,14 +165,13 @@ impl Emitter<'_> {
         let magnitude = self.b.ins().band(bits, magnitude);
         let sign = self.b.ins().bxor(bits, magnitude);
         let sign = self.b.ins().ishl_imm_u(sign, 16);
-        let bias = self.words(F16_BIAS);
-        let normal = self.b.ins().ishl_imm_u(magnitude, F16_SHIFT);
-        let normal = self.b.ins().iadd(normal, bias);
-        // The exponent of infinities and NaN moves as far again.
-        let finite = self.words(0x7bff);
-        let is_beyond = self.b.ins().icmp(IntCC::SignedGreaterThan, magnitude, finite);
-        let again = self.b.ins().band(is_beyond, bias);
-        let normal = self.b.ins().iadd(normal, again);
+        // The exponent of infinities and NaN becomes that of f32; a product brings the others back.
+        let (top, scale) = (self.words(2 * F16_BIAS), self.words((127 - 112) << 23));
+        let raised = self.b.ins().ishl_imm_u(magnitude, F16_SHIFT);
+        let raised = self.b.ins().iadd(raised, top);
+        let (raised, scale) = (self.float(raised), self.float(scale));
+        let normal = self.b.ins().fmul(raised, scale);
+        let normal = self.reinterpret(types::I32X4, normal);
         let half = self.words(HALF);
         let quanta = self.b.ins().iadd(magnitude, half);
         let (quanta, half) = (self.float(quanta), self.float(half));
