@@ -13,10 +13,10 @@ use ir::graph::{Graph, Module, Role, State};
 use ir::schedule::Task;
 use ir::types::{Dtype, Type};
 use passes::pipeline::{self, Scheduled, Stage};
-use random::{Rng, fill, inputs, random_module};
+use random::{Rng, Rounds, fill, inputs, random_module};
 
 fn run_case(seed: u64) {
-    let module = random_module(seed);
+    let module = random_module(seed, Rounds::Exact);
     ir::verify::verify(&module).expect("random modules are sound");
     let mut rng = Rng(seed ^ 0xabcd);
     let before: BTreeMap<String, Tensor> =

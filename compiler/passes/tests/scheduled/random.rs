@@ -50,7 +50,18 @@ pub(crate) fn inputs() -> Vec<State> {
     ]
 }
 
+/// Which values are rounded to 16 bits.
+#[derive(Clone, Copy, PartialEq)]
+#[allow(dead_code, reason = "each test that includes this file has its own")]
+pub(crate) enum Rounds {
+    /// Those that have the same bits in the graph and in a schedule: no sum is behind them.
+    Exact,
+    /// All.
+    Any,
+}
+
 struct Gen {
+    rounds: Rounds,
     rng: Rng,
     b: Builder,
     pool: Vec<Value>,
@@ -81,17 +92,21 @@ impl Gen {
         self.b.cast(v, dtype)
     }
 
-    /// Whether graph and schedule have the same bits here: no sum is behind it.
+    /// Whether a value may be rounded.
+    fn rounds(&self, value: Value) -> bool {
+        self.rounds == Rounds::Any || self.is_exact(value)
+    }
+
     fn is_exact(&self, value: Value) -> bool {
         let node = &self.b.graph()[value];
         let adds = matches!(node.op, Op::Sum(_) | Op::Dot(_) | Op::ScatterAdd(_));
         !adds && node.args.iter().all(|&arg| self.is_exact(arg))
     }
 
-    /// A value of 16 bits; rounded only where the next number is not a matter of the last bit.
+    /// A value of 16 bits, if it may be rounded.
     fn narrow(&mut self) -> Value {
         let x = self.moved();
-        if self.b.dtype(x).is_narrow() || !self.is_exact(x) {
+        if self.b.dtype(x).is_narrow() || !self.rounds(x) {
             return x;
         }
         let dtype = [Dtype::F16, Dtype::Bf16][self.rng.below(2)];
@@ -248,9 +263,12 @@ impl Gen {
         let t = self.b.transpose(x);
         let y = self.b.cast(t, Dtype::F32);
         let y = self.b.tanh(y);
-        let y = if self.is_exact(y) { self.b.cast(y, dtype) } else { t };
+        let y = if dtype == Dtype::F32 || self.rounds(y) { self.b.cast(y, dtype) } else { t };
         let right = if self.rng.below(2) == 0 { t } else { y };
         let product = self.b.dot(x, right);
+        if self.rounds == Rounds::Any && self.rng.below(3) == 0 {
+            return self.b.cast(product, Dtype::Bf16);
+        }
         self.b.tanh(product)
     }
 
@@ -287,7 +305,7 @@ impl Gen {
 }
 
 /// A module with one random function that also updates states in place.
-pub(crate) fn random_module(seed: u64) -> Module {
+pub(crate) fn random_module(seed: u64, rounds: Rounds) -> Module {
     let mut b = Builder::new("f");
     let states = inputs();
     let pool: Vec<Value> = states
@@ -296,7 +314,7 @@ pub(crate) fn random_module(seed: u64) -> Module {
         .map(|s| b.state(&s.name, s.ty.clone()))
         .collect();
     let (x, y) = (pool[0], pool[1]);
-    let mut gen_ = Gen { rng: Rng(seed), b, pool };
+    let mut gen_ = Gen { rounds, rng: Rng(seed), b, pool };
     for _ in 0..30 {
         gen_.step();
     }

@@ -263,15 +263,22 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let tensors = [("a\"b", Dtype::F32, &[2u64, 3][..], 24), ("c", Dtype::F64, &[], 8)];
+        let tensors = [
+            ("a\"b", Dtype::F32, &[2u64, 3][..], 24),
+            ("c", Dtype::F64, &[], 8),
+            ("d", Dtype::Bf16, &[1], 2),
+            ("e", Dtype::F16, &[3], 6),
+        ];
         let mut bytes = header(tensors.into_iter());
         assert_eq!(bytes.len() % 8, 0);
         let start = bytes.len() as u64;
-        bytes.resize(bytes.len() + 32, 0);
+        bytes.resize(bytes.len() + 40, 0);
         let entries = read(&bytes).unwrap();
         assert_eq!(entries[0].name, "a\"b");
         assert_eq!((entries[0].start, entries[0].bytes), (start, 24));
         assert_eq!((entries[1].start, entries[1].shape.len()), (start + 24, 0));
+        assert_eq!((entries[2].dtype.as_str(), entries[2].bytes), ("BF16", 2));
+        assert_eq!((entries[3].dtype.as_str(), entries[3].bytes), ("F16", 6));
         assert_eq!(read(&header(std::iter::empty())).unwrap(), []);
     }
 

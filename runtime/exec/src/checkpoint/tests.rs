@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use plan::{BufferId, Plan};
+use plan::{ALIGN, Buffer, BufferId, Dtype, Plan, Role};
 
 use super::{keep, load, manifest::Manifest, save};
 use crate::{
@@ -21,6 +21,12 @@ fn executor() -> Executor {
     let mut plan = tiny::plan();
     plan.code.clear();
     plan.functions.clear();
+    for (name, dtype) in [("half", Dtype::F16), ("brain", Dtype::Bf16)] {
+        let offset = plan.arena_bytes.next_multiple_of(ALIGN);
+        let (name, shape) = (name.to_owned(), vec![3]);
+        plan.buffers.push(Buffer { name, dtype, shape, role: Role::Param, offset, bytes: 6 });
+        plan.arena_bytes = offset + 6;
+    }
     Executor::load(plan, &Options { threads: 1 }).unwrap()
 }
 
@@ -31,6 +37,10 @@ fn state(step: u64) -> Executor {
     for name in ["w", "w.m", "b"] {
         let id = plan.buffer(name).unwrap();
         executor.memory_mut().f32_mut(id).fill(step as f32 + 0.5);
+    }
+    for name in ["half", "brain"] {
+        let id = plan.buffer(name).unwrap();
+        executor.memory_mut().u16_mut(id).fill(0x3c00 + step as u16);
     }
     executor
 }

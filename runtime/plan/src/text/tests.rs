@@ -142,7 +142,7 @@ impl Rng {
         ];
         Buffer {
             name: self.text(),
-            dtype: [Dtype::F32, Dtype::F64, Dtype::I32][self.below(3) as usize],
+            dtype: Dtype::ALL[self.below(5) as usize],
             shape: self.many(|r| r.below(99)),
             role: ROLES[self.below(9) as usize],
             offset: self.next() * 64,
