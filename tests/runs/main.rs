@@ -12,6 +12,7 @@ mod generate;
 mod golden;
 mod kill;
 mod plans;
+mod precision;
 mod rules;
 mod same;
 mod second;

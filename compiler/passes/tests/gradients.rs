@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use diag::SourceMap;
 use ir::eval::graph::{Precision, eval_graph};
-use ir::eval::tensor::Tensor;
+use ir::eval::tensor::{Data, Tensor};
 use ir::graph::{Module, Role, State};
 use ir::types::Dtype;
 use passes::{Training, pipeline};
@@ -61,15 +61,17 @@ fn loss(module: &Module, states: &BTreeMap<String, Tensor>) -> (f64, BTreeMap<St
 fn moved(tensor: &Tensor, at: usize, by: f64) -> Tensor {
     let mut numbers = tensor.numbers();
     numbers[at] += by;
-    Tensor { ty: tensor.ty.clone(), data: ir::eval::tensor::Data::F64(numbers) }
+    Tensor { ty: tensor.ty.clone(), data: Data::F64(numbers) }
+}
+
+fn starts(module: &Module) -> BTreeMap<String, Tensor> {
+    let states = (0u64..).zip(&module.states);
+    states.map(|(salt, state)| (state.name.clone(), start(state, salt))).collect()
 }
 
 fn check(text: &str) {
     let (module, prescale) = module(text);
-    let mut states: BTreeMap<String, Tensor> = BTreeMap::new();
-    for (salt, state) in module.states.iter().enumerate() {
-        states.insert(state.name.clone(), start(state, salt as u64));
-    }
+    let states = starts(&module);
     let (_, after) = loss(&module, &states);
     for param in module.states.iter().filter(|s| s.role == Role::Param) {
         let grad = after[&format!("grad.{}", param.name)].numbers();
@@ -137,4 +139,74 @@ train {
   steps 10
 }",
     );
+}
+
+/// A GPT with these lines.
+fn gpt(lines: &str) -> Module {
+    let model = "model gpt(layers: 2, width: 24, heads: 2)\ndata text(\"t.txt\")\n";
+    let train = format!("train {{\nbatch 4\ncontext 8\nlr 1e-3\nsteps 10\n{lines}\n}}");
+    module(&format!("{model}{train}")).0
+}
+
+/// The gradients of `micro` by name; copies of weights are the weights in that precision.
+fn gradients(module: &Module, precision: Precision) -> BTreeMap<String, Vec<f64>> {
+    let mut states = starts(module);
+    for state in module.states.iter().filter(|s| s.role == Role::Cast) {
+        let weight = states[state.name.strip_prefix("cast.").unwrap()].numbers();
+        let copy = match precision {
+            Precision::AsTyped => Tensor::from_numbers(state.ty.clone(), &weight),
+            Precision::F64 => Tensor { ty: state.ty.clone(), data: Data::F64(weight) },
+        };
+        states.insert(state.name.clone(), copy);
+    }
+    let scale = Tensor::from_numbers(states["loss_scale"].ty.clone(), &[65536.0]);
+    states.insert("loss_scale".to_owned(), scale);
+    eval_graph(module, "micro", &mut states, precision).expect("micro runs");
+    let grads = module.states.iter().filter(|s| s.role == Role::Grad && !s.ty.shape.is_empty());
+    grads.map(|s| (s.name.clone(), states[&s.name].numbers())).collect()
+}
+
+fn norm(x: impl IntoIterator<Item = f64>) -> f64 {
+    x.into_iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// The largest ‖g − f64‖ / ‖f64‖ of a tensor, key biases aside: theirs are 0.
+fn largest_error(lines: &str) -> f64 {
+    let module = gpt(lines);
+    let (typed, wide) =
+        (gradients(&module, Precision::AsTyped), gradients(&module, Precision::F64));
+    let errors = wide.iter().filter(|(name, _)| !name.ends_with("qkv.bias")).map(|(name, wide)| {
+        let difference = typed[name].iter().zip(wide).map(|(x, y)| x - y);
+        norm(difference) / norm(wide.iter().copied())
+    });
+    errors.fold(0.0, f64::max)
+}
+
+#[test]
+fn gradients_in_16_bits_are_near_those_in_f64() {
+    for (lines, bound) in [
+        ("precision fp32", 1e-5),
+        ("precision bf16", 2e-2),
+        ("precision fp16", 5e-3),
+        ("precision bf16 reduce bf16", 2e-2),
+    ] {
+        let error = largest_error(lines);
+        println!("{lines}: {error:.1e}");
+        assert!(error < bound, "{lines}: {error} is over {bound}");
+        // What rounds nothing would be nearer.
+        assert!(error > bound / 1000.0, "{lines}: {error} is too good");
+    }
+}
+
+#[test]
+fn gradients_are_handed_over_in_the_type_of_reduce() {
+    let rounded = |lines: &str| {
+        let grads = gradients(&gpt(lines), Precision::AsTyped);
+        let is_bf16 = |&x: &f64| f64::from(ir::narrow::round(Dtype::Bf16, x as f32)) == x;
+        let all: Vec<f64> = grads.into_values().flatten().collect();
+        all.iter().filter(|x| is_bf16(x)).count() as f64 / all.len() as f64
+    };
+    assert_eq!(rounded("precision bf16 reduce bf16"), 1.0);
+    assert!(rounded("precision bf16") < 0.9);
+    assert!(rounded("precision fp32") < 0.9);
 }

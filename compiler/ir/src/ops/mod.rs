@@ -243,6 +243,7 @@ ops! {
     floor: Floor,
     not: Not,
     cast: Cast,
+    round: Round,
     add: Add,
     sub: Sub,
     mul: Mul,

@@ -5,6 +5,7 @@
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Value};
+use ir::ops::round::Round;
 use ir::types::{Dtype, Type};
 use sema::Program;
 use sema::trace::Param;
@@ -25,8 +26,9 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let known = Known { stops: &losses.stops, narrow: &losses.narrow };
     let grads = gradients(&mut b, losses.per_token, cotangent, &params, known);
     let params = &forward.model.params;
+    let each = params.iter().zip(grads);
     let grads: Vec<Value> =
-        params.iter().zip(grads).map(|(param, grad)| widened(&mut b, param, grad)).collect();
+        each.map(|(param, grad)| handed_over(&mut b, program, param, grad)).collect();
     measures::sum_squares(&mut b, program, &grads, losses.tokens);
     let is_first = count_batches(&mut b, program);
     for (param, grad) in params.iter().zip(grads) {
@@ -76,12 +78,13 @@ fn count_batches(b: &mut Builder, program: &Program) -> Option<Value> {
     Some(b.eq(before, zero))
 }
 
-/// A parameter's gradient in f32; zeros when the loss does not depend on it.
-fn widened(b: &mut Builder, param: &Param, grad: Option<Value>) -> Value {
-    match grad {
-        Some(grad) => b.cast(grad, Dtype::F32),
-        None => b.full(0.0, Dtype::F32, &param.shape),
-    }
+/// A parameter's gradient as the sums get it: in f32, rounded to the type that `reduce` names; zeros
+/// when the loss does not depend on it.
+fn handed_over(b: &mut Builder, program: &Program, param: &Param, grad: Option<Value>) -> Value {
+    let Some(grad) = grad else { return b.full(0.0, Dtype::F32, &param.shape) };
+    let wide = b.cast(grad, Dtype::F32);
+    let to = super::dtype(program.train.precision.reduce);
+    if to.is_narrow() { b.push(Round { to }, &[wide]) } else { wide }
 }
 
 /// Adds a gradient to what earlier micro-batches left; the first replaces what is there.
