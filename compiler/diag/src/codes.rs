@@ -91,13 +91,22 @@ codes! {
     W0511 "learning rate far from the usual range",
     W0512 "warmup that never ends",
     W0513 "directive that never fires",
+    E0514 "metric that nothing measures",
+    W0515 "patience shorter than the time between evaluations",
     W0516 "schedule that outlasts the run",
     W0518 "schedule end that looks like a learning rate",
     E0601 "fp16 without loss scaling",
+    W0602 "loss scaling without fp16",
+    W0603 "large fp32 value made by mixing",
+    W0604 "sum that can leave the range of fp16",
+    W0605 "constant that is 0 in fp16",
+    W0607 "16-bit weights that lose updates",
     E0701 "token ids beyond the embedding",
     E0702 "data file not found",
     E0703 "splits that do not add up",
     E0704 "too little data for one batch",
+    E0815 "set that holds no weight",
+    E0816 "weight that no rule updates",
 }
 
 impl Code {

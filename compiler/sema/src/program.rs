@@ -4,12 +4,14 @@
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).
 
 mod policy;
+mod sets;
 mod text;
 mod traces;
 
 use diag::Span;
 
-pub use policy::{Float, Group, LossScale, Measure, OnNan, ParamSet, Precision, Schedule, Term};
+pub use policy::{Float, Group, LossScale, Measure, OnNan, Precision, Schedule};
+pub use sets::{ParamSet, Step, Term};
 
 use crate::library::Library;
 use crate::value::StaticArg;
@@ -158,10 +160,12 @@ pub struct Train {
     pub schedule: Schedule,
     /// Rules and what they update; a weight belongs to the first group that holds it.
     pub groups: Vec<Group>,
-    /// Decoupled weight decay, for a rule that takes it.
+    /// Weight decay of the first rule that takes it; each group's call has its own.
     pub weight_decay: f64,
     /// On which parameters.
     pub weight_decay_on: ParamSet,
+    /// Parameters that no rule updates.
+    pub freeze: Option<ParamSet>,
     /// Gradient clipping.
     pub clip: Clip,
     /// Types of activations, weights and gradients.

@@ -98,6 +98,10 @@ pub enum Kind {
     Head(&'static [Word]),
     /// A declaration with its configuration: `adamw(beta1: 0.9)`.
     Call,
+    /// Weights, by class, layer, binding or path: `matrices except embeddings`.
+    Set,
+    /// `batch 256`, in sequences.
+    Batch,
     /// A condition such as `val.loss < 2`.
     Cond,
     /// Anything: of directives that are not built.

@@ -14,6 +14,10 @@ mod lines;
 mod lints;
 mod overrides;
 mod policies;
+mod regular;
+mod rules;
+mod schedule;
+mod sets;
 mod settings;
 mod train;
 mod values;
@@ -139,7 +143,8 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
 
     let models = bind::models(cx, &blocks);
     let (job, lines) = (blocks.trains.first()?, lines?);
-    let model = bind::choose_model(cx, &blocks, &models, &lines);
+    let mut model = bind::choose_model(cx, &blocks, &models, &lines);
+    regular::dropout(cx, &lines, model.as_mut());
     let mut train = train::resolve(cx, job, &lines, model.as_ref(), source.as_ref())?;
     let (model, source) = (model?, source?);
     train.settings = settings::all(cx, &lines, &train, &source, &model);
@@ -149,31 +154,33 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
     let (library, model_name, model) = (cx.library.clone(), model.name, model.call);
     let program = Program { name, library, model, model_name, vocab, data, train };
     if !cx.has_errors() {
-        trace_once(cx, &program);
+        trace_once(cx, &lines, &program);
     }
     Some(program)
 }
 
 /// Traces everything at the sizes of the run, so that what only fails there is reported now.
-fn trace_once(cx: &mut Checker<'_>, program: &Program) {
+fn trace_once(cx: &mut Checker<'_>, lines: &lines::Lines<'_>, program: &Program) {
     let unknown = |call: &crate::Call| call.args.iter().any(|(_, a)| *a == StaticArg::Unknown);
     let (batch, time) = (program.train.micro_batch, program.train.context);
     if unknown(&program.model) || !bind::vocab_fits(cx, program) {
         return;
     }
-    match program.trace_model(batch, time) {
+    let model = match program.trace_model(batch, time) {
+        Ok(trace) => trace,
         Err(diagnostics) => return cx.report_all(diagnostics),
-        Ok(trace) => {
-            let logits = trace.outputs.first().map(|id| trace.instrs[id.0 as usize].ty.clone());
-            bind::check_output(cx, program, logits.as_ref());
-            trace_rules(cx, program, &trace.params);
-        }
+    };
+    let logits = model.outputs.first().map(|id| model.instrs[id.0 as usize].ty.clone());
+    bind::check_output(cx, program, logits.as_ref());
+    sets::check(cx, lines, program, &model.params);
+    if let Err(diagnostics) = program.trace_loss(1, time) {
+        cx.report_all(diagnostics);
     }
-    for result in [program.trace_loss(1, time).map(Some), program.trace_schedule()] {
-        if let Err(diagnostics) = result {
-            cx.report_all(diagnostics);
-        }
+    match program.trace_schedule() {
+        Ok(schedule) => lints::check_traces(cx, lines, program, &model, schedule.as_ref()),
+        Err(diagnostics) => cx.report_all(diagnostics),
     }
+    trace_rules(cx, program, &model.params);
 }
 
 /// Traces every rule for the shapes of the weights that it updates, each shape once.

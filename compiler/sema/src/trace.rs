@@ -4,6 +4,9 @@
 //! `if`s decided, broadcasts written out. `passes::lower` turns it into IR one instruction at a time.
 //! Shapes were proved for all sizes before, so a trace never holds a shape error.
 
+mod head;
+mod scalar;
+
 use diag::Span;
 
 /// What the elements of a value are, as the language sees them.
@@ -69,8 +72,12 @@ pub struct Param {
     pub shape: Vec<u64>,
     /// Its start.
     pub init: Init,
-    /// Whether it is an embedding table (`embedding`, `positions`): the class `embeddings`.
+    /// The layer that declares it, such as `embedding` or `linear`.
     pub layer: String,
+    /// The layers around that one, the outermost first.
+    pub around: Vec<String>,
+    /// Whether it makes the output of a model and is no embedding: the class `head`.
+    pub is_head: bool,
     /// Where it is declared.
     pub span: Span,
 }

@@ -250,6 +250,11 @@ impl StrReader<'_> {
         let inner = &body[..end.unwrap_or(body.len())];
         let n_bytes = 1 + inner.len() + usize::from(end.is_some());
         let span = self.span(self.at, self.at + n_bytes);
+        // No name holds a comma: these are the alternatives of a glob, `{wq,wv}`.
+        if end.is_some() && inner.contains(',') {
+            let alternatives = &self.text[self.at..self.at + n_bytes];
+            return self.push(n_bytes, alternatives);
+        }
         let (path, default) = match inner.split_once(':') {
             Some((path, default)) => (path, Some(default.to_owned())),
             None => (inner, None),

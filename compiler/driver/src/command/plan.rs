@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use plan::{Plan, Role, Step};
+use sema::trace::Param;
+use sema::{Program, Train};
 
 use super::Failure;
 use super::build::compile_or_report;
@@ -46,13 +48,30 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     say(format_args!("\nlr over {} steps", train.steps));
     say_part(format_args!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps)));
     if args.params {
-        say(format_args!("\nparameters"));
-        for param in params {
-            let shape: Vec<String> = param.shape.iter().map(u64::to_string).collect();
-            say(format_args!("  {:<36} [{}]", param.name, shape.join(", ")));
-        }
+        list_params(&ready.program);
     }
     Ok(())
+}
+
+/// Every weight with its shape and what updates it.
+fn list_params(program: &Program) {
+    let train = &program.train;
+    let trace = program.trace_model(train.micro_batch, train.context);
+    let trace = trace.expect("a checked program has a model for its sizes");
+    say(format_args!("\nparameters"));
+    for param in &trace.params {
+        let shape: Vec<String> = param.shape.iter().map(u64::to_string).collect();
+        let shape = format!("[{}]", shape.join(", "));
+        say(format_args!("  {:<36} {shape:<16} {}", param.path, updated(train, param)));
+    }
+}
+
+/// The rule of a weight, and its decay.
+fn updated(train: &Train, param: &Param) -> String {
+    let Some(group) = train.group_of(param) else { return "frozen".to_owned() };
+    let decay = group.rule.arg("weight_decay").filter(|_| train.weight_decay_on.contains(param));
+    let decay = decay.map(|x| format!(" weight_decay {}", x.text())).unwrap_or_default();
+    format!("{}{decay}", group.rule.name)
 }
 
 /// Multiplications and additions of all products of `micro`, a token of its batch.

@@ -44,6 +44,13 @@ impl Library {
         self.bind_to(decl, spec, args, env, span)
     }
 
+    /// Whether a declaration of that name and kind has an argument of that name.
+    pub(crate) fn declares(&self, name: &str, want: DeclKind, arg: &str) -> bool {
+        let mut found = self.candidates(name, Provenance::User);
+        let decl = found.find(|&i| self.decl(i).kind == want);
+        decl.is_some_and(|i| self.decl(i).params.iter().any(|p| p.name.text == arg))
+    }
+
     /// Binds a declaration to nothing but its defaults; `span` is what asks for it.
     ///
     /// # Errors

@@ -17,7 +17,9 @@ impl Program {
     /// # Errors
     /// Sizes that the model does not take.
     pub fn trace_model(&self, batch: u64, time: u64) -> Traced {
-        self.trace(&self.model, &[ids(self.vocab, batch, time)])
+        let mut trace = self.trace(&self.model, &[ids(self.vocab, batch, time)])?;
+        trace.mark_head();
+        Ok(trace)
     }
 
     /// The loss for logits `[batch, time, vocab]` and targets `[batch, time]`.
@@ -40,9 +42,9 @@ impl Program {
     /// A rule of other inputs than `(w, g, lr, t)`.
     pub fn trace_rule(&self, group: usize, shape: &[u64], decayed: bool) -> Traced {
         let mut call = self.train.groups[group].rule.clone();
-        let decay = if decayed { self.train.weight_decay } else { 0.0 };
-        if let Some(slot) = call.args.iter_mut().find(|(name, _)| name == "weight_decay") {
-            slot.1 = StaticArg::Real(decay);
+        let slot = call.args.iter_mut().find(|(name, _)| name == "weight_decay");
+        if let Some(slot) = slot.filter(|_| !decayed) {
+            slot.1 = StaticArg::Real(0.0);
         }
         let is_of_matrices = self.library.data_rank(&call) == Some(2);
         let shape = if is_of_matrices { as_matrix(shape) } else { shape.to_vec() };

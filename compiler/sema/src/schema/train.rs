@@ -6,15 +6,15 @@ use super::{
 };
 use crate::SettingClass::{Identity, Observation, Trajectory};
 
-const SETS: &[Word] = &[
-    built("all"),
-    built("matrices"),
-    built("none"),
-    later("embeddings"),
-    later("norms"),
-    later("biases"),
-    later("head"),
-    later("rest"),
+const SCALES: &[Word] = &[built("sqrt"), built("linear")];
+
+const METRICS: &[Word] = &[
+    built("loss"),
+    built("perplexity"),
+    built("grad_norms"),
+    built("noise_scale"),
+    later("accuracy"),
+    later("bits_per_byte"),
 ];
 
 const DTYPES: &[Word] =
@@ -94,7 +94,11 @@ pub(super) const TRAIN: &[Directive] = &[
         Trajectory,
         "The peak learning rate.",
     )
-    .with(&[opt_later("layer_decay"), opt_later("at")]),
+    .with(&[
+        opt_later("layer_decay"),
+        opt("at", Kind::Batch),
+        opt("scale", Kind::Choice(SCALES)),
+    ]),
     directive(
         "schedule",
         &[value(Kind::Call)],
@@ -114,9 +118,10 @@ pub(super) const TRAIN: &[Directive] = &[
         &[value(Kind::Call)],
         "adamw(beta1: 0.9, beta2: 0.95)",
         Trajectory,
-        "The rule that updates the weights.",
+        "The rules that update the weights, each on its part of them.",
     )
-    .with(&[opt_later("on")]),
+    .with(&[opt("on", Kind::Set)])
+    .listed(),
     directive(
         "weight_decay",
         &[value(Kind::NonNegative), word("none")],
@@ -124,7 +129,7 @@ pub(super) const TRAIN: &[Directive] = &[
         Trajectory,
         "Pulls weights toward 0, apart from the gradient.",
     )
-    .with(&[opt("on", Kind::Choice(SETS))]),
+    .with(&[opt("on", Kind::Set)]),
     directive("clip", CLIPS, "1.0 l2", Trajectory, "Limits the gradient."),
     directive(
         "precision",
@@ -158,8 +163,20 @@ pub(super) const TRAIN: &[Directive] = &[
     unbuilt("recompute", "none", Observation, "Which activations are computed again."),
     unbuilt("memory", "60% of RAM", Observation, "How much memory the run may use."),
     unbuilt("offload", "none", Observation, "What is kept in host memory."),
-    unbuilt("dropout", "the model's", Trajectory, "The share of activations set to 0."),
-    unbuilt("label_smoothing", "0", Trajectory, "Spreads a share of each target over all ids."),
+    directive(
+        "dropout",
+        &[value(Kind::Prob)],
+        "the model's",
+        Trajectory,
+        "The share of activations set to 0: the argument `drop` of the model.",
+    ),
+    directive(
+        "label_smoothing",
+        &[value(Kind::Prob)],
+        "0",
+        Trajectory,
+        "Spreads a share of each target over all ids.",
+    ),
     directive(
         "ema",
         &[word("none"), value(Kind::Prob)],
@@ -167,7 +184,8 @@ pub(super) const TRAIN: &[Directive] = &[
         Trajectory,
         "Keeps a moving average of the weights, which evaluations and samples read.",
     ),
-    unbuilt("freeze", "none", Trajectory, "Weights that are not updated."),
+    directive("freeze", &[value(Kind::Set)], "none", Trajectory, "Weights that are not updated.")
+        .with(&[opt_later("until")]),
     unbuilt("lora", "none", Identity, "Trains low-rank adapters instead of weights."),
     unbuilt("carry", "none", Trajectory, "Keeps recurrent state from batch to batch."),
     directive(
@@ -208,7 +226,15 @@ pub(super) const TRAIN: &[Directive] = &[
         .with(&[opt("every", Kind::Span), opt("batches", Kind::Count { min: 1, max: 1 << 31 })])
         .may_be_bare()
         .repeated(),
-    unbuilt("metric", "loss, perplexity", Observation, "What is measured.").repeated().listed(),
+    directive(
+        "metric",
+        &[value(Kind::Choice(METRICS))],
+        "loss, perplexity",
+        Observation,
+        "What is measured.",
+    )
+    .repeated()
+    .listed(),
     directive("stop", STOPS, "after `steps`", Trajectory, "Ends the run early.").repeated(),
     unbuilt("early_stop", "none", Trajectory, "Ends the run when it no longer improves."),
     directive(

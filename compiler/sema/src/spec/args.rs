@@ -4,6 +4,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, Spec, StrLit};
 
 use super::Checker;
+use super::sets::StatedSet;
 use super::words::{alternatives, describe, did_you_mean, not_built, word};
 use crate::schema::{Directive, Form, Home, Opt, Status};
 
@@ -40,6 +41,11 @@ impl Given {
         if let Value::Str(text) = &self.value { Some(text) } else { None }
     }
 
+    /// A batch, in sequences.
+    pub(super) fn batch(&self) -> Option<u64> {
+        if let Value::Batch(n) = self.value { Some(n) } else { None }
+    }
+
     /// A call.
     pub(super) fn call(&self) -> Option<ExprId> {
         if let Value::Call(expr) = self.value { Some(expr) } else { None }
@@ -58,6 +64,9 @@ pub(super) enum Value {
     Metric(String),
     Word(&'static str),
     Call(ExprId),
+    Set(StatedSet),
+    /// `batch 256`.
+    Batch(u64),
     /// The metric is below this.
     Below(String, f64),
     Any,

@@ -84,23 +84,13 @@ fn sequences(
         return Some(n);
     }
     let context = context?;
+    if let (Some(micro), Some(accumulate)) = (micro, accumulate)
+        && tokens_disagree(cx, line, n, context, micro, accumulate)
+    {
+        return None;
+    }
     if n.is_multiple_of(context) && n > 0 {
         return Some(n / context);
-    }
-    if let (Some((micro, micro_at)), Some((accumulate, accumulate_at))) = (micro, accumulate) {
-        let product = micro.saturating_mul(accumulate).saturating_mul(context);
-        let text = value_text(cx, line);
-        let wrong = format!(
-            "{micro} * {accumulate} * {context} = {product} tokens, but `batch` says {text}"
-        );
-        cx.report(
-            Diagnostic::new(Code::E0502, line.span, wrong)
-                .label(micro_at, format!("{micro} sequences at once"))
-                .label(accumulate_at, format!("{accumulate} times"))
-                .note("batch = micro_batch * accumulate * context")
-                .help(format!("use `batch {} tokens`", in_ki(product))),
-        );
-        return None;
     }
     let (below, above) = (n / context * context, n.div_ceil(context) * context);
     let near = if below > 0 && n - below <= above - n { below } else { above };
@@ -113,6 +103,32 @@ fn sequences(
             .fix(format!("use `batch {} tokens`", in_ki(near)), at, in_ki(near)),
     );
     None
+}
+
+/// E0502 in tokens, as `batch` is stated; whether it is reported.
+fn tokens_disagree(
+    cx: &mut Checker<'_>,
+    line: &Line<'_>,
+    n: u64,
+    context: u64,
+    (micro, micro_at): (u64, Span),
+    (accumulate, accumulate_at): (u64, Span),
+) -> bool {
+    let product = micro.saturating_mul(accumulate).saturating_mul(context);
+    if product == n {
+        return false;
+    }
+    let text = value_text(cx, line);
+    let wrong =
+        format!("{micro} * {accumulate} * {context} = {product} tokens, but `batch` says {text}");
+    cx.report(
+        Diagnostic::new(Code::E0502, line.span, wrong)
+            .label(micro_at, format!("{micro} sequences at once"))
+            .label(accumulate_at, format!("{accumulate} times"))
+            .note("batch = micro_batch * accumulate * context")
+            .help(format!("use `batch {} tokens`", in_ki(product))),
+    );
+    true
 }
 
 fn value_text(cx: &Checker<'_>, line: &Line<'_>) -> String {

@@ -1,7 +1,7 @@
 //! Models and calls of rules, schedules and losses, bound to declarations.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{DeclKind, ExprId, ExprKind, Spec};
+use syntax::ast::{Arg, DeclKind, ExprId, ExprKind, Spec};
 
 use super::Checker;
 use super::file::{BlockNode, Blocks};
@@ -13,7 +13,6 @@ use crate::value::StaticArg;
 
 /// Declarations of the language's library that a later version has.
 const LATER: &[(&str, DeclKind)] = &[
-    ("plateau", DeclKind::Fn),
     ("mlm", DeclKind::Fn),
     ("next_sentence", DeclKind::Fn),
     ("kl", DeclKind::Fn),
@@ -144,6 +143,33 @@ pub(super) fn bind(
             None
         }
     }
+}
+
+/// Binds a call that may have one more argument, which is not the declaration's; returns it too.
+///
+/// Only a declaration that has a `to` and no such argument of its own has it beside.
+pub(super) fn bind_beside(
+    cx: &mut Checker<'_>,
+    spec: &Spec,
+    expr: ExprId,
+    want: DeclKind,
+    beside: &str,
+) -> Option<(Call, Option<ExprId>)> {
+    let ExprKind::Call { callee, args } = &spec[expr].kind else {
+        return bind(cx, spec, expr, want).map(|call| (call, None));
+    };
+    let is_it = |arg: &Arg| arg.name.as_ref().is_some_and(|n| n.text == beside);
+    let declares = |name: &str| {
+        word(spec, *callee).is_some_and(|callee| cx.library.declares(callee, want, name))
+    };
+    let Some(extra) = args.iter().find(|a| is_it(a) && declares("to") && !declares(beside)) else {
+        return bind(cx, spec, expr, want).map(|call| (call, None));
+    };
+    let extra = extra.value;
+    let mut without = spec.clone();
+    let kept: Vec<Arg> = args.iter().filter(|a| !is_it(a)).cloned().collect();
+    without.exprs[expr.0 as usize].kind = ExprKind::Call { callee: *callee, args: kept };
+    bind(cx, &without, expr, want).map(|call| (call, Some(extra)))
 }
 
 /// Binds a declaration of the standard library with these arguments in place of its defaults.

@@ -1,16 +1,16 @@
 //! Lints: what is allowed but hardly meant.
 
+mod precision;
+
 use diag::{Code, Diagnostic};
 use syntax::ast::{ExprKind, Unit};
 
 use super::Checker;
 use super::args::Value;
 use super::lines::{Line, Lines};
-use crate::program::{Call, Schedule, Train};
-
-/// Rules and the learning rates they usually run with.
-const USUAL_LR: &[(&str, f64, f64)] =
-    &[("adamw", 1e-5, 1e-3), ("adam", 1e-5, 1e-3), ("sgd", 1e-3, 1.0)];
+use super::rules::usual;
+use crate::program::{Call, Program, Schedule, Train};
+use crate::trace::Trace;
 
 /// How far outside the usual range a learning rate is worth a word.
 const FAR: f64 = 10.0;
@@ -20,8 +20,21 @@ pub(super) fn check(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     lr_scale(cx, lines, train);
     warmup_ends(cx, lines, train);
     fires(cx, lines, train);
-    schedule_fits(cx, lines, train);
     schedule_end(cx, lines, train);
+    patience(cx, lines, train);
+    precision::check_lines(cx, lines, train);
+}
+
+/// All lints that need what the model and the schedule compute.
+pub(super) fn check_traces(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    program: &Program,
+    model: &Trace,
+    schedule: Option<&Trace>,
+) {
+    precision::check_model(cx, &program.train, model);
+    schedule_fits(cx, lines, &program.train, schedule);
 }
 
 /// W0311, which needs no more than the line.
@@ -50,11 +63,8 @@ pub(super) fn decimal_k(cx: &mut Checker<'_>, line: &Line<'_>, expr: syntax::ast
 fn lr_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     let [group] = train.groups.as_slice() else { return };
     let rule = group.rule.name.as_str();
-    let (Some(line), Some(&(_, low, high))) =
-        (lines.get("lr"), USUAL_LR.iter().find(|(name, ..)| *name == rule))
-    else {
-        return;
-    };
+    let (Some(line), Some(usual)) = (lines.get("lr"), usual(rule)) else { return };
+    let (low, high) = usual.range;
     let lr = train.lr;
     let (times, side) = if lr > high { (lr / high, "above") } else { (low / lr, "below") };
     if times < FAR * (1.0 - 1e-9) {
@@ -115,20 +125,44 @@ fn schedule<'a>(lines: &'a Lines<'_>, train: &'a Train) -> Option<(&'a Line<'a>,
     }
 }
 
-fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+/// W0516: a schedule of steps of its own, which the run does not reach.
+fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, factor: Option<&Trace>) {
     let Some((line, schedule)) = schedule(lines, train) else { return };
     let Some(end) = schedule.count("steps") else { return };
     let (name, total) = (&schedule.name, train.steps);
     if end > total {
+        let at = [total as f64, total as f64];
+        let last = factor.and_then(|f| f.eval_scalar(&at)).map(|f| f * train.lr);
+        let last = last.map_or_else(String::new, |lr| format!(": final lr {lr:.1e}"));
+        let wrong = format!("{name} ends at {end}, run stops at {total}{last}");
         cx.report(
-            Diagnostic::new(
-                Code::W0516,
-                line.span,
-                format!("{name} ends at {end}, run stops at {total}"),
-            )
-            .help("leave `steps` out: the schedule covers the run"),
+            Diagnostic::new(Code::W0516, line.span, wrong)
+                .help(format!("use `steps: {total}`, or `steps {end}` for the run")),
         );
     }
+}
+
+/// A plateau is looked at when the validation loss is measured, and not in between.
+fn patience(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
+    let Schedule::Plateau { patience, .. } = &train.schedule else { return };
+    let (Some(given), Some(eval)) = (lines.get("schedule").and_then(Line::value), &train.eval)
+    else {
+        return;
+    };
+    let every = eval.every;
+    if *patience >= every {
+        return;
+    }
+    let wrong =
+        format!("`patience` {patience} is shorter than the {every} steps between evaluations");
+    let wrong = Diagnostic::new(Code::W0515, given.span, wrong)
+        .primary("each evaluation that is no better lowers the rate");
+    let wrong = match lines.get("eval") {
+        Some(line) => wrong.label(line.span, format!("every {every} steps")),
+        None => wrong.note(format!("without a line the loss is measured every {every} steps")),
+    };
+    let twice = 2 * every;
+    cx.report(wrong.help(format!("use `patience: {twice}`, or `eval every {patience}`")));
 }
 
 /// `to: 6e-5` where a ratio is meant.
@@ -141,11 +175,7 @@ fn schedule_end(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     let (end, share) = (to * train.lr, to / train.lr * 100.0);
     let wrong = Diagnostic::new(Code::W0518, line.span, format!("`to: {to:e}` ends at {end:.1e}"))
         .primary("`to` is a factor of `lr`");
-    let absolute = schedule.arg("min_lr").is_some();
-    cx.report(match absolute {
-        true => wrong.help(format!("did you mean `min_lr: {to:e}`?")),
-        false => wrong.help(format!("did you mean `to: {share:.0}%`?")),
-    });
+    cx.report(wrong.help(format!("did you mean `min_lr: {to:e}`, which is `to: {share:.0}%`?")));
 }
 
 /// The lints and rules of single lines, checked before anything is resolved.

@@ -8,9 +8,12 @@ use super::args::Given;
 use super::bind::Model;
 use super::data::Resolved;
 use super::lines::{Line, Lines, Origin};
+use super::regular::DROP;
+use super::rules::says_decay;
 use super::words::not_built;
 use crate::program::{Call, Clip, Group, Schedule, Setting, SettingClass, Tokenizer, Train};
 use crate::schema::{Home, Status};
+use crate::value::StaticArg;
 
 /// All settings, in the order of the reference.
 pub(super) fn all(
@@ -27,6 +30,9 @@ pub(super) fn all(
             Some((_, origin)) if name == "model" => (model.text.clone(), origin),
             Some((name, origin)) if directive.name == "data" => {
                 (format!("{name} = {}", data.text), origin)
+            }
+            Some((text, _)) if name == "lr" && lines.get("lr").is_some_and(is_scaled) => {
+                (format!("{:.4e} ({text})", train.lr), "derived".to_owned())
             }
             Some((_, origin)) if let Some(text) = spelled_out(name, train) => (text, origin),
             Some(found) => found,
@@ -85,6 +91,11 @@ fn text(cx: &Checker<'_>, line: &Line<'_>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a learning rate is stated for another batch.
+fn is_scaled(line: &Line<'_>) -> bool {
+    line.option("at").is_some()
+}
+
 /// The whole value of a directive whose line may leave parts of it to defaults.
 fn spelled_out(name: &str, train: &Train) -> Option<String> {
     match name {
@@ -122,8 +133,7 @@ fn unstated(
         "warmup" => default(format!("{} (1%)", train.warmup)),
         "optimizer" => default(optimizer_text(&train.groups)),
         "weight_decay" => {
-            let written =
-                train.groups.iter().any(|g| g.rule.written.iter().any(|w| w == "weight_decay"));
+            let written = train.groups.iter().any(|g| says_decay(&g.rule));
             let value = decay_text(train);
             if written { (value, "spec".to_owned()) } else { default(value) }
         }
@@ -131,6 +141,10 @@ fn unstated(
         "precision" => default(train.precision.text()),
         "loss_scale" => derived(train.loss_scale.text()),
         "on_nan" => derived(train.on_nan.text()),
+        "dropout" => derived(model.call.arg(DROP).map_or("none".to_owned(), StaticArg::text)),
+        "label_smoothing" => {
+            derived(train.loss.arg(name).map_or("none".to_owned(), StaticArg::text))
+        }
         "eval" => match &train.eval {
             Some(eval) => default(format!(
                 "every {} (5%) batches {}",

@@ -1,6 +1,9 @@
 //! Specs as text in, diagnostics and settings out.
 
+mod halves;
 mod policies;
+mod rules;
+mod schedules;
 
 use diag::SourceMap;
 
@@ -160,7 +163,6 @@ fn the_rest_of_the_language_is_known_but_not_built() {
         "loss mlm + next_sentence",
         "6:6 E0213 `loss mlm + next_sentence` is not built yet\n  this version trains with `cross_entropy`",
     );
-    says("schedule plateau(patience: 2)", "6:10 E0213 `plateau` is not built yet");
     for home in [Home::Train, Home::Data] {
         for directive in home.directives().iter().filter(|d| d.status == Status::NotYet) {
             let line = format!("{} 1", directive.name);
@@ -205,6 +207,19 @@ fn batch_algebra() {
         "6:1 E0502 8 * 8 * 64 = 4096 tokens, but `batch` says 65\n  use `batch 4Ki tokens`\n"
     );
     assert_eq!(
+        sizes("batch 8Ki tokens\nmicro_batch 8\naccumulate 8"),
+        "6:1 E0502 8 * 8 * 64 = 4096 tokens, but `batch` says 8Ki\n  use `batch 4Ki tokens`\n"
+    );
+    assert_eq!(
+        sizes("batch 16 tokens"),
+        "6:1 E0501 batch does not divide into sequences\n  use `batch 64 tokens`\n"
+    );
+    assert_eq!(
+        sizes("batch 8\nmicro_batch 16"),
+        "7:1 E0501 batch does not divide into micro-batches\n  use `micro_batch 8` (accumulate 1) or `batch 16`\n"
+    );
+    assert_eq!(sizes("batch 4Ki tokens\nmicro_batch 8\naccumulate 8"), "64 = 8 * 8");
+    assert_eq!(
         sizes("batch 24\nmicro_batch 8\naccumulate 8"),
         "6:1 E0502 8 * 8 = 64 sequences, but `batch` says 24\n  use `batch 64` or `accumulate 3`\n"
     );
@@ -229,7 +244,7 @@ fn lints() {
     );
     says(
         "schedule cosine(to: 6e-5)",
-        "6:1 W0518 `to: 6e-5` ends at 1.8e-8\n  did you mean `to: 20%`?",
+        "6:1 W0518 `to: 6e-5` ends at 1.8e-8\n  did you mean `min_lr: 6e-5`, which is `to: 20%`?",
     );
 }
 

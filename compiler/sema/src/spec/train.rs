@@ -11,17 +11,13 @@ use super::data::Resolved;
 use super::file::BlockNode;
 use super::lengths::{Scale, sequences};
 use super::lines::{Line, Lines};
-use super::policies;
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use crate::program::{Call, Checkpoint, Clip, Eval, Group, ParamSet, Sample, Schedule, Train};
-use crate::value::StaticArg;
+use super::{policies, regular, rules, schedule, sets};
+use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
-
-/// The weight decay of rules that take one.
-const DEFAULT_DECAY: f64 = 0.1;
 
 /// Tokens of a sample when it does not say.
 const SAMPLE_LENGTH: u64 = 200;
@@ -38,22 +34,18 @@ pub(super) fn resolve(
     let context = context(cx, lines, model);
     let sizes = batch::resolve(cx, lines, context, job.word);
     let seed = count(lines, "seed").unwrap_or(0);
-    let mut optimizer = optimizer(cx, lines, job.word);
-    let schedule = schedule(cx, lines, job.word);
-    let loss = loss(cx, lines, job.word);
-    let lr = lr(lines, optimizer.as_ref());
-    let decay = weight_decay(cx, lines, optimizer.as_ref());
-    if let Some(slot) =
-        optimizer.as_mut().and_then(|c| c.args.iter_mut().find(|a| a.0 == "weight_decay"))
-    {
-        slot.1 = StaticArg::Real(decay.0);
-    }
+    let mut groups = rules::groups(cx, lines, job.word);
+    let decay = rules::weight_decay(cx, lines, groups.as_deref_mut());
+    let mut loss = loss(cx, lines, job.word);
+    regular::label_smoothing(cx, lines, loss.as_mut());
     let has_val = data.is_none_or(Resolved::has_val);
     let stops = stops(cx, lines, has_val);
     let policies = policies::resolve(cx, lines);
 
     let Batch { batch, micro_batch, accumulate } =
         sizes.unwrap_or(Batch { batch: 1, micro_batch: 1, accumulate: 1 });
+    let lr = rules::lr(cx, lines, groups.as_deref(), batch);
+    let measures = measures(cx, lines, batch, sizes.map(|s| s.accumulate));
     let train_tokens = data.and_then(|d| d.tokens(cx, "train"));
     let mut scale = Scale { batch, context: context.unwrap_or(1), train_tokens, steps: None };
     let steps = steps(cx, lines, &scale);
@@ -63,6 +55,7 @@ pub(super) fn resolve(
     let checkpoint = cadence.checkpoint(cx, lines);
     let samples = cadence.samples(cx, lines);
     let (warmup, warmup_exponential) = cadence.warmup(lines);
+    let schedule = schedule::resolve(cx, lines, &cadence, lr, job.word);
     if let (Some(data), Some(_), Some(context)) = (data, sizes, context) {
         enough_data(cx, data, context, batch);
     }
@@ -79,16 +72,17 @@ pub(super) fn resolve(
         lr,
         warmup: warmup?,
         warmup_exponential,
-        schedule: Schedule::Fn(schedule?),
-        groups: vec![Group { rule: optimizer?, on: ParamSet::all() }],
+        schedule: schedule?,
+        groups: groups?,
         weight_decay: decay.0,
         weight_decay_on: decay.1,
+        freeze: sets::of_line(lines.get("freeze")),
         clip: clip(lines),
         precision: policies.precision,
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
         ema: policies.ema,
-        measures: vec![],
+        measures,
         seed,
         loss: loss?,
         eval: eval?.map(|eval| with_batches(eval, accumulate)),
@@ -153,22 +147,6 @@ fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Op
     Some(stated)
 }
 
-fn optimizer(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
-    match lines.get("optimizer") {
-        Some(line) => bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Rule),
-        None if lines.is_broken("optimizer") => None,
-        None => bind::bind_default(cx, "adamw", &[("beta1", 0.9), ("beta2", 0.95)], word),
-    }
-}
-
-fn schedule(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
-    match lines.get("schedule") {
-        Some(line) => bind::bind(cx, line.spec, line.value()?.call()?, DeclKind::Fn),
-        None if lines.is_broken("schedule") => None,
-        None => bind::bind_default(cx, "cosine", &[("to", 0.1)], word),
-    }
-}
-
 fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
     let Some(line) = lines.get("loss") else {
         let bindable = !lines.is_broken("loss");
@@ -187,65 +165,11 @@ fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
     call.filter(|_| built)
 }
 
-/// Stated, else usual for the rule.
-fn lr(lines: &Lines<'_>, optimizer: Option<&Call>) -> f64 {
-    let usual = match optimizer.map(|c| c.name.as_str()) {
-        Some("sgd" | "lars") => 0.1,
-        Some("lion") => 1e-4,
-        Some(_) | None => 3e-4,
-    };
-    real(lines, "lr").unwrap_or(usual)
-}
-
-fn real(lines: &Lines<'_>, name: &str) -> Option<f64> {
-    lines.get(name)?.value()?.real()
-}
-
-/// The directive, else the rule's own argument, else the default of rules that take one.
-fn weight_decay(
-    cx: &mut Checker<'_>,
-    lines: &Lines<'_>,
-    optimizer: Option<&Call>,
-) -> (f64, ParamSet) {
-    let takes = optimizer.is_none_or(|c| c.arg("weight_decay").is_some());
-    let own = optimizer.filter(|c| c.written.iter().any(|w| w == "weight_decay"));
-    let Some(line) = lines.get("weight_decay") else {
-        let value = match own {
-            Some(call) => call.number("weight_decay").unwrap_or(0.0),
-            None if takes => DEFAULT_DECAY,
-            None => 0.0,
-        };
-        return (value, ParamSet::matrices());
-    };
-    if let Some(call) = own {
-        cx.report(
-            Diagnostic::new(Code::E0205, line.span, "weight decay is set twice")
-                .label(call.span, "set here too")
-                .help("remove one"),
-        );
-    }
-    let value = real(lines, "weight_decay").unwrap_or(0.0);
-    if let Some(call) = optimizer.filter(|_| !takes && value > 0.0) {
-        let wrong = format!("`{}` has no weight decay", call.name);
-        cx.report(
-            Diagnostic::new(Code::E0305, line.span, wrong)
-                .label(call.span, "the rule has no argument `weight_decay`")
-                .help("remove the line, or use `adamw`"),
-        );
-    }
-    let on = match line.option("on").and_then(Given::word) {
-        Some("all") => ParamSet::all(),
-        Some("none") => ParamSet::none(),
-        Some(_) | None => ParamSet::matrices(),
-    };
-    (value, on)
-}
-
 fn clip(lines: &Lines<'_>) -> Clip {
     let Some(line) = lines.get("clip") else {
         return Clip::L2(1.0);
     };
-    let limit = real(lines, "clip").unwrap_or(1.0);
+    let limit = line.value().and_then(Given::real).unwrap_or(1.0);
     match (line.lead(), line.flag()) {
         (Some("none"), _) => Clip::None,
         (Some(_), _) => Clip::Value(limit),
@@ -261,7 +185,7 @@ fn stops(cx: &mut Checker<'_>, lines: &Lines<'_>, has_val: bool) -> (Option<f64>
         match line.value().map(|g| (&g.value, g.span)) {
             Some((Value::Below(metric, limit), span)) if metric == "val.loss" => {
                 if !has_val {
-                    cx.report(needs_val("stop when val.loss", span));
+                    cx.report(needs_eval("stop when val.loss", span));
                 }
                 stops.0 = Some(stops.0.unwrap_or(*limit).max(*limit));
             }
@@ -278,6 +202,13 @@ fn stops(cx: &mut Checker<'_>, lines: &Lines<'_>, has_val: bool) -> (Option<f64>
 
 fn needs_val(what: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0209, span, format!("`{what}` needs a `val` split"))
+        .help("add `split 90% train, 10% val` to the data")
+}
+
+/// E0514: what waits for the validation loss, where none is ever measured.
+pub(super) fn needs_eval(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E0514, span, format!("`{what}` but nothing evaluates"))
+        .primary("there is no `val` split")
         .help("add `split 90% train, 10% val` to the data")
 }
 
@@ -301,9 +232,9 @@ fn steps(cx: &mut Checker<'_>, lines: &Lines<'_>, scale: &Scale) -> Option<u64> 
 }
 
 /// What happens every so often, in steps of the run.
-struct Cadence {
-    scale: Scale,
-    has_val: bool,
+pub(super) struct Cadence {
+    pub(super) scale: Scale,
+    pub(super) has_val: bool,
 }
 
 impl Cadence {
@@ -379,7 +310,7 @@ impl Cadence {
             let unbuilt = not_built(&format!("checkpoint best {text}"), given.span);
             cx.report(unbuilt.help("this version knows `best val.loss`"));
         } else if !self.has_val {
-            cx.report(needs_val("checkpoint best val.loss", given.span));
+            cx.report(needs_eval("checkpoint best val.loss", given.span));
         }
         is_val_loss
     }
@@ -412,6 +343,41 @@ impl Cadence {
         let steps = stretch.and_then(|stretch| self.scale.steps_of(stretch));
         (steps, line.flag() == Some("exp"))
     }
+}
+
+/// What is measured beside the loss and the perplexity, which always are.
+fn measures(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    batch: u64,
+    accumulate: Option<u64>,
+) -> Vec<Measure> {
+    let mut measures = vec![];
+    let items = lines.all("metric").flat_map(|line| &line.items);
+    for given in items.filter_map(|item| item.value.as_ref()) {
+        let measure = match given.word() {
+            Some("grad_norms") => Measure::GradNorms,
+            Some("noise_scale") => Measure::NoiseScale,
+            Some(_) | None => continue,
+        };
+        if measure == Measure::NoiseScale && accumulate == Some(1) {
+            let wrong = "`metric noise_scale` needs `accumulate` above 1";
+            let wrong = Diagnostic::new(Code::E0209, given.span, wrong)
+                .primary("compares gradients of one micro-batch and of all")
+                .note("the whole batch is one micro-batch");
+            cx.report(match (2..=batch).find(|n| batch.is_multiple_of(*n)) {
+                Some(n) if lines.get("micro_batch").is_some() => {
+                    wrong.help(format!("use `micro_batch {}`", batch / n))
+                }
+                Some(n) => wrong.help(format!("add `accumulate {n}`")),
+                None => wrong.help("use `batch 2` and `accumulate 2`"),
+            });
+        }
+        if !measures.contains(&measure) {
+            measures.push(measure);
+        }
+    }
+    measures
 }
 
 /// A step needs a batch of sequences, an evaluation at least one.

@@ -62,6 +62,8 @@ impl Reader<'_, '_> {
             Kind::Choice(words) => Value::Word(self.choice(words, expr, called)?),
             Kind::Head(words) => Value::Word(self.head(words, expr, called)?),
             Kind::Call => Value::Call(expr),
+            Kind::Set => return self.set(expr, rest, called),
+            Kind::Batch => return self.batch(expr, rest, called),
             Kind::Cond => self.condition(expr, called)?,
             Kind::Any => Value::Any,
         };
@@ -85,7 +87,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn real(
+    pub(super) fn real(
         &mut self,
         kind: Kind,
         expr: ExprId,
@@ -102,7 +104,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn prob(&mut self, expr: ExprId, called: &str) -> Option<f64> {
+    pub(super) fn prob(&mut self, expr: ExprId, called: &str) -> Option<f64> {
         let amount = self.amount(Kind::Prob, expr, called)?;
         if matches!(amount.unit, Unit::Bytes | Unit::Time) {
             return self.wrong_unit(expr, called, "a ratio or a percentage");
@@ -140,7 +142,7 @@ impl Reader<'_, '_> {
         self.out_of_range(expr, called, "above 0")
     }
 
-    fn stretch(
+    pub(super) fn stretch(
         &mut self,
         kind: Kind,
         expr: ExprId,
@@ -184,6 +186,16 @@ impl Reader<'_, '_> {
                 self.wrong_unit(expr, called, "steps, epochs, tokens or a percentage")
             }
         }
+    }
+
+    /// `batch 256`; two words.
+    fn batch(&mut self, expr: ExprId, rest: &[ExprId], called: &str) -> Option<(Given, usize)> {
+        let (Some("batch"), Some(&size)) = (word(self.spec, expr), rest.first()) else {
+            return self.wrong_kind(Kind::Batch, expr, called);
+        };
+        let n = self.count(size, 1, 1 << 31, &format!("{called} batch"))?;
+        let span = self.spec[expr].span.to(self.spec[size].span);
+        Some((Given { value: Value::Batch(n), span }, 2))
     }
 
     fn choice(
@@ -325,7 +337,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn wrong_kind<T>(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<T> {
+    pub(super) fn wrong_kind<T>(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<T> {
         let found = describe(self.spec, self.cx.map, expr);
         let wrong = format!("`{called}` takes {}, found {found}", kind.wants());
         let label = format!("expected {}", kind.wants_within());
@@ -386,6 +398,8 @@ impl Kind {
                 return alternatives(words.iter().map(|w| w.word));
             }
             Self::Call => "a name or a call",
+            Self::Set => "a set of weights such as `matrices`",
+            Self::Batch => "a batch such as `batch 256`",
             Self::Cond => "a condition such as `val.loss < 2`",
             Self::Any => "a value",
         };
@@ -409,6 +423,8 @@ impl Kind {
             | Self::Choice(_)
             | Self::Head(_)
             | Self::Call
+            | Self::Set
+            | Self::Batch
             | Self::Cond
             | Self::Any => "",
         }

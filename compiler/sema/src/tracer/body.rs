@@ -214,7 +214,10 @@ impl Tracer<'_> {
         if !self.is_check() {
             let shape = self.numbers(shape, span)?;
             let layer = self.frame.layer.clone();
-            self.out.params.push(trace::Param { path: path.clone(), shape, init, layer, span });
+            let outer = self.stack.split_last().map_or(&[][..], |(_, outer)| outer);
+            let around = outer.iter().map(|&d| self.lib.decl(d).name.text.clone()).collect();
+            let (path, is_head) = (path.clone(), false);
+            self.out.params.push(trace::Param { path, shape, init, layer, around, is_head, span });
         }
         self.params.insert(path, tensor.clone());
         Ok(tensor)

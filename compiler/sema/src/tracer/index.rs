@@ -1,6 +1,6 @@
 //! Indexing: `x[.., 0]`, `x[0..t]`, `table[ids]`.
 
-use diag::{Code, Span};
+use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, Elem as AstElem, ExprId, ExprKind};
 
 use super::value::{Elem, Tensor, Value};
@@ -98,12 +98,15 @@ impl Tracer<'_> {
         }
         let (to, n) = (to.unwrap_or(0), n.map_or("its axis".into(), |n| n.to_string()));
         let code = if self.frame.layer == "positions" { Code::E0503 } else { Code::E0302 };
-        let message = if code == Code::E0503 {
-            format!("a sequence of {to} tokens exceeds the model's {n} positions")
+        let diagnostic = if code == Code::E0503 {
+            let message = format!("a sequence of {to} tokens exceeds the model's {n} positions");
+            Diagnostic::new(code, span, message)
+                .help(format!("use `context {n}`, or `positions({to}, ..)` in the model"))
         } else {
-            format!("the end {to} lies outside an axis of {n}")
+            let message = format!("the end {to} lies outside an axis of {n}");
+            Diagnostic::new(code, span, message)
         };
-        Err(self.error(code, span, message))
+        Err(self.fail(diagnostic))
     }
 
     /// Rows of a table.
