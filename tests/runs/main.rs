@@ -5,14 +5,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
 mod backend;
+mod bench;
 mod clip;
 mod exits;
+mod faults;
 mod folder;
 mod generate;
 mod golden;
 mod kill;
 mod plans;
 mod precision;
+mod poison;
+mod replay;
 mod rules;
 mod same;
 mod second;

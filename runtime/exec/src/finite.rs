@@ -53,6 +53,18 @@ pub(crate) fn first_bad(plan: &Plan, memory: &Memory, roles: &[Role]) -> Option<
     bad.next().map(|(_, buffer)| title(buffer))
 }
 
+/// The first counter that is NaN; one may wait for its first number at infinity.
+pub(crate) fn first_nan_counter(plan: &Plan, memory: &Memory) -> Option<String> {
+    let counters = of_role(plan, Role::Counter);
+    let mut bad = counters.filter(|(id, b)| b.dtype == Dtype::F64 && has_nan(memory.bytes(*id)));
+    bad.next().map(|(_, buffer)| buffer.name.clone())
+}
+
+/// Whether one of these f64 is no number.
+pub(crate) fn has_nan(bytes: &[u8]) -> bool {
+    chunks(bytes).any(|b| f64::from_le_bytes(b).is_nan())
+}
+
 /// The buffers of a role.
 pub(crate) fn of_role(plan: &Plan, role: Role) -> impl Iterator<Item = (BufferId, &Buffer)> {
     (0u32..).map(BufferId).zip(&plan.buffers).filter(move |(_, b)| b.role == role)

@@ -13,7 +13,11 @@ use plan::{Dtype, Plan};
 use sha2::{Digest, Sha256};
 
 use super::{FILES, buffers_of, hash, manifest::Manifest, safetensors};
-use crate::{device::cpu::Memory, error::Error, finite::all_finite};
+use crate::{
+    device::cpu::Memory,
+    error::Error,
+    finite::{all_finite, has_nan},
+};
 
 /// A checkpoint that was found, and what was passed over.
 #[derive(Debug)]
@@ -132,7 +136,7 @@ impl Tensors {
 
     /// Hashes one tensor; weights and state of the rule must be finite.
     ///
-    /// Scalars in f64 are counters, and a counter may wait for its first number at infinity.
+    /// What is f64 beside the weights are counters; one may wait at infinity for its first number.
     fn check(&mut self, idx: usize, manifest: &Manifest) -> Result<(), Error> {
         self.go_to(idx)?;
         let entry = self.entries[idx].clone();
@@ -140,14 +144,17 @@ impl Tensors {
         let mut left = entry.bytes;
         let mut chunk = vec![0; usize::try_from(left.min(1 << 20)).expect("at most a chunk")];
         let dtype = safetensors::dtype_of(&entry.dtype);
-        let dtype = dtype.filter(|dtype| *dtype != Dtype::F64 || self.name == FILES[0]);
         let mut finite = true;
         while left > 0 {
             let n = usize::try_from(left.min(chunk.len() as u64)).expect("at most a chunk");
             let part = &mut chunk[..n];
             self.file.read_exact(part).map_err(|e| Error::checkpoint(&self.path, e))?;
             hasher.update(&*part);
-            finite &= dtype.is_none_or(|dtype| all_finite(dtype, part));
+            finite &= match dtype {
+                Some(Dtype::F64) if self.name != FILES[0] => !has_nan(part),
+                Some(dtype) => all_finite(dtype, part),
+                None => true,
+            };
             left -= n as u64;
         }
         let listed = manifest.tensors.iter().find(|t| t.file == self.name && t.name == entry.name);

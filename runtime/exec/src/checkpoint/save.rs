@@ -79,7 +79,8 @@ pub fn save(
     facts: Manifest,
     watch: Watch<'_>,
 ) -> Result<(PathBuf, Manifest), Error> {
-    if let Some(tensor) = finite::first_bad(plan, memory, &[Role::Param, Role::OptState]) {
+    let tensor = finite::first_bad(plan, memory, &[Role::Param, Role::OptState]);
+    if let Some(tensor) = tensor.or_else(|| finite::first_nan_counter(plan, memory)) {
         let step = facts.step;
         let why = format!("{tensor} holds values that are not finite; step {step} was not saved");
         return Err(Error::Diverged(why));

@@ -248,13 +248,19 @@ fn forge(path: &Path, file: &str, tensor: &str, bytes: &[u8]) {
 /// As another program could have written it.
 #[test]
 fn a_checkpoint_that_is_not_finite_is_refused_and_the_one_before_is_taken() {
-    let cases = [("model", "w"), ("model", "b"), ("optimizer", "w.m")];
-    for (file, tensor) in cases {
+    let nan = [f32::NAN.to_le_bytes().to_vec(), f64::NAN.to_le_bytes().to_vec()];
+    let cases = [
+        ("model", "w", &nan[0]),
+        ("model", "b", &nan[0]),
+        ("optimizer", "w.m", &nan[0]),
+        ("optimizer", "loss_scale", &nan[1]),
+    ];
+    for (file, tensor, bytes) in cases {
         let scratch = Scratch::new(&format!("checkpoint_load_nan_{tensor}"));
         saved(scratch.path(), 1);
         saved(scratch.path(), 2);
         let file = format!("{file}.safetensors");
-        forge(&scratch.path().join("step-2"), &file, tensor, &f32::NAN.to_le_bytes());
+        forge(&scratch.path().join("step-2"), &file, tensor, bytes);
         let found = load::newest(scratch.path()).unwrap().unwrap();
         assert_eq!(found.manifest.step, 1);
         let why = format!("tensor {tensor:?}: holds values that are not finite");
