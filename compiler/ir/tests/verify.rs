@@ -3,7 +3,7 @@
 use ir::attr::{AttrError, Attrs};
 use ir::builder::Builder;
 use ir::graph::{Module, Origin, Role, State, Value};
-use ir::kernel::{Inst, Kernel, Operand, Reg, Scalar, Skeleton};
+use ir::kernel::{Inst, Kernel, Operand, Reduction, Reg, Scalar, Skeleton};
 use ir::ops::{Op, ShapeError};
 use ir::types::{Dtype, Type};
 use ir::verify::{Fault, kernel_dtypes, verify};
@@ -112,6 +112,29 @@ fn shape_rules_reject_what_does_not_fit() {
 }
 
 #[test]
+fn narrow_floats_are_moved_and_multiplied_but_not_computed_with() {
+    use ir::ops;
+    let mut b = Builder::new("f");
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let x = b.full(1.0, dtype, &[2, 3]);
+        let wide = b.full(1.0, Dtype::F32, &[2, 3]);
+        let ids = b.full(0.0, Dtype::I32, &[2]);
+        assert!(b.try_push(ops::add::Add, &[x, x]).is_err());
+        assert!(b.try_push(ops::lt::Lt, &[x, x]).is_err());
+        assert!(b.try_push(ops::exp::Exp, &[x]).is_err());
+        assert!(b.try_push(ops::sum::Sum { axes: vec![0] }, &[x]).is_err());
+        assert!(b.try_push(ops::scatter_add::ScatterAdd { rows: 1 }, &[ids, x]).is_err());
+        let y = b.transpose(x);
+        let product = b.dot(x, y);
+        assert_eq!(b.dtype(product), Dtype::F32);
+        let wide = b.transpose(wide);
+        assert!(b.try_push(ops::dot::Dot, &[x, wide]).is_err());
+        let rows = b.gather(x, ids);
+        assert_eq!(b.dtype(rows), dtype);
+    }
+}
+
+#[test]
 fn attributes_are_checked() {
     let none = Attrs::none();
     assert_eq!(Op::parse("sum", &none), Err(AttrError::Missing { key: "axes" }));
@@ -146,6 +169,12 @@ fn kernels_are_typed() {
         vec![Inst::Outer { axis: 0 }],
         vec![Inst::Col, apply(Scalar::Exp, 0)],
         vec![load.clone(), apply(Scalar::Exp, 1)],
+        vec![
+            load.clone(),
+            apply(Scalar::Cast(Dtype::F16), 0),
+            Inst::Reduce { kind: Reduction::Sum, value: Reg(1) },
+        ],
+        vec![load.clone(), apply(Scalar::Cast(Dtype::Bf16), 0), apply(Scalar::Neg, 1)],
         vec![load, Inst::LoadAt { operand: 0, index: Reg(0), stride: 1, bound: 1 }],
     ];
     for body in wrong {

@@ -53,6 +53,12 @@ fn start(state: &State, salt: u64) -> Tensor {
 
 fn loss(module: &Module, states: &BTreeMap<String, Tensor>) -> (f64, BTreeMap<String, Tensor>) {
     let mut after = states.clone();
+    for copy in module.states.iter().filter(|s| s.role == Role::Cast) {
+        // Nothing rounds in f64, so a copy is its weight.
+        let weight = copy.name.strip_prefix("cast.").expect("copies are named after weights");
+        let (ty, data) = (copy.ty.clone(), Data::F64(states[weight].numbers()));
+        after.insert(copy.name.clone(), Tensor { ty, data });
+    }
     eval_graph(module, "micro", &mut after, Precision::F64).expect("micro runs");
     (after["loss_sum"].numbers()[0], after)
 }
@@ -69,7 +75,7 @@ fn starts(module: &Module) -> BTreeMap<String, Tensor> {
     states.map(|(salt, state)| (state.name.clone(), start(state, salt))).collect()
 }
 
-fn check(text: &str) {
+fn check(text: &str) -> Module {
     let (module, prescale) = module(text);
     let states = starts(&module);
     let (_, after) = loss(&module, &states);
@@ -95,6 +101,7 @@ fn check(text: &str) {
             );
         }
     }
+    module
 }
 
 #[test]
@@ -109,6 +116,26 @@ train {
   steps 10
 }",
     );
+}
+
+#[test]
+fn in_16_bits_a_model_has_the_gradients_of_its_loss() {
+    for precision in ["bf16", "fp16"] {
+        let module = check(&format!(
+            "model gpt(layers: 2, width: 6, heads: 2)
+data text(\"t.txt\")
+train {{
+  batch 3
+  micro_batch 1
+  context 5
+  precision {precision}
+  loss_scale 1
+  lr 1e-3
+  steps 10
+}}"
+        ));
+        assert!(module.states.iter().any(|s| s.ty.dtype.is_narrow()), "{precision} rounds");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::lexer::{Cursor, TextError, list, quote};
 use crate::kernel::{Inst, Kernel, Operand, Reduction, Reg, Scalar, Skeleton};
+use crate::narrow;
 use crate::types::Dtype;
 
 const REDUCTIONS: [(Reduction, &str); 3] = [
@@ -174,7 +175,7 @@ fn bits(c: &mut Cursor, dtype: Dtype) -> Result<u64, TextError> {
     }
     let bits = match dtype {
         Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
-            number.parse().ok().map(|x: f32| u64::from(x.to_bits()))
+            number.parse().ok().map(|x: f32| u64::from(narrow::round(dtype, x).to_bits()))
         }
         Dtype::F64 => number.parse().ok().map(f64::to_bits),
         Dtype::I32 => number.parse().ok().map(|x: i32| u64::from(x as u32)),
