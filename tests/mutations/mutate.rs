@@ -61,6 +61,14 @@ const NASTY: &[&str] = &[
     "[.., ..]",
     "tok(0)",
     "fp16",
+    "fp16 master bf16",
+    "loss_scale dynamic from 8",
+    "on rest",
+    "except",
+    "freeze \"*.{up,down}.*\"",
+    "blocks[0..6].attn",
+    "plateau(patience: 1 * epoch)",
+    "cosine(min_lr: 1e-5)",
     "-",
 ];
 

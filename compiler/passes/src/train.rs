@@ -17,7 +17,7 @@ mod scaler;
 mod step;
 mod update;
 
-use diag::{Diagnostic, SourceMap};
+use diag::{Code, Diagnostic, SourceMap};
 use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
 use ir::types::{Dtype, Type};
@@ -94,6 +94,7 @@ pub struct Training<'a> {
 pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>> {
     let Training { program, map } = training;
     let train = &program.train;
+    refuse_frozen(program)?;
     let mut origins = Origins::new(map);
     let micro = Forward::trace(program, train.micro_batch, train.context)?;
     let rules = Rules::trace(program, &micro.model.params)?;
@@ -109,6 +110,15 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
         functions.push(plateau::build(factor, patience, min));
     }
     Ok(Module { states, functions, origins: origins.into_texts() })
+}
+
+/// Every weight is updated here: a program that freezes some is refused, not trained another way.
+fn refuse_frozen(program: &Program) -> Result<(), Vec<Diagnostic>> {
+    let Some(set) = &program.train.freeze else { return Ok(()) };
+    let wrong = format!("`freeze {}` is not built yet", set.text);
+    let wrong = Diagnostic::new(Code::E0213, program.train.span, wrong)
+        .primary("this version updates every weight");
+    Err(vec![wrong.help("remove the line")])
 }
 
 /// The name of a parameter's gradient.

@@ -61,15 +61,14 @@ pub(super) fn decimal_k(cx: &mut Checker<'_>, line: &Line<'_>, expr: syntax::ast
 }
 
 fn lr_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
-    let [group] = train.groups.as_slice() else { return };
-    let rule = group.rule.name.as_str();
-    let (Some(line), Some(usual)) = (lines.get("lr"), usual(rule)) else { return };
-    let (low, high) = usual.range;
+    let Some(line) = lines.get("lr") else { return };
     let lr = train.lr;
-    let (times, side) = if lr > high { (lr / high, "above") } else { (low / lr, "below") };
-    if times < FAR * (1.0 - 1e-9) {
-        return;
-    }
+    let far = train.groups.iter().find_map(|group| {
+        let (low, high) = usual(&group.rule.name)?.range;
+        let (times, side) = if lr > high { (lr / high, "above") } else { (low / lr, "below") };
+        (times >= FAR * (1.0 - 1e-9)).then_some((&group.rule.name, low, high, times, side))
+    });
+    let Some((rule, low, high, times, side)) = far else { return };
     let times = times.round();
     let wrong = format!("lr {lr} is {times}x {side} the usual range for {rule}");
     cx.report(

@@ -105,7 +105,8 @@ fn scaler(cx: &mut Checker<'_>, line: &Line<'_>) -> Option<LossScale> {
 
 /// A scale that is no power of two would round every gradient; reported, with the nearest.
 fn power_of_two(cx: &mut Checker<'_>, name: &str, x: f64, at: Span) -> bool {
-    let near = x.log2().round().exp2();
+    // The scale multiplies numbers in fp32.
+    let near = x.log2().round().clamp(-126.0, 127.0).exp2();
     if x == near {
         return true;
     }

@@ -24,7 +24,7 @@ pub(super) struct Usual {
     pub(super) range: (f64, f64),
 }
 
-/// Rules of the standard library.
+/// Rules of the standard library; the first stands for those of users.
 const USUAL: &[Usual] = &[
     Usual { rule: "adamw", lr: 3e-4, range: (1e-5, 1e-3) },
     Usual { rule: "adam", lr: 3e-4, range: (1e-5, 1e-3) },
@@ -125,15 +125,16 @@ fn said_once(cx: &mut Checker<'_>, line: &Line<'_>, value: f64, groups: &[Group]
     }
 }
 
-/// The peak learning rate: stated, maybe for another batch, else usual for the first rule.
+/// The peak learning rate: stated, maybe for another batch, else the least that is usual for a rule.
 pub(super) fn lr(
     cx: &mut Checker<'_>,
     lines: &Lines<'_>,
     groups: Option<&[Group]>,
     batch: u64,
 ) -> f64 {
-    let rule = groups.and_then(|groups| groups.first()).map(|g| g.rule.name.as_str());
-    let usual = rule.and_then(usual).map_or(3e-4, |u| u.lr);
+    let of_rule = |g: &Group| usual(&g.rule.name).map_or(USUAL[0].lr, |u| u.lr);
+    let usual = groups.into_iter().flatten().map(of_rule).reduce(f64::min);
+    let usual = usual.unwrap_or(USUAL[0].lr);
     let Some(line) = lines.get("lr") else { return usual };
     let stated = line.value().and_then(Given::real).unwrap_or(usual);
     stated * batch_factor(cx, line, batch)

@@ -33,10 +33,10 @@ pub(super) fn resolve(
         return cosine.flatten().map(Schedule::Fn);
     };
     let expr = line.value()?.call()?;
-    let (callee, args) = match &line.spec[expr].kind {
-        ExprKind::Call { callee, args } => (*callee, args.as_slice()),
-        _ => (expr, &[][..]),
-    };
+    let (mut callee, mut args) = (expr, &[][..]);
+    if let ExprKind::Call { callee: called, args: given } = &line.spec[expr].kind {
+        (callee, args) = (*called, given.as_slice());
+    }
     if word(line.spec, callee) == Some("plateau") && cx.library.kind("plateau").is_none() {
         return plateau(cx, line, expr, args, cadence);
     }
@@ -164,19 +164,18 @@ fn plateau_args(cx: &mut Checker<'_>, args: &[Arg], at: Span) -> Option<[Option<
 /// `2k`, `10%`, `epoch`, `1 * epoch`.
 fn stretch(cx: &mut Checker<'_>, line: &Line<'_>, expr: ExprId) -> Option<Stretch> {
     let unit = |e: ExprId| word(line.spec, e).filter(|w| SPAN_UNITS.contains(w));
-    let (number, unit) = match line.spec[expr].kind {
-        ExprKind::Binary { op: BinaryOp::Mul, left, right, .. } => {
-            match (unit(left), unit(right)) {
-                (None, Some(unit)) => (left, Some(unit)),
-                (Some(unit), None) => (right, Some(unit)),
-                (Some(_), Some(_)) | (None, None) => (expr, None),
-            }
+    let (mut number, mut times) = (expr, None);
+    if let ExprKind::Binary { op: BinaryOp::Mul, left, right, .. } = line.spec[expr].kind {
+        match (unit(left), unit(right)) {
+            (None, Some(unit)) => (number, times) = (left, Some(unit)),
+            (Some(unit), None) => (number, times) = (right, Some(unit)),
+            (Some(_), Some(_)) | (None, None) => {}
         }
-        _ => match unit(expr) {
-            Some("step" | "steps") => return Some(Stretch::Steps(1)),
-            Some("epoch" | "epochs") => return Some(Stretch::Epochs(1.0)),
-            Some(_) | None => (expr, None),
-        },
-    };
-    reader(cx, line).stretch(Kind::Span, number, unit, "plateau patience")
+    }
+    match unit(expr) {
+        Some("step" | "steps") => return Some(Stretch::Steps(1)),
+        Some("epoch" | "epochs") => return Some(Stretch::Epochs(1.0)),
+        Some(_) | None => {}
+    }
+    reader(cx, line).stretch(Kind::Span, number, times, "plateau patience")
 }

@@ -8,13 +8,13 @@ use syntax::ast::{BinaryOp, DeclKind, Elem, ExprId, ExprKind};
 use super::Checker;
 use super::args::{Given, Reader, Value};
 use super::lines::{Line, Lines};
-use super::words::{alternatives, did_you_mean, word};
+use super::words::{alternatives, clipped, did_you_mean, word};
 use crate::program::{Group, ParamSet, Program, Step, Term, Train};
 use crate::schema::{Kind, nearest};
 use crate::trace::Param;
 use crate::value::StaticArg;
 
-/// Parts of a set at most, so that no text makes the check long.
+/// Parts of a set, and of a path in it, at most: no text makes the check long.
 const MAX_TERMS: usize = 64;
 
 /// Bytes of a glob at most, for the same reason.
@@ -128,29 +128,35 @@ impl Reader<'_, '_> {
 
     /// `blocks[0..6].attn` as a path.
     fn steps(&self, expr: ExprId) -> Option<Vec<Step>> {
-        match &self.spec[expr].kind {
-            ExprKind::Name(name) => Some(vec![Step::Name(name.clone())]),
-            ExprKind::Field { base, name } => {
-                let mut steps = self.steps(*base)?;
-                steps.push(Step::Name(name.text.clone()));
-                Some(steps)
+        let (mut steps, mut at) = (vec![], expr);
+        // Members stand around what they belong to: the last one is met first.
+        loop {
+            match &self.spec[at].kind {
+                ExprKind::Field { base, name } => {
+                    steps.push(Step::Name(name.text.clone()));
+                    at = *base;
+                }
+                ExprKind::Index { base, elems } => {
+                    let [Elem::Arg(index)] = elems.as_slice() else { return None };
+                    steps.push(self.copies(index.value)?);
+                    at = *base;
+                }
+                ExprKind::Name(name) => {
+                    steps.push(Step::Name(name.clone()));
+                    steps.reverse();
+                    return (steps.len() <= MAX_TERMS).then_some(steps);
+                }
+                ExprKind::Number(_)
+                | ExprKind::Str(_)
+                | ExprKind::Bool(_)
+                | ExprKind::None
+                | ExprKind::Tuple(_)
+                | ExprKind::List(_)
+                | ExprKind::If { .. }
+                | ExprKind::Call { .. }
+                | ExprKind::Unary { .. }
+                | ExprKind::Binary { .. } => return None,
             }
-            ExprKind::Index { base, elems } => {
-                let mut steps = self.steps(*base)?;
-                let [Elem::Arg(index)] = elems.as_slice() else { return None };
-                steps.push(self.copies(index.value)?);
-                Some(steps)
-            }
-            ExprKind::Number(_)
-            | ExprKind::Str(_)
-            | ExprKind::Bool(_)
-            | ExprKind::None
-            | ExprKind::Tuple(_)
-            | ExprKind::List(_)
-            | ExprKind::If { .. }
-            | ExprKind::Call { .. }
-            | ExprKind::Unary { .. }
-            | ExprKind::Binary { .. } => None,
         }
     }
 
@@ -199,13 +205,14 @@ fn unmatched(cx: &mut Checker<'_>, stated: &StatedSet, params: &[Param]) {
     let Some((term, at)) = stated.parts.iter().find(empty) else {
         let leaves = params.iter().any(|p| stated.set.contains(p));
         if let (Some((_, at)), false) = (stated.parts.first(), leaves) {
-            let wrong = format!("`{}` leaves no weight", stated.set.text);
+            let wrong = format!("`{}` leaves no weight", clipped(&stated.set.text));
             cx.report(Diagnostic::new(Code::E0815, *at, wrong).help("remove `except`"));
         }
         return;
     };
     let text = cx.map.text(*at).to_owned();
-    let wrong = Diagnostic::new(Code::E0815, *at, format!("no weight is in {}", ticked(&text)))
+    let wrong = format!("no weight is in `{}`", clipped(&text));
+    let wrong = Diagnostic::new(Code::E0815, *at, wrong)
         .primary(format!("none of {} weights", params.len()));
     let wrong = match term {
         Term::Glob(glob) => near_paths(wrong, glob, *at, params),
@@ -233,10 +240,6 @@ fn inside(steps: &[Step], params: &[Param]) -> Option<String> {
         Some(last) => format!("the copies are `[0..{}]`", last + 1),
         None => format!("it may be {}", alternatives(names.into_iter().take(MAX_NAMES))),
     })
-}
-
-fn ticked(text: &str) -> String {
-    format!("`{text}`")
 }
 
 fn near_paths(wrong: Diagnostic, glob: &str, at: Span, params: &[Param]) -> Diagnostic {

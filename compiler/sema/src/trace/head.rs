@@ -48,30 +48,33 @@ impl Trace {
     }
 
     /// The weight that a value only shows another way.
-    fn weight(&self, id: Id) -> Option<Id> {
-        let instr = &self.instrs[id.0 as usize];
-        match &instr.prim {
-            Prim::Param(_) => Some(id),
-            Prim::Cast
-            | Prim::Broadcast
-            | Prim::Reshape
-            | Prim::Permute(_)
-            | Prim::Slice { .. } => self.weight(instr.args[0]),
-            Prim::Input(_)
-            | Prim::State(_)
-            | Prim::Const(_)
-            | Prim::Unary(_)
-            | Prim::Binary(_)
-            | Prim::PowInt(_)
-            | Prim::Select
-            | Prim::Concat { .. }
-            | Prim::Reduce { .. }
-            | Prim::Softmax { .. }
-            | Prim::Dot
-            | Prim::Gather
-            | Prim::Pick
-            | Prim::Iota { .. }
-            | Prim::Dropout(_) => None,
+    fn weight(&self, of: Id) -> Option<Id> {
+        let mut id = of;
+        loop {
+            let instr = &self.instrs[id.0 as usize];
+            match &instr.prim {
+                Prim::Param(_) => return Some(id),
+                Prim::Cast
+                | Prim::Broadcast
+                | Prim::Reshape
+                | Prim::Permute(_)
+                | Prim::Slice { .. } => id = instr.args[0],
+                Prim::Input(_)
+                | Prim::State(_)
+                | Prim::Const(_)
+                | Prim::Unary(_)
+                | Prim::Binary(_)
+                | Prim::PowInt(_)
+                | Prim::Select
+                | Prim::Concat { .. }
+                | Prim::Reduce { .. }
+                | Prim::Softmax { .. }
+                | Prim::Dot
+                | Prim::Gather
+                | Prim::Pick
+                | Prim::Iota { .. }
+                | Prim::Dropout(_) => return None,
+            }
         }
     }
 }

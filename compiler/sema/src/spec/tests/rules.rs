@@ -120,7 +120,11 @@ fn every_weight_has_a_rule() {
     let two = of("optimizer sgd(momentum: 0.9) on matrices except embeddings, adamw on rest");
     let groups: Vec<_> = two.train.groups.iter().map(|g| (&*g.rule.name, &*g.on.text)).collect();
     assert_eq!(groups, [("sgd", "matrices except embeddings"), ("adamw", "rest")]);
-    assert_eq!(two.train.lr, 0.1, "the usual rate is the first rule's");
+    assert_eq!(two.train.lr, 3e-4, "the least that is usual");
+    says(
+        "optimizer sgd on head, adamw on rest\nlr 0.1",
+        "3:1 W0511 lr 0.1 is 100x above the usual range for adamw",
+    );
     says(
         "optimizer adamw on matrices",
         "2:1 E0816 no rule updates `blocks.0.norm.weight` and 9 more weights\n  add `, adamw on rest`",
