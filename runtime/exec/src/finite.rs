@@ -7,6 +7,9 @@ use plan::{Buffer, BufferId, Dtype, Plan, Role};
 
 use crate::device::cpu::Memory;
 
+/// What is looked at when a step was skipped, in the order in which it is named.
+pub(crate) const WATCHED: [Role; 4] = [Role::Param, Role::Cast, Role::OptState, Role::Grad];
+
 /// One tensor, as far as its numbers are finite.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tensor {
@@ -137,8 +140,8 @@ pub(crate) fn title(buffer: &Buffer) -> String {
     match buffer.role {
         Role::Param => format!("weight {name}"),
         Role::Grad => format!("gradient of {}", name.strip_prefix("grad.").unwrap_or(name)),
-        Role::Cast
-        | Role::OptState
+        Role::Cast => format!("16-bit copy of {}", name.strip_prefix("cast.").unwrap_or(name)),
+        Role::OptState
         | Role::Counter
         | Role::Metric
         | Role::Input

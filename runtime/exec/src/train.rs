@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use plan::{BufferId, Plan, Role, Yield};
+use plan::{BufferId, Plan, Yield};
 
 use crate::{
     checkpoint::{load, manifest::Best},
@@ -249,8 +249,8 @@ impl<'t> Training<'t> {
     /// A step that changed neither weights nor `step`: nothing that follows steps is due.
     fn skipped(&mut self, mut row: Row, cause: Cause, report: Report<'_>) -> Result<(), Error> {
         if cause != Cause::Empty {
-            let roles = [Role::Param, Role::OptState, Role::Grad];
-            row.tensor = finite::first_bad(self.executor.plan(), self.executor.memory(), &roles);
+            let (plan, memory) = (self.executor.plan(), self.executor.memory());
+            row.tensor = finite::first_bad(plan, memory, &finite::WATCHED);
         }
         self.log.add(&row)?;
         report(Event::Step(row.clone()));

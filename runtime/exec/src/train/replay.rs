@@ -116,7 +116,7 @@ impl Training<'_> {
             .collect();
         let mut lines =
             vec!["the same step gave the same bits again: it is the numbers".to_owned()];
-        let found = self.found(&[Role::Param, Role::OptState, Role::Grad]);
+        let found = self.found(&finite::WATCHED);
         let count = |t: &finite::Tensor| format!("{} ({} of {})", t.name, t.n_bad, t.n);
         bad.extend(found.bad.iter().take(SHOWN).map(count));
         let more = found.bad.len().saturating_sub(SHOWN);
