@@ -1,4 +1,4 @@
-//! Values of a `train` block that say how numbers are kept and changed: precision, scaling, rules.
+//! How numbers are kept and changed: precision, scaling, schedules, rules.
 
 use super::{Call, ParamSet};
 

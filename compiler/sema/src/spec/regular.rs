@@ -1,4 +1,4 @@
-//! Regularisation that a directive turns into an argument: dropout and label smoothing.
+//! Regularisation that becomes an argument: dropout and label smoothing.
 
 use diag::{Code, Diagnostic};
 

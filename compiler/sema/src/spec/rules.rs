@@ -1,4 +1,4 @@
-//! Rules and what they run with: groups of weights, weight decay, the learning rate.
+//! Rules and what they run with: groups, weight decay, the learning rate.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::DeclKind;

@@ -1,4 +1,4 @@
-//! The schedule: a `fn` of the step, or the plateau, which follows the validation loss.
+//! The schedule: a `fn` of the step, or the plateau of a validation loss.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Arg, BinaryOp, DeclKind, ExprId, ExprKind};

@@ -1,4 +1,4 @@
-//! Sets of weights in directives: read from words, then held against the weights of the model.
+//! Sets of weights: read from words, then held against the weights of a model.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Which weights make the output: the last product, and what is added to it or scales it.
+//! Which weights make the output: the last product and what is added to it.
 //!
 //! The way back from the output goes through elementwise operations and views and ends at products;
 //! a table that is read by ids too, a tied head, stays an embedding.

@@ -1,4 +1,4 @@
-//! Sets of weights, groups of rules, weight decay, learning rates, dropout and smoothing.
+//! Sets of weights, groups of rules, decay, rates, dropout and smoothing.
 
 use diag::SourceMap;
 
