@@ -13,6 +13,7 @@ mod folder;
 mod generate;
 mod golden;
 mod kill;
+mod model_of_log;
 mod plans;
 mod poison;
 mod precision;
