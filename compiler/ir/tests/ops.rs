@@ -315,10 +315,7 @@ fn f64_and_f32_evaluations_are_near() {
                 .clone()
         };
         let (typed, wide) = (at(Precision::AsTyped), at(Precision::F64));
-        let numbers_of = match &sample.op {
-            Op::Round(round) => round.to,
-            _ => typed.ty.dtype,
-        };
+        let numbers_of = if let Op::Round(round) = &sample.op { round.to } else { typed.ty.dtype };
         let tolerance = match numbers_of {
             Dtype::F16 => 2f64.powi(-11),
             Dtype::Bf16 => 2f64.powi(-8),

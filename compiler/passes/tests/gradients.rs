@@ -179,7 +179,8 @@ fn gpt(lines: &str) -> Module {
 fn gradients(module: &Module, precision: Precision) -> BTreeMap<String, Vec<f64>> {
     let mut states = starts(module);
     for state in module.states.iter().filter(|s| s.role == Role::Cast) {
-        let weight = states[state.name.strip_prefix("cast.").unwrap()].numbers();
+        let weight =
+            states[state.name.strip_prefix("cast.").expect("a copy of a weight")].numbers();
         let copy = match precision {
             Precision::AsTyped => Tensor::from_numbers(state.ty.clone(), &weight),
             Precision::F64 => Tensor { ty: state.ty.clone(), data: Data::F64(weight) },
@@ -218,7 +219,6 @@ fn gradients_in_16_bits_are_near_those_in_f64() {
         ("precision bf16 reduce bf16", 2e-2),
     ] {
         let error = largest_error(lines);
-        println!("{lines}: {error:.1e}");
         assert!(error < bound, "{lines}: {error} is over {bound}");
         // What rounds nothing would be nearer.
         assert!(error > bound / 1000.0, "{lines}: {error} is too good");

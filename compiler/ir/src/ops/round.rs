@@ -1,4 +1,4 @@
-//! `round`: to the numbers that 16 bits hold, in the type that arithmetic is done in.
+//! `round`: to a number that 16 bits hold, in the type of arithmetic.
 //!
 //! A cast to 16 bits says how a value is stored, and a pass may store it wider. This says which
 //! number it is.
