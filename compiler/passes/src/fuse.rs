@@ -3,8 +3,10 @@
 //! In: a simplified graph. Out: [`Tasks`] in an order that respects every read and write. Pointwise
 //! nodes, gathers and row reductions over the same rows join one task; constants and indices, and
 //! what only depends on them, are recomputed where they are used; what only feeds column
-//! reductions is computed inside them. Everything a task leaves for others is stored once, and
-//! 16 bits that are widened are stored in 16 bits.
+//! reductions is computed inside them. What a task leaves for others is stored once, 16 bits that
+//! are widened in 16 bits, or computed again by them: see [`crate::recompute`].
+
+use std::collections::BTreeSet;
 
 use ir::graph::{Graph, Node, Value};
 use ir::ops::{Lowering, Op, View};
@@ -13,6 +15,7 @@ use ir::types::Dtype;
 use crate::access::Access;
 use crate::bits::Bits;
 use crate::coords::{Coords, through};
+use crate::recompute::store;
 use crate::split_reductions::is_row_reduction;
 
 /// What runs as one piece.
@@ -55,6 +58,8 @@ pub(crate) struct Tasks<'a> {
     owner: Vec<Option<usize>>,
     /// How often nodes and stores read each node.
     uses: Vec<usize>,
+    /// Computed values that are in memory for other tasks to read.
+    stored: Vec<bool>,
 }
 
 /// What becomes of a node.
@@ -79,12 +84,13 @@ const MAX_MEMBERS: usize = 96;
 pub(crate) fn fuse(graph: &Graph) -> Tasks<'_> {
     let roles = roles(graph);
     let owner = vec![None; graph.nodes.len()];
-    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses: uses(graph) };
+    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses: uses(graph), stored: vec![] };
     for index in 0..graph.nodes.len() {
         if tasks.roles[index] == NodeRole::Computed {
             tasks.place(Value(u32::try_from(index).expect("node counts fit")));
         }
     }
+    store(&mut tasks);
     tasks
 }
 
@@ -217,6 +223,26 @@ impl Tasks<'_> {
         self.roles[value.index()] == NodeRole::View
     }
 
+    /// Whether a computed value is in memory for others than its task.
+    pub(crate) fn is_stored(&self, value: Value) -> bool {
+        self.stored[value.index()]
+    }
+
+    /// Whether whoever reads a computed value computes it again.
+    pub(crate) fn is_recomputed(&self, value: Value) -> bool {
+        self.roles[value.index()] == NodeRole::Computed && !self.stored[value.index()]
+    }
+
+    /// Says for each node whether it is stored.
+    pub(crate) fn set_stored(&mut self, stored: Vec<bool>) {
+        self.stored = stored;
+    }
+
+    /// Says whether a value is stored.
+    pub(crate) fn set_stored_one(&mut self, value: Value, is_stored: bool) {
+        self.stored[value.index()] = is_stored;
+    }
+
     /// The task that computes a node.
     pub(crate) fn owner(&self, value: Value) -> Option<usize> {
         self.owner[value.index()]
@@ -271,15 +297,20 @@ impl Tasks<'_> {
         self.task(task).deps.contains(other)
     }
 
-    /// States that a value reads, through views and recomputed nodes.
+    /// States that a value reads, through views and whatever is recomputed.
     pub(crate) fn leaves(&self, value: Value, into: &mut Vec<Value>) {
-        match self.roles[value.index()] {
-            NodeRole::Leaf => into.push(value),
-            NodeRole::Computed => {}
-            NodeRole::Inline | NodeRole::Widened | NodeRole::View => {
-                for &arg in &self.graph[value].args {
-                    self.leaves(arg, into);
+        let mut seen = BTreeSet::new();
+        let mut open = vec![value];
+        while let Some(value) = open.pop() {
+            match self.roles[value.index()] {
+                NodeRole::Leaf => into.push(value),
+                NodeRole::Computed if self.stored[value.index()] => {}
+                NodeRole::Computed | NodeRole::Inline | NodeRole::Widened | NodeRole::View
+                    if seen.insert(value) =>
+                {
+                    open.extend(&self.graph[value].args);
                 }
+                NodeRole::Computed | NodeRole::Inline | NodeRole::Widened | NodeRole::View => {}
             }
         }
     }

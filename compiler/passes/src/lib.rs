@@ -14,6 +14,7 @@ mod memory;
 mod origins;
 pub mod pipeline;
 pub mod plan_of;
+mod recompute;
 mod rewrite;
 mod round_once;
 mod schedule;

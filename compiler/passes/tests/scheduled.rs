@@ -10,7 +10,7 @@ use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::schedule::{eval_schedule, memory};
 use ir::eval::tensor::Tensor;
 use ir::graph::{Graph, Module, Role, State};
-use ir::schedule::Task;
+use ir::schedule::{Buffer, Task};
 use ir::types::{Dtype, Type};
 use passes::pipeline::{self, Scheduled, Stage};
 use random::{Rng, Rounds, fill, inputs, random_module};
@@ -90,6 +90,36 @@ fn a_swap_of_states_reads_the_old_values() {
     fill(&mut held, 1, 2.0);
     assert!(eval_schedule(&schedule, &target, "f", &mut held));
     assert_eq!((held.0[0].number(5), held.0[1].number(5)), (2.0, -1.0));
+}
+
+/// A function and what its gradient reads of it, with products between them.
+#[test]
+fn what_is_cheap_is_computed_again_and_what_is_long_is_kept() {
+    let mut b = Builder::new("f");
+    let ty = Type::new(Dtype::F32, [8, 8]);
+    let (x, w) = (b.state("x", ty.clone()), b.state("w", ty.clone()));
+    let h = b.dot(x, w);
+    let half = b.full_like(0.5, h);
+    let (scaled, t) = (b.mul(h, half), b.tanh(h));
+    let one = b.full_like(1.0, t);
+    let raised = b.add(one, t);
+    let out = b.mul(scaled, raised);
+    let g = b.dot(out, w);
+    let square = b.mul(t, t);
+    let slope = b.sub(one, square);
+    let (left, right) = (b.mul(g, raised), b.mul(g, scaled));
+    let right = b.mul(right, slope);
+    let back = b.add(left, right);
+    b.store("x", back);
+    let state = |name: &str| State { name: name.to_owned(), ty: ty.clone(), role: Role::Param };
+    let states = vec![state("x"), state("w")];
+    let module = Module { states, functions: vec![b.finish()], origins: vec![String::new()] };
+    let target = pipeline::cpu();
+    let Scheduled { schedule, module, .. } = pipeline::schedule(module, &target, &mut |_, _| {});
+    let name = |b: &Buffer| b.name.strip_prefix("f.v").and_then(|v| v.parse::<usize>().ok());
+    let kept = schedule.buffers.iter().filter_map(name);
+    let kept: Vec<&str> = kept.map(|at| module.functions[0].nodes[at].op.name()).collect();
+    assert_eq!(kept, ["dot", "tanh", "mul", "dot"]);
 }
 
 /// `out = cast.f16(x . y)`, and the product itself when it is kept.

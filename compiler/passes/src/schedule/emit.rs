@@ -19,7 +19,7 @@ pub(crate) struct Emitter<'a> {
     tasks: &'a Tasks<'a>,
     /// Where states and computed values are, in row-major order.
     places: &'a [Option<Arg>],
-    /// The task whose members are computed here; others are loaded.
+    /// The task whose members are computed here; what is stored of others is loaded.
     task: Option<usize>,
     shape: Vec<u64>,
     body: Body,
@@ -107,9 +107,10 @@ impl<'a> Emitter<'a> {
             return reg;
         }
         let is_member = self.task.is_some() && self.tasks.owner(value) == self.task;
-        let reg = if is_member || self.tasks.is_inline(value) {
+        let is_computed = is_member || self.tasks.is_inline(value);
+        let reg = if is_computed || self.tasks.is_recomputed(value) {
             self.compute(value, at)
-        } else if self.tasks.is_view(value) && self.reaches_member(value) {
+        } else if self.tasks.is_view(value) && self.reaches_computed(value) {
             self.through_view(value, at)
         } else {
             self.load(value, at)
@@ -118,9 +119,11 @@ impl<'a> Emitter<'a> {
         reg
     }
 
-    fn reaches_member(&self, value: Value) -> bool {
+    /// Whether what a view shows is computed here.
+    fn reaches_computed(&self, value: Value) -> bool {
         let base = base(self.tasks, value);
-        self.task.is_some() && self.tasks.owner(base) == self.task
+        let is_member = self.task.is_some() && self.tasks.owner(base) == self.task;
+        is_member || self.tasks.is_recomputed(base)
     }
 
     fn through_view(&mut self, value: Value, at: &Coords) -> Reg {

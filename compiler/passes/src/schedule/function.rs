@@ -24,8 +24,6 @@ pub(crate) struct Scheduler<'a> {
     kernels: &'a mut Kernels,
     /// Where states and computed values are.
     places: Vec<Option<Arg>>,
-    /// Computed values that are read outside their task.
-    escapes: Vec<bool>,
     out: Vec<Task>,
 }
 
@@ -39,8 +37,7 @@ impl<'a> Scheduler<'a> {
     ) -> Self {
         let tasks = fuse(graph);
         let places = vec![None; graph.nodes.len()];
-        let escapes = escapes(&tasks);
-        Self { module, graph, target, tasks, buffers, kernels, places, escapes, out: vec![] }
+        Self { module, graph, target, tasks, buffers, kernels, places, out: vec![] }
     }
 
     /// The function's tasks.
@@ -128,7 +125,11 @@ impl<'a> Scheduler<'a> {
 
     fn rows(&mut self, task: usize, shape: &[u64], reduces: bool, members: &[Value]) {
         let outputs: Vec<Value> =
-            members.iter().copied().filter(|v| self.escapes[v.index()]).collect();
+            members.iter().copied().filter(|&v| self.tasks.is_stored(v)).collect();
+        if outputs.is_empty() {
+            // Whoever needs something of it computes it.
+            return;
+        }
         let args: Vec<Arg> = outputs.iter().map(|&v| self.output(v)).collect();
         let mut emitter = Emitter::new(&self.tasks, &self.places, Some(task), shape);
         for &member in members {
@@ -418,34 +419,6 @@ fn parts(graph: &Graph, value: Value) -> (usize, Vec<(Option<Value>, u64)>) {
         | Lowering::Gather
         | Lowering::Scatter { .. } => unreachable!("not a concatenation"),
     }
-}
-
-/// Computed values that something outside their task reads.
-fn escapes(tasks: &Tasks<'_>) -> Vec<bool> {
-    let graph = tasks.graph;
-    let mut escapes = vec![false; graph.nodes.len()];
-    let mut read = vec![];
-    for index in 0..graph.nodes.len() {
-        let value = Value(u32::try_from(index).expect("node counts fit"));
-        let Some(owner) = tasks.owner(value) else { continue };
-        read.clear();
-        for &arg in &graph[value].args {
-            tasks.computed(arg, &mut read);
-        }
-        for source in &read {
-            if tasks.owner(*source) != Some(owner) {
-                escapes[source.index()] = true;
-            }
-        }
-    }
-    for (_, value) in &graph.stores {
-        read.clear();
-        tasks.computed(*value, &mut read);
-        for source in &read {
-            escapes[source.index()] = true;
-        }
-    }
-    escapes
 }
 
 /// Batch axes without those of size 1, neighbours joined where all operands allow.

@@ -77,7 +77,8 @@ fn readers(tasks: &Tasks<'_>) -> BTreeMap<String, Vec<usize>> {
     for task in tasks.in_order() {
         let mut leaves = vec![];
         for &member in &tasks.task(task).members {
-            for &arg in &tasks.graph[member].args {
+            let args = &tasks.graph[member].args;
+            for &arg in args.iter().filter(|&&arg| tasks.owner(arg) != Some(task)) {
                 tasks.leaves(arg, &mut leaves);
             }
         }
@@ -97,21 +98,36 @@ fn is_state(tasks: &Tasks<'_>, leaf: Value, state: &str) -> bool {
     matches!(&tasks.graph[leaf].op, ir::ops::Op::State(s) if s.name == state)
 }
 
-/// Whether a task reads a state only as a plain operand of the shape it is stored in.
+/// Whether a task reads a state only at the places that it writes: as an operand of its shape, of a
+/// member or of what is computed again for one.
 fn reads_in_place(tasks: &Tasks<'_>, task: usize, state: &str, value: Value) -> bool {
+    let members = &tasks.task(task).members;
+    members.iter().all(|&member| args_are_in_place(tasks, task, member, state, value))
+}
+
+fn args_are_in_place(
+    tasks: &Tasks<'_>,
+    task: usize,
+    reader: Value,
+    state: &str,
+    value: Value,
+) -> bool {
     let graph = tasks.graph;
     let shape = &graph[value].ty.shape;
-    tasks.task(task).members.iter().all(|&member| {
-        graph[member].args.iter().all(|&arg| {
-            let mut leaves = vec![];
-            tasks.leaves(arg, &mut leaves);
-            let reads = leaves.iter().any(|&leaf| is_state(tasks, leaf, state));
-            let element = tasks.widened(arg).unwrap_or(arg);
-            !reads
-                || (is_state(tasks, element, state)
-                    && graph[arg].ty.shape == *shape
-                    && graph[member].ty.shape == *shape
-                    && matches!(graph[member].op.lowering(), ir::ops::Lowering::Pointwise(_)))
-        })
+    let is_plain = graph[reader].ty.shape == *shape
+        && matches!(graph[reader].op.lowering(), ir::ops::Lowering::Pointwise(_));
+    // Members are asked for themselves.
+    let mut others = graph[reader].args.iter().filter(|&&arg| tasks.owner(arg) != Some(task));
+    others.all(|&arg| {
+        let mut leaves = vec![];
+        tasks.leaves(arg, &mut leaves);
+        let reads = leaves.iter().any(|&leaf| is_state(tasks, leaf, state));
+        let is_same = graph[arg].ty.shape == *shape;
+        let element = tasks.widened(arg).unwrap_or(arg);
+        let is_operand = || is_state(tasks, element, state);
+        let is_again = || {
+            tasks.is_recomputed(element) && args_are_in_place(tasks, task, element, state, value)
+        };
+        !reads || (is_plain && is_same && (is_operand() || is_again()))
     })
 }
