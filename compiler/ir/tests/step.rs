@@ -1,4 +1,4 @@
-//! The verifier accepts the order of an optimizer step and names each planted violation.
+//! The verifier takes the order of a step and names each planted violation.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Module, Role, State, Value};

@@ -1,4 +1,4 @@
-//! Narrow floats: bits to registers and back, and their rounding, by vectors of integers.
+//! Narrow floats: bits to registers and back, rounded by integer vectors.
 //!
 //! A register holds the f32 that the number equals. Four lanes at a time; a single value takes the
 //! same way in a vector of its own. Nothing multiplies subnormals, which is slow on many machines.

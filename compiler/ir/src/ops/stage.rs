@@ -1,4 +1,4 @@
-//! `stage`: its operand, marked as having gone through a stage of the optimizer step.
+//! `stage`: its operand, marked as past a stage of the optimizer step.
 //!
 //! It computes nothing. [`crate::verify`] follows the marks and refuses any order but that of
 //! [`Stage::ORDER`]; scheduling drops them.

@@ -1,4 +1,4 @@
-//! Checks by data flow that gradients become weights in the order of an optimizer step.
+//! Checks by data flow the order in which gradients become weights.
 //!
 //! In: a module without other faults. A value that depends on gradient sums stands after one of the
 //! stages of [`Stage::ORDER`]; a mark moves it one stage on, anything else leaves it where it is.

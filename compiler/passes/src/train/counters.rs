@@ -1,4 +1,4 @@
-//! The counters of `update`: applied, skipped and consumed, in all, in a row and of late.
+//! The counters of `update`: applied, skipped, consumed; in a row and of late.
 //!
 //! Schedules follow applied updates, the data cursor follows consumed batches; both are saved, so
 //! that a resumed run decides as one that was never stopped.

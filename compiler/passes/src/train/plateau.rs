@@ -1,4 +1,4 @@
-//! `plateau`: lowers the factor of the rate when the validation loss has stopped to improve.
+//! `plateau`: a lower rate when the validation loss has stopped to improve.
 //!
 //! The host calls it after each evaluation, with the loss in `val_loss`. A lower loss than ever is
 //! an improvement; `patience` applied updates after the last one, or after the last change, the

@@ -1,4 +1,4 @@
-//! The optimizer step: scaler, causes, averages, measures, schedule, as the interpreter runs them.
+//! The optimizer step as the interpreter runs it: scaler, causes, averages.
 
 mod averages;
 mod masters;

@@ -1,4 +1,4 @@
-//! Weights that are stored in 16 bits: the rule computes in f32, its result is rounded once.
+//! Weights stored in 16 bits: the rule runs in f32, its result is rounded.
 
 use sema::{Float, Precision};
 

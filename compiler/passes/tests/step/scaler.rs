@@ -1,4 +1,4 @@
-//! The loss scaler against a model of twenty lines, over every pattern of overflows.
+//! The loss scaler against a short model, over every pattern of overflows.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Every order of the stages but one is refused, by the name of the stage that came too early.
+//! Every order of the stages but one is refused, with the stage named.
 
 use std::collections::BTreeSet;
 

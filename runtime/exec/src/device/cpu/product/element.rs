@@ -1,4 +1,4 @@
-//! Elements of operands and results in memory: f32, or 16 bits that tiles meet as f32.
+//! Elements of operands and results: f32, or 16 bits met as f32.
 //!
 //! Widening is exact. A result is rounded to nearest even, once; every NaN becomes the same.
 
