@@ -74,8 +74,11 @@ const IN_A_ROW: &str = "20 steps in a row were skipped (not finite)";
 const QKV: Option<&str> = Some("gradient of blocks.0.attn.qkv.weight");
 const EMBEDDING: Option<&str> = Some("gradient of tok_emb.weight");
 
-/// The verdict on each, with its reason.
-const TABLE: [(At, [(Moment, Verdict, &str); 5]); 9] = [
+/// Of one place, at every moment, with its reason.
+type Verdicts = [(Moment, Verdict, &'static str); 5];
+
+/// The verdict on each.
+const TABLE: [(At, Verdicts); 9] = [
     (
         At::Activation,
         [
@@ -299,6 +302,7 @@ fn ends(left: &Left, bench: &Bench, run: &str, text: &str, newest: u64) {
     assert!(bench.folder.at(run).join("failure.json").exists());
 }
 
+#[allow(clippy::print_stdout, reason = "a test that fails shows what was to be and why")]
 fn judged(at: At) {
     let (_, cases) = TABLE.into_iter().find(|(place, _)| *place == at).unwrap();
     let clean = scaled(None);
