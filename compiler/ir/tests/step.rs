@@ -30,6 +30,7 @@ enum Bend {
     StoreOfClipped,
     StoreUnchecked,
     StoreOfWeight,
+    CopyUnchecked,
     SkipToAnother,
     NeverCleared,
     StageInMicro,
@@ -87,6 +88,9 @@ fn update(bend: Bend) -> Graph {
             committed
         };
         b.store(name, value);
+        let copied = if bend == Bend::CopyUnchecked { after } else { committed };
+        let copy = b.cast(copied, Dtype::Bf16);
+        b.store(&format!("cast.{name}"), copy);
         if bend != Bend::NeverCleared {
             let zero = b.zeros_like(before);
             b.store(&format!("grad.{name}"), zero);
@@ -140,6 +144,8 @@ fn faults(bend: Bend) -> Vec<String> {
     let states = vec![
         state("w", ty(), Role::Param),
         state("v", ty(), Role::Param),
+        state("cast.w", Type::new(Dtype::Bf16, [2, 3]), Role::Cast),
+        state("cast.v", Type::new(Dtype::Bf16, [2, 3]), Role::Cast),
         state("grad.w", ty(), Role::Grad),
         state("grad.v", ty(), Role::Grad),
         state("token_sum", f64s.clone(), Role::Metric),
@@ -193,6 +199,7 @@ fn weights_are_what_the_rule_gave_or_what_they_were() {
     assert_eq!(faults(Bend::StoreOfClipped), both("`_` is stored before `rule`"));
     assert_eq!(faults(Bend::StoreUnchecked), both("`_` is stored whatever `check` finds"));
     assert_eq!(faults(Bend::StoreOfWeight), both("`_` is stored before `rule`"));
+    assert_eq!(faults(Bend::CopyUnchecked), both("`cast._` is stored whatever `check` finds"));
     assert_eq!(faults(Bend::SkipToAnother), ["a skipped step changes `w`"]);
 }
 

@@ -282,27 +282,19 @@ impl Walk<'_> {
         }
     }
 
-    /// Weights and moments are what the rule gave, or what they were.
+    /// Weights and moments are what the rule gave, or what they were; copies are of such.
     fn stores(&mut self) {
         let mut conditions: BTreeMap<Value, &str> = BTreeMap::new();
         for (name, stored) in &self.graph.stores {
-            let is_trained = match self.role(name) {
-                Some(Role::Param | Role::OptState) => true,
-                Some(
-                    Role::Cast
-                    | Role::Grad
-                    | Role::Counter
-                    | Role::Metric
-                    | Role::Input
-                    | Role::Output,
-                )
-                | None => false,
+            let is_copy = match self.role(name) {
+                Some(Role::Param | Role::OptState) => false,
+                Some(Role::Cast) => true,
+                Some(Role::Grad | Role::Counter | Role::Metric | Role::Input | Role::Output)
+                | None => continue,
             };
-            if !is_trained {
-                continue;
-            }
             let state = name.clone();
             let fault = match self.levels[stored.index()] {
+                Some(COMMITTED) if is_copy => continue,
                 Some(COMMITTED) => match self.keeps(name, *stored) {
                     Some(condition) => {
                         conditions.entry(condition).or_insert(name);
