@@ -113,7 +113,7 @@ fn check_within(p: &Product, sizes: [u64; 3], pools: &mut [Pool]) {
                 .map(|(bytes, dtype)| Operand { base: bytes.as_mut_ptr(), dtype });
             let kernels: Vec<_> = tile::kernels().collect();
             let kernel = kernels[i % kernels.len()];
-            let machine = Machine { kernel, converts_f16: p.n % 2 == 0 && converts_f16() };
+            let machine = Machine { kernel, converts_f16: p.n.is_multiple_of(2) && converts_f16() };
             let at = i % pools.len();
             // SAFETY: the vectors have the sizes of the product.
             unsafe { run_with(machine, p, operands, &mut pools[at]) }
