@@ -1,4 +1,4 @@
-//! Decides which values are stored for other tasks, and which these compute again.
+//! Decides which values a task stores for others and which these recompute.
 //!
 //! In: fused tasks. Out: the same, with [`Tasks::is_stored`] set. A pointwise value that is not
 //! stored is computed by every task that reads it, from what is stored: the same operations on the
