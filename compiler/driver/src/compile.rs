@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use diag::{Diagnostic, SourceMap};
-use ir::graph::Role;
+use ir::graph::{Role, State};
 use passes::pipeline::{self, Scheduled, Stage};
 use passes::{Training, plan_of};
 use plan::Plan;
@@ -50,7 +50,9 @@ pub fn compile(
 
 /// What a checkpoint must share to fit: the weights' names and shapes, and the vocabulary.
 fn identity(program: &Program, scheduled: &Scheduled) -> String {
-    let params = scheduled.module.states.iter().filter(|s| s.role == Role::Param);
+    let module = &scheduled.module;
+    let is_whole = |s: &&State| s.role == Role::Param && module.pieces(&s.name).next().is_none();
+    let params = module.states.iter().filter(is_whole);
     let params: Vec<String> = params.map(|s| format!("{} {}", s.name, s.ty)).collect();
     hash(&[&params.join("\n"), &format!("{:?} {}", program.data.tokenizer, program.vocab)])
 }

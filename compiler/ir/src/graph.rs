@@ -43,7 +43,24 @@ pub enum Role {
     Output,
 }
 
+/// Where a state lies inside of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// The other one, its *parent*.
+    pub state: String,
+    /// In elements from the start of the parent, a multiple of [`Within::ALIGN`].
+    pub offset: u64,
+}
+
+impl Within {
+    /// Elements that offsets are multiples of: a cache line of 16-bit numbers.
+    pub const ALIGN: u64 = 32;
+}
+
 /// A tensor that outlives a call.
+///
+/// A *piece* shares its memory with a part of its parent. A function touches the parent or its
+/// pieces, never both. What no piece covers of a parent is padding: it holds no value that counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// Unique; for a parameter its path, `blocks.0.qkv.weight`.
@@ -52,6 +69,8 @@ pub struct State {
     pub ty: Type,
     /// What it is for.
     pub role: Role,
+    /// Its parent; `None` for a state with memory of its own.
+    pub within: Option<Within>,
 }
 
 /// One operation and its operands, which precede it.
@@ -99,6 +118,15 @@ impl std::ops::Index<Value> for Graph {
 }
 
 impl Module {
+    /// The states that lie within `parent`, in order.
+    pub fn pieces<'m>(&'m self, parent: &'m str) -> impl Iterator<Item = (&'m State, u64)> {
+        let piece = move |state: &'m State| {
+            let within = state.within.as_ref().filter(|w| w.state == parent)?;
+            Some((state, within.offset))
+        };
+        self.states.iter().filter_map(piece)
+    }
+
     /// The state called `name`.
     pub fn state(&self, name: &str) -> Option<&State> {
         self.states.iter().find(|s| s.name == name)

@@ -30,6 +30,8 @@ pub struct Buffer {
     pub shape: Vec<u64>,
     /// What it is for; `None` for a temporary of one function.
     pub role: Option<Role>,
+    /// The place in another buffer where it lies. Tasks name that place, never a piece.
+    pub within: Option<Arg>,
 }
 
 impl Buffer {

@@ -7,7 +7,7 @@ pub mod step;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::graph::{Graph, Module, Node, Value};
+use crate::graph::{Graph, Module, Node, State, Value, Within};
 use crate::kernel::{Inst, Kernel, Reg, Skeleton};
 use crate::ops::{Op, ShapeError};
 use crate::types::{Dtype, Type};
@@ -69,6 +69,16 @@ pub enum Fault {
         /// The name.
         name: String,
     },
+    /// A piece that does not lie in a state of its element type, beside all other pieces.
+    Misplaced {
+        /// Its name.
+        name: String,
+    },
+    /// A function touches a state and pieces of it.
+    Torn {
+        /// The whole.
+        name: String,
+    },
     /// A tensor over the limits.
     TooLarge {
         /// Its type.
@@ -107,6 +117,8 @@ impl fmt::Display for Fault {
                 write!(f, "state `{name}` is {expected}, found {found}")
             }
             Self::Twice { name } => write!(f, "`{name}` twice"),
+            Self::Misplaced { name } => write!(f, "`{name}` does not lie in its parent"),
+            Self::Torn { name } => write!(f, "`{name}` is touched whole and in pieces"),
             Self::TooLarge { ty } => write!(f, "{ty} is over the limits of a tensor"),
             Self::TooMany { nodes } => write!(f, "{nodes} nodes, at most {MAX_NODES}"),
             Self::NoOrigin => write!(f, "its origin does not exist"),
@@ -139,6 +151,7 @@ pub fn verify(module: &Module) -> Result<(), Vec<VerifyError>> {
             at_module(Fault::TooLarge { ty: state.ty.clone() });
         }
     }
+    misplaced(module).into_iter().for_each(&mut at_module);
     let mut functions = BTreeSet::new();
     for graph in &module.functions {
         if !functions.insert(graph.name.as_str()) {
@@ -155,6 +168,47 @@ pub fn verify(module: &Module) -> Result<(), Vec<VerifyError>> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
+/// Pieces in order of their places must not meet.
+fn misplaced(module: &Module) -> Vec<Fault> {
+    let mut pieces: Vec<(&str, u64, &State)> = vec![];
+    let mut faults = vec![];
+    for state in &module.states {
+        let Some(Within { state: parent, offset }) = &state.within else { continue };
+        let fits = module.state(parent).is_some_and(|parent| {
+            parent.within.is_none()
+                && parent.ty.dtype == state.ty.dtype
+                && offset.is_multiple_of(Within::ALIGN)
+                && offset.checked_add(state.ty.len()).is_some_and(|end| end <= parent.ty.len())
+        });
+        if fits {
+            pieces.push((parent, *offset, state));
+        } else {
+            faults.push(Fault::Misplaced { name: state.name.clone() });
+        }
+    }
+    pieces.sort_by_key(|&(parent, offset, _)| (parent, offset));
+    for pair in pieces.windows(2) {
+        let [(parent, from, state), (next, to, other)] = [pair[0], pair[1]];
+        if parent == next && from + state.ty.len() > to {
+            faults.push(Fault::Misplaced { name: other.name.clone() });
+        }
+    }
+    faults
+}
+
+/// The whole states of which a function touches pieces as well.
+fn torn(module: &Module, graph: &Graph) -> BTreeSet<String> {
+    let mut touched: BTreeSet<&str> = graph.stores.iter().map(|(name, _)| name.as_str()).collect();
+    for node in &graph.nodes {
+        if let Op::State(read) = &node.op {
+            touched.insert(&read.name);
+        }
+    }
+    let parent = |name: &&str| Some(module.state(name)?.within.as_ref()?.state.as_str());
+    let parents = touched.iter().filter_map(parent);
+    parents.filter(|name| touched.contains(name)).map(str::to_owned).collect()
+}
+
 fn verify_graph(module: &Module, graph: &Graph, errors: &mut Vec<VerifyError>) {
     let mut report = |value: Option<Value>, fault: Fault| {
         errors.push(VerifyError { function: graph.name.clone(), value, fault });
@@ -166,6 +220,9 @@ fn verify_graph(module: &Module, graph: &Graph, errors: &mut Vec<VerifyError>) {
         for fault in node_faults(module, graph, i, node) {
             report(Some(Value(i as u32)), fault);
         }
+    }
+    for name in torn(module, graph) {
+        report(None, Fault::Torn { name });
     }
     let mut stored = BTreeSet::new();
     for (name, value) in &graph.stores {

@@ -89,6 +89,7 @@ impl Case {
             name: name.clone(),
             ty: tensor.ty.clone(),
             role: Role::Input,
+            within: None,
         };
         let states = self.states.iter().map(state).collect();
         Module { states, functions: vec![graph], origins: vec![String::new()] }
@@ -206,7 +207,12 @@ fn text_parses_back_equal() {
         let ty = case.builder.ty(out).clone();
         case.builder.store("result", out);
         let mut module = case.module(case.builder.graph().clone());
-        module.states.push(State { name: "result".to_owned(), ty, role: Role::Output });
+        module.states.push(State {
+            name: "result".to_owned(),
+            ty,
+            role: Role::Output,
+            within: None,
+        });
         verify(&module).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
         let text = print_module(&module);
         let again = parse_module(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -161,6 +161,7 @@ fn schedule() -> Schedule {
         dtype,
         shape: shape.to_vec(),
         role,
+        within: None,
     };
     let buffers = vec![
         buffer("ids", Dtype::I32, &[5], Some(Role::Input)),

@@ -139,7 +139,8 @@ fn micro(bend: Bend) -> Graph {
 
 /// What the verifier says, once each.
 fn faults(bend: Bend) -> Vec<String> {
-    let state = |name: &str, ty: Type, role| State { name: name.to_owned(), ty, role };
+    let state =
+        |name: &str, ty: Type, role| State { name: name.to_owned(), ty, role, within: None };
     let f64s = Type::scalar(Dtype::F64);
     let states = vec![
         state("w", ty(), Role::Param),

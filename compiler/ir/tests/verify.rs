@@ -2,7 +2,7 @@
 
 use ir::attr::{AttrError, Attrs};
 use ir::builder::Builder;
-use ir::graph::{Module, Origin, Role, State, Value};
+use ir::graph::{Module, Origin, Role, State, Value, Within};
 use ir::kernel::{Inst, Kernel, Operand, Reduction, Reg, Scalar, Skeleton};
 use ir::ops::{Op, ShapeError};
 use ir::types::{Dtype, Type};
@@ -16,7 +16,8 @@ fn module() -> Module {
     let z = b.sum(y, &[1]);
     b.store("x", y);
     b.store("z", z);
-    let state = |name: &str, ty| State { name: name.to_owned(), ty, role: Role::Param };
+    let state =
+        |name: &str, ty| State { name: name.to_owned(), ty, role: Role::Param, within: None };
     let states = vec![state("x", ty), state("z", Type::new(Dtype::F32, [2, 1]))];
     Module { states, functions: vec![b.finish()], origins: vec![String::new()] }
 }
@@ -71,10 +72,46 @@ fn tensors_keep_to_the_limits() {
     {
         let found = faults(|m| {
             let ty = Type::new(Dtype::F32, shape.clone());
-            m.states.push(State { name: "big".to_owned(), ty, role: Role::Input });
+            m.states.push(State { name: "big".to_owned(), ty, role: Role::Input, within: None });
         });
         assert!(matches!(found[..], [Fault::TooLarge { .. }]), "{shape:?}");
     }
+}
+
+/// `x` and `z` as pieces of a flat state, both read by `f`.
+fn with_pieces(change: impl Fn(&mut Module)) -> Vec<Fault> {
+    faults(|m| {
+        let ty = Type::new(m.states[0].ty.dtype, [4, 16]);
+        let flat = State { name: "flat".to_owned(), ty, role: Role::Param, within: None };
+        m.states.push(flat);
+        for (state, offset) in [(0, 0), (1, 32)] {
+            m.states[state].within = Some(Within { state: "flat".to_owned(), offset });
+        }
+        assert_eq!(verify(m), Ok(()));
+        change(m);
+    })
+}
+
+#[test]
+fn pieces_lie_side_by_side_in_a_state_of_their_type() {
+    let misplaced = |name: &str| [Fault::Misplaced { name: name.to_owned() }];
+    let within = |state: &str, offset| Some(Within { state: state.to_owned(), offset });
+    assert_eq!(with_pieces(|m| m.states[1].within = within("nothing", 32)), misplaced("z"));
+    assert_eq!(with_pieces(|m| m.states[1].within = within("x", 32)), misplaced("z"));
+    assert_eq!(with_pieces(|m| m.states[1].within = within("flat", 16)), misplaced("z"));
+    assert_eq!(with_pieces(|m| m.states[1].within = within("flat", 64)), misplaced("z"));
+    assert_eq!(with_pieces(|m| m.states[1].within = within("flat", 0)), misplaced("z"));
+    assert_eq!(with_pieces(|m| m.states[2].ty.dtype = Dtype::F64)[0], misplaced("x")[0]);
+}
+
+#[test]
+fn a_function_touches_a_state_or_its_pieces() {
+    let found = with_pieces(|m| {
+        let mut b = Builder::from_graph(m.functions[0].clone());
+        b.state("flat", m.states[2].ty.clone());
+        m.functions[0] = b.finish();
+    });
+    assert_eq!(found, [Fault::Torn { name: "flat".to_owned() }]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Plans the arena: an offset for every buffer of a schedule.
 //!
-//! State lies first and stays. Temporaries of one function share the space behind it by liveness;
+//! State lies first and stays; a piece lies in its parent. Temporaries of one function share the space behind it by liveness;
 //! functions share it with each other, because none is interrupted by another that has
 //! temporaries. First fit in order of need; deterministic.
 
@@ -20,9 +20,15 @@ pub(crate) fn memory(schedule: &Schedule) -> Memory {
     let mut offsets = vec![0; schedule.buffers.len()];
     let mut state_bytes = 0;
     for (offset, buffer) in offsets.iter_mut().zip(&schedule.buffers) {
-        if buffer.role.is_some() {
+        if buffer.role.is_some() && buffer.within.is_none() {
             *offset = state_bytes;
             state_bytes += aligned(buffer.bytes());
+        }
+    }
+    for (at, buffer) in schedule.buffers.iter().enumerate() {
+        if let Some(within) = buffer.within {
+            let parent = offsets[within.buffer.0 as usize];
+            offsets[at] = parent + within.offset * buffer.dtype.bytes();
         }
     }
     let mut bytes = state_bytes;

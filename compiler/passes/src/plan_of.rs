@@ -1,5 +1,7 @@
 //! Assembles the plan: buffers with offsets, code, functions as steps, the run.
 
+use std::collections::BTreeSet;
+
 use ir::graph::Role;
 use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
 use ir::schedule::{self, Schedule, Target, Task};
@@ -73,15 +75,21 @@ fn training_step(functions: &[Function]) -> Function {
 }
 
 fn buffers(schedule: &Schedule, memory: &Memory) -> Vec<Buffer> {
-    let buffer = |(b, &offset): (&schedule::Buffer, &u64)| Buffer {
+    let parents: BTreeSet<BufferId> = schedule.buffers.iter().filter_map(parent).collect();
+    let buffer = |(at, b): (u32, &schedule::Buffer)| Buffer {
         name: b.name.clone(),
         dtype: dtype(b.dtype),
         shape: b.shape.clone(),
-        role: role(b.role),
-        offset,
+        role: if parents.contains(&BufferId(at)) { plan::Role::Flat } else { role(b.role) },
+        offset: memory.offsets[at as usize],
         bytes: b.bytes(),
+        within: parent(b),
     };
-    schedule.buffers.iter().zip(&memory.offsets).map(buffer).collect()
+    (0u32..).zip(&schedule.buffers).map(buffer).collect()
+}
+
+fn parent(buffer: &schedule::Buffer) -> Option<BufferId> {
+    buffer.within.map(|arg| BufferId(arg.buffer.0))
 }
 
 fn dtype(dtype: Dtype) -> plan::Dtype {

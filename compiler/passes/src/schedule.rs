@@ -10,9 +10,9 @@ mod kernels;
 mod space;
 mod stores;
 
-use ir::graph::{Graph, Module};
+use ir::graph::{Graph, Module, State};
 use ir::ops::Op;
-use ir::schedule::{Buffer, Schedule, Target};
+use ir::schedule::{Arg, Buffer, BufferId, Schedule, Target};
 
 use crate::rewrite::rewrite;
 
@@ -21,16 +21,14 @@ use kernels::Kernels;
 
 /// Schedules all functions for a target.
 pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
-    let mut buffers: Vec<Buffer> = module
-        .states
-        .iter()
-        .map(|s| Buffer {
-            name: s.name.clone(),
-            dtype: s.ty.dtype,
-            shape: s.ty.shape.clone(),
-            role: Some(s.role),
-        })
-        .collect();
+    let buffer = |s: &State| Buffer {
+        name: s.name.clone(),
+        dtype: s.ty.dtype,
+        shape: s.ty.shape.clone(),
+        role: Some(s.role),
+        within: s.within.as_ref().map(|w| Arg { offset: w.offset, ..place(module, &w.state) }),
+    };
+    let mut buffers: Vec<Buffer> = module.states.iter().map(buffer).collect();
     let mut kernels = Kernels::default();
     let mut functions = vec![];
     for graph in &module.functions {
@@ -49,4 +47,14 @@ fn unmarked(graph: &Graph) -> Graph {
             if let Op::Stage(_) = node.op { args[0] } else { b.push(node.op.clone(), args) }
         },
     )
+}
+
+/// Where a state is: a piece lies in its parent.
+pub(crate) fn place(module: &Module, name: &str) -> Arg {
+    let at = module.states.iter().position(|s| s.name == name);
+    let at = at.expect("the verifier knows every state");
+    match &module.states[at].within {
+        Some(within) => Arg { offset: within.offset, ..place(module, &within.state) },
+        None => Arg { buffer: BufferId(u32::try_from(at).expect("state counts fit")), offset: 0 },
+    }
 }

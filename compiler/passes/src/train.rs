@@ -19,7 +19,7 @@ mod update;
 
 use diag::{Code, Diagnostic, SourceMap};
 use ir::builder::Builder;
-use ir::graph::{Module, Role, State, Value};
+use ir::graph::{Module, Role, State, Value, Within};
 use ir::types::{Dtype, Type};
 use sema::trace::Param;
 use sema::{Float, Measure, Program, Schedule};
@@ -139,29 +139,15 @@ fn moment_name(param: &Param, moment: &str) -> String {
 fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     let (rows, context) = (program.train.micro_batch, program.train.context);
     let mut states = vec![];
+    trained(program, params, rules, &mut states);
     let mut add = |name: &str, ty: Type, role: Role| {
-        states.push(State { name: name.to_owned(), ty, role });
+        states.push(State { name: name.to_owned(), ty, role, within: None });
     };
-    for param in params {
-        add(&param.path, stored(program, param), Role::Param);
-    }
-    for (param, rule) in params.iter().zip(&rules.each) {
-        for state in &rule.states {
-            let ty = Type::new(Dtype::F32, state.ty.shape.clone());
-            add(&moment_name(param, &state.name), ty, Role::OptState);
-        }
-    }
-    for param in params.iter().filter(|_| program.train.ema.is_some()) {
-        add(&ema_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::OptState);
-    }
     add(names::SEED, Type::scalar(Dtype::I32), Role::Counter);
     for name in COUNTERS.into_iter().chain(plateau(program).iter().map(|(name, _)| *name)) {
         add(name, Type::scalar(Dtype::F64), Role::Counter);
     }
     add(names::RECENT_SKIPS, Type::new(Dtype::F32, [counters::RECENT]), Role::Counter);
-    for param in params {
-        add(&grad_name(param), Type::new(Dtype::F32, param.shape.clone()), Role::Grad);
-    }
     for name in sums(program).into_iter().chain(METRICS) {
         add(name, Type::scalar(Dtype::F64), Role::Metric);
     }
@@ -182,6 +168,40 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     add("prefill.last", Type::scalar(Dtype::I32), Role::Input);
     add("prefill.logits", Type::new(Dtype::F32, [program.vocab]), Role::Output);
     states
+}
+
+/// Weights, moments, averages and gradients; those of an elementwise rule lie in flat states.
+fn trained(program: &Program, params: &[Param], rules: &Rules, states: &mut Vec<State>) {
+    let mut add = |name: String, ty: Type, role: Role, within: Option<Within>| {
+        states.push(State { name, ty, role, within });
+    };
+    let (master, has_ema) = (dtype(program.train.precision.master), program.train.ema.is_some());
+    for unit in rules.flat() {
+        let ty = |dtype| Type::new(dtype, unit.shape.clone());
+        add(unit.weight.clone(), ty(master), Role::Param, None);
+        for moment in &unit.moments {
+            add(moment.clone(), ty(Dtype::F32), Role::OptState, None);
+        }
+        if has_ema {
+            add(unit.ema.clone(), ty(Dtype::F32), Role::OptState, None);
+        }
+        add(unit.grad.clone(), ty(Dtype::F32), Role::Grad, None);
+    }
+    for (at, (param, rule)) in params.iter().zip(&rules.each).enumerate() {
+        let fp32 = Type::new(Dtype::F32, param.shape.clone());
+        let weight = rules.within(at, |unit| &unit.weight);
+        add(param.path.clone(), stored(program, param), Role::Param, weight);
+        for (i, state) in rule.states.iter().enumerate() {
+            let ty = Type::new(Dtype::F32, state.ty.shape.clone());
+            let within = rules.within(at, |unit| &unit.moments[i]);
+            add(moment_name(param, &state.name), ty, Role::OptState, within);
+        }
+        if has_ema {
+            let within = rules.within(at, |unit| &unit.ema);
+            add(ema_name(param), fp32.clone(), Role::OptState, within);
+        }
+        add(grad_name(param), fp32, Role::Grad, rules.within(at, |unit| &unit.grad));
+    }
 }
 
 /// The counters of a plateau schedule and where they start.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use ir::builder::Builder;
-use ir::graph::{Graph, Module, Node, Role, State};
+use ir::graph::{Graph, Module, Node, Role, State, Within};
 use ir::ops::Op;
 use ir::types::Type;
 
@@ -35,20 +35,45 @@ pub(crate) fn weight_copies(module: &mut Module) {
     if copies.is_empty() {
         return;
     }
-    let states = copies.iter().map(|(weight, ty)| State {
-        name: copy_name(weight),
-        ty: ty.clone(),
-        role: Role::Cast,
-    });
-    module.states.extend(states);
-    for graph in module.functions.iter_mut().filter(|g| g.name == "update") {
-        *graph = write_copies(graph, &copies);
+    let mut written: BTreeMap<String, Copy> = BTreeMap::new();
+    for (weight, ty) in &copies {
+        let state = module.state(weight).expect("a weight is a state");
+        let within =
+            state.within.as_ref().map(|w| Within { state: flat_name(&w.state), ..w.clone() });
+        let parent = state.within.as_ref().and_then(|w| module.state(&w.state));
+        let source = parent.unwrap_or(state);
+        let name = within.as_ref().map_or_else(|| copy_name(weight), |w| w.state.clone());
+        let whole = Type::new(ty.dtype, source.ty.shape.clone());
+        written.insert(source.name.clone(), Copy { name, from: source.ty.clone(), to: whole });
+        let name = copy_name(weight);
+        module.states.push(State { name, ty: ty.clone(), role: Role::Cast, within });
     }
-    module.functions.push(refresh(&weights, &copies));
+    for copy in written.values() {
+        if module.state(&copy.name).is_none() {
+            let (name, ty) = (copy.name.clone(), copy.to.clone());
+            module.states.push(State { name, ty, role: Role::Cast, within: None });
+        }
+    }
+    for graph in module.functions.iter_mut().filter(|g| g.name == "update") {
+        *graph = write_copies(graph, &written);
+    }
+    module.functions.push(refresh(&written));
+}
+
+/// What `update` and `refresh` write: the copy of a weight, or of the flat state of many.
+struct Copy {
+    name: String,
+    from: Type,
+    to: Type,
 }
 
 fn copy_name(weight: &str) -> String {
     format!("cast.{weight}")
+}
+
+/// The flat state for the copies of the weights in `parent`.
+fn flat_name(parent: &str) -> String {
+    format!("{parent}.cast")
 }
 
 /// Replaces roundings of whole weights, and notes of which.
@@ -74,24 +99,24 @@ fn read_copies(
 }
 
 /// `update`, which stores a copy of each weight that it stores.
-fn write_copies(graph: &Graph, copies: &BTreeMap<String, Type>) -> Graph {
+fn write_copies(graph: &Graph, copies: &BTreeMap<String, Copy>) -> Graph {
     let mut b = Builder::from_graph(graph.clone());
     for (state, value) in &graph.stores {
-        if let Some(ty) = copies.get(state) {
-            let copy = b.cast(*value, ty.dtype);
-            b.store(&copy_name(state), copy);
+        if let Some(copy) = copies.get(state) {
+            let value = b.cast(*value, copy.to.dtype);
+            b.store(&copy.name, value);
         }
     }
     b.finish()
 }
 
 /// The function that makes every copy from its weight.
-fn refresh(weights: &BTreeMap<String, Type>, copies: &BTreeMap<String, Type>) -> Graph {
+fn refresh(copies: &BTreeMap<String, Copy>) -> Graph {
     let mut b = Builder::new("refresh");
-    for (weight, ty) in copies {
-        let value = b.state(weight, weights[weight].clone());
-        let copy = b.cast(value, ty.dtype);
-        b.store(&copy_name(weight), copy);
+    for (weight, copy) in copies {
+        let value = b.state(weight, copy.from.clone());
+        let value = b.cast(value, copy.to.dtype);
+        b.store(&copy.name, value);
     }
     b.finish()
 }

@@ -136,7 +136,12 @@ fn rounded_product(keeps: bool) -> Module {
         b.store("sum", product);
         states.push(("sum", result(Dtype::F32)));
     }
-    let state = |(name, ty): (&str, Type)| State { name: name.to_owned(), ty, role: Role::Param };
+    let state = |(name, ty): (&str, Type)| State {
+        name: name.to_owned(),
+        ty,
+        role: Role::Param,
+        within: None,
+    };
     let states = states.into_iter().map(state).collect();
     Module { states, functions: vec![b.finish()], origins: vec![String::new()] }
 }

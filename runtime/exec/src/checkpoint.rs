@@ -21,7 +21,14 @@ fn file_of(buffer: &Buffer) -> Option<&'static str> {
     match buffer.role {
         Role::Param => Some(FILES[0]),
         Role::OptState | Role::Counter => Some(FILES[1]),
-        Role::Cast | Role::Grad | Role::Metric | Role::Input | Role::Output | Role::Temp => None,
+        // Pieces of a flat buffer are saved by their own names.
+        Role::Cast
+        | Role::Grad
+        | Role::Metric
+        | Role::Input
+        | Role::Output
+        | Role::Flat
+        | Role::Temp => None,
     }
 }
 

@@ -26,7 +26,7 @@ fn available(meminfo: &str) -> Option<u64> {
 }
 
 fn refusal(plan: &Plan, available: u64) -> String {
-    let mut largest: Vec<_> = plan.buffers.iter().collect();
+    let mut largest: Vec<_> = plan.buffers.iter().filter(|b| b.role != Role::Flat).collect();
     largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.offset.cmp(&b.offset)));
     let mut text = format!(
         "the plan needs {} of memory, {} are available; its largest tensors:",
@@ -37,7 +37,8 @@ fn refusal(plan: &Plan, available: u64) -> String {
         let shape: Vec<String> = buffer.shape.iter().map(u64::to_string).collect();
         text += &format!("\n  {:>12}  {} [{}]", gib(buffer.bytes), buffer.name, shape.join(", "));
     }
-    let held: u64 = plan.buffers.iter().filter(|b| b.role != Role::Temp).map(|b| b.bytes).sum();
+    let is_state = |b: &&plan::Buffer| b.role != Role::Temp && b.within.is_none();
+    let held: u64 = plan.buffers.iter().filter(is_state).map(|b| b.bytes).sum();
     let a_row = plan.arena_bytes.saturating_sub(held) / plan.run.micro_batch.max(1);
     let fitting = available.saturating_sub(held) / a_row.max(1);
     text += &match fitting {

@@ -253,6 +253,7 @@ fn buffers() -> (Vec<Buffer>, u64) {
             role,
             offset,
             bytes,
+            within: None,
         });
         offset += bytes.next_multiple_of(plan::ALIGN);
     }

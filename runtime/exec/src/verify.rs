@@ -3,7 +3,7 @@
 //! Kernels name their operands' extents in machine code only, so of them just the bases are checked
 //! here; the compiler that wrote the plan answers for the rest.
 
-use plan::{ALIGN, Arg, Dtype, FunctionId, Plan, Product, Step};
+use plan::{ALIGN, Arg, Buffer, Dtype, FunctionId, Plan, Product, Role, Step};
 
 use crate::error::Error;
 
@@ -17,9 +17,22 @@ pub(crate) fn verify(plan: &Plan) -> Result<(), Error> {
         ensure(fits && buffer.offset.is_multiple_of(ALIGN), || {
             format!("buffer `{}` does not fit the arena", buffer.name)
         })?;
+        piece(plan, buffer)?;
     }
     let mut depth = vec![Visit::New; plan.functions.len()];
     (0..plan.functions.len()).try_for_each(|f| function(plan, f, &mut depth))
+}
+
+/// A piece lies inside the flat buffer that it names.
+fn piece(plan: &Plan, buffer: &Buffer) -> Result<(), Error> {
+    let Some(id) = buffer.within else { return Ok(()) };
+    let parent = plan.buffers.get(id.0 as usize);
+    let fits = parent.is_some_and(|p| {
+        let is_inside =
+            p.offset <= buffer.offset && buffer.offset + buffer.bytes <= p.offset + p.bytes;
+        is_inside && p.role == Role::Flat && p.dtype == buffer.dtype && p.within.is_none()
+    });
+    ensure(fits, || format!("buffer `{}` does not lie in b{}", buffer.name, id.0))
 }
 
 /// How far a function was checked.

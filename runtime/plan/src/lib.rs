@@ -68,6 +68,8 @@ pub enum Role {
     Input,
     /// Read by the host after a call.
     Output,
+    /// Holds others, which lie within it; what it is for they say.
+    Flat,
     /// Lives within one function.
     Temp,
 }
@@ -87,6 +89,8 @@ pub struct Buffer {
     pub offset: u64,
     /// Its size in bytes.
     pub bytes: u64,
+    /// The [`Role::Flat`] buffer whose memory it shares. Steps name that one.
+    pub within: Option<BufferId>,
 }
 
 /// Alignment of every buffer, in bytes: a cache line, and a vector of AVX-512.

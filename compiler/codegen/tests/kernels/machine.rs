@@ -68,6 +68,7 @@ pub(crate) fn run(cases: &[Case], threads: usize) -> Vec<Vec<Vec<u8>>> {
                 role: Role::Temp,
                 offset,
                 bytes: bytes.len() as u64,
+                within: None,
             });
             end = (offset + bytes.len() as u64).next_multiple_of(plan::ALIGN);
         }

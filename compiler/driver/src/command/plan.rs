@@ -94,17 +94,25 @@ fn flops_a_token(plan: &Plan) -> u64 {
     flops / (plan.run.micro_batch * plan.run.context).max(1)
 }
 
+/// What a buffer is for; one that holds others is for what they are for.
+fn role_of(plan: &Plan, buffer: &plan::Buffer) -> Role {
+    let holds = |piece: &&plan::Buffer| piece.within.is_some_and(|id| plan[id] == *buffer);
+    let is_flat = buffer.role == Role::Flat;
+    let piece = if is_flat { plan.buffers.iter().find(holds) } else { None };
+    piece.unwrap_or(buffer).role
+}
+
 /// Bytes of the arena by kind; temporaries are what is left of it.
 fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
     let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for buffer in &plan.buffers {
-        let kind = match buffer.role {
+    for buffer in plan.buffers.iter().filter(|b| b.within.is_none()) {
+        let kind = match role_of(plan, buffer) {
             Role::Param => "weights",
             Role::Cast => "copies",
             Role::Grad => "gradients",
             Role::OptState => "optimizer",
             Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
-            Role::Temp => continue,
+            Role::Flat | Role::Temp => continue,
         };
         *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
     }

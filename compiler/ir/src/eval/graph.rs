@@ -7,7 +7,7 @@ use super::scalar::{eval_scalar, f32_bits, f64_bits, larger, smaller};
 use super::tensor::{Data, Tensor, each_index, strides};
 use crate::body::{Body, ElementIndex};
 use crate::expand::expand_body;
-use crate::graph::{Graph, Module, Node};
+use crate::graph::{Graph, Module, Node, State};
 use crate::kernel::{Inst, Reduction, Reg, Scalar};
 use crate::ops::{Lowering, Op, PointwiseFn, View};
 use crate::types::{Dtype, Type};
@@ -69,11 +69,45 @@ pub fn eval_graph(
 ) -> Result<(), EvalError> {
     let graph = module.functions.iter().find(|g| g.name == function);
     let graph = graph.ok_or_else(|| EvalError::Function { name: function.to_owned() })?;
+    for state in &module.states {
+        if let Some(whole) = joined(module, state, states) {
+            states.insert(state.name.clone(), whole);
+        }
+    }
     let values = eval_values(graph, states, precision)?;
     for (name, value) in &graph.stores {
-        states.insert(name.clone(), values[value.index()].clone());
+        let value = &values[value.index()];
+        for (piece, offset) in module.pieces(name) {
+            states.insert(piece.name.clone(), part(value, &piece.ty, offset));
+        }
+        states.insert(name.clone(), value.clone());
     }
     Ok(())
+}
+
+/// A state put together from its pieces, which hold what counts; padding is 0.
+fn joined(module: &Module, state: &State, states: &BTreeMap<String, Tensor>) -> Option<Tensor> {
+    let held = |(piece, offset): (&State, u64)| Some((states.get(&piece.name)?, offset as usize));
+    let pieces: Vec<(&Tensor, usize)> =
+        module.pieces(&state.name).map(held).collect::<Option<_>>()?;
+    let is_wide = pieces.iter().any(|(piece, _)| matches!(piece.data, Data::F64(_)));
+    let widen = |x: Tensor| if is_wide { x.widened() } else { x };
+    let mut whole = widen(Tensor::zeros(state.ty.clone()));
+    for &(piece, offset) in &pieces {
+        let piece = widen(piece.clone()).data;
+        (0..piece.len()).for_each(|i| whole.data.set_bits(offset + i, piece.bits(i)));
+    }
+    (!pieces.is_empty()).then_some(whole)
+}
+
+/// The elements of a piece.
+fn part(whole: &Tensor, ty: &Type, offset: u64) -> Tensor {
+    let mut part = Tensor::zeros(ty.clone());
+    if let Data::F64(_) = whole.data {
+        part = part.widened();
+    }
+    (0..part.data.len()).for_each(|i| part.data.set_bits(i, whole.data.bits(offset as usize + i)));
+    part
 }
 
 /// The value of every node.

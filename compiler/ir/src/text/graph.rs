@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::lexer::{Cursor, TextError, Token, quote};
 use crate::attr::{Attr, Attrs};
-use crate::graph::{Graph, Module, Node, Origin, Role, State, Value};
+use crate::graph::{Graph, Module, Node, Origin, Role, State, Value, Within};
 use crate::ops::Op;
 
 const ROLES: [(Role, &str); 8] = [
@@ -34,7 +34,11 @@ pub fn print_module(module: &Module) -> String {
         let _ = writeln!(out, "origin {}", quote(origin));
     }
     for state in &module.states {
-        let _ = writeln!(out, "{} {} : {}", role_name(state.role), quote(&state.name), state.ty);
+        let _ = write!(out, "{} {} : {}", role_name(state.role), quote(&state.name), state.ty);
+        if let Some(Within { state, offset }) = &state.within {
+            let _ = write!(out, " within {} + {offset}", quote(state));
+        }
+        out.push('\n');
     }
     for graph in &module.functions {
         print_graph(&mut out, graph);
@@ -72,12 +76,20 @@ pub fn parse_module(text: &str) -> Result<Module, TextError> {
         let role = role(&c.word()?).ok_or(error)?;
         let name = c.text()?;
         c.sign(':')?;
-        module.states.push(State { name, ty: c.ty()?, role });
+        let ty = c.ty()?;
+        let within = if c.takes_word("within") { Some(within(&mut c)?) } else { None };
+        module.states.push(State { name, ty, role, within });
     }
     while c.takes_word("fn") {
         module.functions.push(graph(&mut c)?);
     }
     c.end().map(|()| module)
+}
+
+fn within(c: &mut Cursor) -> Result<Within, TextError> {
+    let state = c.text()?;
+    c.sign('+')?;
+    Ok(Within { state, offset: c.parsed()? })
 }
 
 fn graph(c: &mut Cursor) -> Result<Graph, TextError> {

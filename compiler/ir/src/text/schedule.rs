@@ -13,7 +13,9 @@ pub fn print_schedule(schedule: &Schedule) -> String {
     for (i, buffer) in schedule.buffers.iter().enumerate() {
         let role = buffer.role.map_or("temporary", role_name);
         let (name, dtype, shape) = (quote(&buffer.name), buffer.dtype, list(&buffer.shape));
-        let _ = writeln!(out, "${i} = {role} {name} : {dtype}{shape}");
+        let within = buffer.within.map(|arg| format!(" within {}", print_arg(arg)));
+        let within = within.unwrap_or_default();
+        let _ = writeln!(out, "${i} = {role} {name} : {dtype}{shape}{within}");
     }
     for (i, kernel) in schedule.kernels.iter().enumerate() {
         let _ = write!(out, "# {i}\n{}", print_kernel(kernel));
@@ -111,7 +113,8 @@ fn buffer(c: &mut Cursor) -> Result<Buffer, TextError> {
     let name = c.text()?;
     c.sign(':')?;
     let ty = c.ty()?;
-    Ok(Buffer { name, dtype: ty.dtype, shape: ty.shape, role })
+    let within = if c.takes_word("within") { Some(arg(c)?) } else { None };
+    Ok(Buffer { name, dtype: ty.dtype, shape: ty.shape, role, within })
 }
 
 fn buffer_id(c: &mut Cursor) -> Result<BufferId, TextError> {

@@ -8,6 +8,7 @@ use ir::types::Dtype;
 
 use super::emit::{Emitter, access, base};
 use super::kernels::Kernels;
+use super::place;
 use super::space::Draft;
 use super::stores::{Late, Stores};
 use crate::access::Access;
@@ -71,15 +72,13 @@ impl<'a> Scheduler<'a> {
     }
 
     fn state_arg(&self, name: &str) -> Arg {
-        let at = self.module.states.iter().position(|s| s.name == name);
-        let at = at.expect("the verifier knows every state");
-        Arg { buffer: BufferId(u32::try_from(at).expect("state counts fit")), offset: 0 }
+        place(self.module, name)
     }
 
     /// A temporary for a value.
     fn temp(&mut self, value: Value, suffix: &str, dtype: Dtype, shape: &[u64]) -> Arg {
         let name = format!("{}.v{}{suffix}", self.graph.name, value.0);
-        self.buffers.push(Buffer { name, dtype, shape: shape.to_vec(), role: None });
+        self.buffers.push(Buffer { name, dtype, shape: shape.to_vec(), role: None, within: None });
         let id = u32::try_from(self.buffers.len() - 1).expect("buffer counts fit");
         Arg { buffer: BufferId(id), offset: 0 }
     }
@@ -345,7 +344,7 @@ impl<'a> Scheduler<'a> {
     /// Copies a temporary to a state of the same type.
     fn copy_buffer(&mut self, state: &str, from: Arg) {
         let to = self.state_arg(state);
-        let Buffer { dtype, shape, .. } = self.buffers[to.buffer.0 as usize].clone();
+        let Buffer { dtype, shape, .. } = self.buffers[from.buffer.0 as usize].clone();
         let cols: u64 = shape.iter().product();
         let operand = |is_output| Operand { dtype, is_output, outer: vec![], row: 0, col: 1 };
         let mut body = ir::body::Body::new();

@@ -39,7 +39,9 @@ pub(super) fn build(
     for state in states {
         let first = match state.role {
             Role::Counter => counter(program, &state.name),
-            Role::Grad | Role::Metric => Some(0.0),
+            // A piece is set with its parent.
+            Role::Grad => state.within.is_none().then_some(0.0),
+            Role::Metric => Some(0.0),
             Role::Param | Role::Cast | Role::OptState | Role::Input | Role::Output => None,
         };
         if let Some(first) = first {

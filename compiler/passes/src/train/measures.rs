@@ -10,7 +10,8 @@ use ir::types::Dtype;
 use sema::trace::Param;
 use sema::{Measure, Program};
 
-use super::{clip, micro, names, read_scalar, scaler};
+use super::optimizer::Rules;
+use super::{clip, micro, names, read_scalar, scaler, update};
 
 /// Whether a program measures this.
 pub(super) fn has(program: &Program, measure: Measure) -> bool {
@@ -27,15 +28,41 @@ pub(super) fn norm_name(param: &Param) -> String {
     format!("grad_norm.{}", param.path)
 }
 
-/// The norm of each gradient from its sum of squares.
-pub(super) fn norms(b: &mut Builder, program: &Program, params: &[Param], squares: &[Value]) {
+/// The norm of each parameter's gradient: that of its sums, times what unscales them.
+///
+/// Sums are read where they lie; the unscaled gradients of a flat state are in no memory.
+pub(super) fn norms(
+    b: &mut Builder,
+    program: &Program,
+    params: &[Param],
+    rules: &Rules,
+    inverse: Value,
+) {
     if !has(program, Measure::GradNorms) {
         return;
     }
-    for (param, &square) in params.iter().zip(squares) {
-        let norm = b.sqrt(square);
-        b.store(&norm_name(param), norm);
+    let inverse = b.cast(inverse, Dtype::F64);
+    for unit in &rules.units {
+        let sums = update::read_sums(b, unit);
+        for &(member, offset) in &unit.members {
+            let sum = piece(b, sums, &params[member].shape, offset);
+            let squares = clip::squares(b, &[sum]);
+            let norm = b.sqrt(squares[0]);
+            let norm = b.mul(norm, inverse);
+            b.store(&norm_name(&params[member]), norm);
+        }
     }
+}
+
+/// The elements of a parameter in a state that may hold others.
+fn piece(b: &mut Builder, whole: Value, shape: &[u64], offset: u64) -> Value {
+    if b.ty(whole).shape == shape {
+        return whole;
+    }
+    let all = b.ty(whole).len();
+    let row = b.reshape(whole, &[all]);
+    let part = b.slice(row, 0, offset, shape.iter().product());
+    b.reshape(part, shape)
 }
 
 /// In `micro`: adds the squared norm of this micro-batch's own mean gradient to `noise.squares`.

@@ -1,18 +1,18 @@
-//! The update of one parameter: its rule, its moments, its average.
+//! One application of a rule: to one parameter, or to all that lie in flat states.
 
 use ir::builder::Builder;
 use ir::graph::Value;
 use ir::ops::stage::Stage;
 use ir::types::{Dtype, Type};
-use sema::trace::{Param, Trace};
+use sema::trace::StateVar;
 
-use super::{ema_name, moment_name};
+use super::optimizer::Unit;
 use crate::lower::{Operands, lower};
 use crate::origins::Origins;
 
-/// What a rule sees of one parameter.
+/// What a rule sees.
 pub(super) struct Step<'a> {
-    pub(super) param: &'a Param,
+    pub(super) unit: &'a Unit,
     /// As it is stored.
     pub(super) weight: Value,
     /// Clipped, f32.
@@ -33,21 +33,13 @@ pub(super) struct Change {
 
 impl Step<'_> {
     /// The new weight, then every new moment.
-    pub(super) fn rule(
-        &self,
-        b: &mut Builder,
-        rule: &Trace,
-        origins: &mut Origins<'_>,
-    ) -> Vec<Change> {
-        let moments: Vec<(String, Value)> = rule
-            .states
-            .iter()
-            .map(|s| {
-                let name = moment_name(self.param, &s.name);
-                let before = b.state(&name, Type::new(Dtype::F32, s.ty.shape.clone()));
-                (name, before)
-            })
-            .collect();
+    pub(super) fn rule(&self, b: &mut Builder, origins: &mut Origins<'_>) -> Vec<Change> {
+        let Unit { rule, moments, .. } = self.unit;
+        let read = |(name, state): (&String, &StateVar)| {
+            let before = b.state(name, Type::new(Dtype::F32, state.ty.shape.clone()));
+            (name.clone(), before)
+        };
+        let moments: Vec<(String, Value)> = moments.iter().zip(&rule.states).map(read).collect();
         let states: Vec<Value> = moments.iter().map(|m| m.1).collect();
         // A rule computes in f32, whatever the weight is stored in; one over `[m, n]` sees every
         // weight as a matrix.
@@ -62,8 +54,8 @@ impl Step<'_> {
             real: Dtype::F32,
         };
         let results = lower(b, rule, &operands, origins);
-        let after = b.reshape(results.outputs[0], &self.param.shape);
-        let befores = [(self.param.path.clone(), self.weight)].into_iter().chain(moments);
+        let after = b.reshape(results.outputs[0], &self.unit.shape);
+        let befores = [(self.unit.weight.clone(), self.weight)].into_iter().chain(moments);
         let afters = [after].into_iter().chain(results.states);
         let change = |((name, before), after): ((String, Value), Value)| {
             let after = b.push(Stage::Rule, &[after]);
@@ -76,8 +68,8 @@ impl Step<'_> {
     ///
     /// Polyak and Juditsky 1992, with exponential weights.
     pub(super) fn average(&self, b: &mut Builder, keep: f64, after: Value) -> Change {
-        let name = ema_name(self.param);
-        let before = b.state(&name, Type::new(Dtype::F32, self.param.shape.clone()));
+        let name = self.unit.ema.clone();
+        let before = b.state(&name, Type::new(Dtype::F32, self.unit.shape.clone()));
         let old = b.full_like(keep, before);
         let old = b.mul(old, before);
         // The average is of weights as they are stored.

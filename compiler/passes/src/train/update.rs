@@ -17,12 +17,10 @@ use ir::types::{Dtype, Type};
 use sema::Program;
 use sema::trace::Param;
 
-use super::optimizer::Rules;
+use super::optimizer::{Rules, Unit};
 use super::scaler::Evidence;
 use super::step::Step;
-use super::{
-    clip, counters, grad_name, measures, micro, names, rate, read_params, read_scalar, scaler, step,
-};
+use super::{clip, counters, measures, micro, names, rate, read_scalar, scaler, step};
 use crate::origins::Origins;
 
 /// What a stage does to the step so far.
@@ -69,8 +67,10 @@ struct Flow<'a, 'o> {
     params: &'a [Param],
     rules: &'a Rules,
     origins: &'a mut Origins<'o>,
-    /// One for each parameter.
+    /// One for each unit of the rules.
     grads: Vec<Value>,
+    /// 1 / (loss scale × prescale × tokens), an f32 scalar; 1 until `unscale` has taken it.
+    inverse: Value,
     /// Mean over target tokens, f64.
     loss: Value,
     /// Target tokens, f64.
@@ -102,8 +102,8 @@ impl<'a, 'o> Flow<'a, 'o> {
         let one = b.scalar_f64(1.0);
         let t = b.add(applied, one);
         let lr = rate::rate(b, program, t, origins)?;
-        let sum_of = |p: &Param| b.state(&grad_name(p), Type::new(Dtype::F32, p.shape.clone()));
-        let grads = params.iter().map(sum_of).collect();
+        let grads = rules.units.iter().map(|unit| read_sums(b, unit)).collect();
+        let inverse = b.full(1.0, Dtype::F32, &[]);
         let scale = scaler::scale(b, program.train.loss_scale);
         let norm = b.scalar_f64(0.0);
         let is_sound = b.full(1.0, Dtype::Bool, &[]);
@@ -113,6 +113,7 @@ impl<'a, 'o> Flow<'a, 'o> {
             rules,
             origins,
             grads,
+            inverse,
             loss,
             tokens,
             scale,
@@ -130,6 +131,11 @@ impl<'a, 'o> Flow<'a, 'o> {
             *grad = b.push(stage, &[*grad]);
         }
     }
+}
+
+/// The sums of gradients of a unit.
+pub(super) fn read_sums(b: &mut Builder, unit: &Unit) -> Value {
+    b.state(&unit.grad, Type::new(Dtype::F32, unit.shape.clone()))
 }
 
 /// The sums of `micro`, as they are.
@@ -150,6 +156,7 @@ fn unscale(b: &mut Builder, flow: &mut Flow<'_, '_>) {
     let one = b.scalar_f64(1.0);
     let inverse = b.div(one, below);
     let inverse = b.cast(inverse, Dtype::F32);
+    flow.inverse = inverse;
     for grad in &mut flow.grads {
         let shape = b.shape(*grad);
         let inverse = b.broadcast(inverse, &shape);
@@ -172,7 +179,7 @@ fn check(b: &mut Builder, flow: &mut Flow<'_, '_>) {
     verdict.rescale(b, policy, scale);
     counters::commit(b, verdict.is_applied);
     b.store("grad_norm", norm);
-    measures::norms(b, flow.program, flow.params, &squares);
+    measures::norms(b, flow.program, flow.params, flow.rules, flow.inverse);
     measures::noise_scale(b, flow.program, norm, tokens);
     flow.is_sound = verdict.is_applied;
 }
@@ -190,10 +197,11 @@ fn clip(b: &mut Builder, flow: &mut Flow<'_, '_>) {
 
 /// New weights and moments by the rule, and their averages; or the old ones.
 fn apply(b: &mut Builder, flow: &mut Flow<'_, '_>) {
-    let weights = read_params(b, flow.program, flow.params);
-    for (i, param) in flow.params.iter().enumerate() {
-        let step = Step { param, weight: weights[i], grad: flow.grads[i], lr: flow.lr, t: flow.t };
-        let after = step.rule(b, &flow.rules.each[i], flow.origins);
+    for (unit, &grad) in flow.rules.units.iter().zip(&flow.grads) {
+        let stored = super::dtype(flow.program.train.precision.master);
+        let weight = b.state(&unit.weight, Type::new(stored, unit.shape.clone()));
+        let step = Step { unit, weight, grad, lr: flow.lr, t: flow.t };
+        let after = step.rule(b, flow.origins);
         let averages = flow.program.train.ema.map(|keep| step.average(b, keep, after[0].after));
         for change in after.into_iter().chain(averages) {
             step::commit(b, flow.is_sound, change);

@@ -35,6 +35,7 @@ pub(crate) fn inputs() -> Vec<State> {
         name: name.to_owned(),
         ty: Type::new(dtype, shape),
         role,
+        within: None,
     };
     vec![
         state("x", Dtype::F32, &[3, 4, 6], Role::Param),
@@ -323,7 +324,7 @@ pub(crate) fn random_module(seed: u64, rounds: Rounds) -> Module {
     for (i, &value) in pool.iter().rev().take(5).enumerate() {
         let name = format!("out{i}");
         let ty = b.ty(value).clone();
-        states.push(State { name: name.clone(), ty, role: Role::Output });
+        states.push(State { name: name.clone(), ty, role: Role::Output, within: None });
         b.store(&name, value);
     }
     if rng.below(2) == 0 {

@@ -235,9 +235,11 @@ fn buffers(r: &mut Reader<'_>) -> Result<Vec<Buffer>, ParseError> {
         let offset = line.number()?;
         line.name("bytes")?;
         let bytes = line.number()?;
+        let is_piece = line.accept_name("within");
+        let within = if is_piece { Some(BufferId(line.id('b')?)) } else { None };
         let name = line.string()?;
         line.end()?;
-        buffers.push(Buffer { name, dtype, shape, role, offset, bytes });
+        buffers.push(Buffer { name, dtype, shape, role, offset, bytes, within });
     }
     close(r)?;
     Ok(buffers)
@@ -252,7 +254,7 @@ fn running_id(line: &mut Line, letter: char, expected: usize) -> Result<(), Pars
 }
 
 fn role(line: &mut Line) -> Result<Role, ParseError> {
-    const ROLES: [Role; 9] = [
+    const ROLES: [Role; 10] = [
         Role::Param,
         Role::Cast,
         Role::Grad,
@@ -261,6 +263,7 @@ fn role(line: &mut Line) -> Result<Role, ParseError> {
         Role::Metric,
         Role::Input,
         Role::Output,
+        Role::Flat,
         Role::Temp,
     ];
     let found = ROLES.into_iter().find(|&role| line.accept_name(super::print::role(role)));

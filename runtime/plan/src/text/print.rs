@@ -178,6 +178,7 @@ pub(super) fn role(role: Role) -> &'static str {
         Role::Metric => "metric",
         Role::Input => "input",
         Role::Output => "output",
+        Role::Flat => "flat",
         Role::Temp => "temp",
     }
 }
@@ -186,7 +187,9 @@ fn buffer(out: &mut String, idx: usize, b: &Buffer) {
     let shape: Vec<String> = b.shape.iter().map(u64::to_string).collect();
     let (role, dtype, shape) = (role(b.role), dtype(b.dtype), shape.join(", "));
     let (offset, bytes, name) = (b.offset, b.bytes, quote(&b.name));
-    line(out, 1, &format!("b{idx} {role} {dtype} [{shape}] at {offset} bytes {bytes} {name}"));
+    let within = b.within.map(|id| format!(" within b{}", id.0)).unwrap_or_default();
+    let place = format!("at {offset} bytes {bytes}{within}");
+    line(out, 1, &format!("b{idx} {role} {dtype} [{shape}] {place} {name}"));
 }
 
 fn code(out: &mut String, idx: usize, code: &Code, bodies: Bodies) {

@@ -129,7 +129,7 @@ impl Rng {
     }
 
     fn buffer(&mut self) -> Buffer {
-        const ROLES: [Role; 9] = [
+        const ROLES: [Role; 10] = [
             Role::Param,
             Role::Cast,
             Role::Grad,
@@ -138,15 +138,17 @@ impl Rng {
             Role::Metric,
             Role::Input,
             Role::Output,
+            Role::Flat,
             Role::Temp,
         ];
         Buffer {
             name: self.text(),
             dtype: Dtype::ALL[self.below(5) as usize],
             shape: self.many(|r| r.below(99)),
-            role: ROLES[self.below(9) as usize],
+            role: ROLES[self.below(10) as usize],
             offset: self.next() * 64,
             bytes: self.next(),
+            within: [None, Some(BufferId(self.below(9) as u32))][self.below(2) as usize],
         }
     }
 
