@@ -10,6 +10,7 @@ mod clip;
 mod exits;
 mod faults;
 mod folder;
+mod fused;
 mod generate;
 mod golden;
 mod kill;

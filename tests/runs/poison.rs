@@ -100,6 +100,7 @@ fn calls(plan: &mut Plan) -> BufferId {
         role: Role::Temp,
         offset,
         bytes: 8,
+        within: None,
     });
     BufferId(u32::try_from(plan.buffers.len() - 1).unwrap())
 }

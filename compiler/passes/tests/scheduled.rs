@@ -111,7 +111,12 @@ fn what_is_cheap_is_computed_again_and_what_is_long_is_kept() {
     let right = b.mul(right, slope);
     let back = b.add(left, right);
     b.store("x", back);
-    let state = |name: &str| State { name: name.to_owned(), ty: ty.clone(), role: Role::Param };
+    let state = |name: &str| State {
+        name: name.to_owned(),
+        ty: ty.clone(),
+        role: Role::Param,
+        within: None,
+    };
     let states = vec![state("x"), state("w")];
     let module = Module { states, functions: vec![b.finish()], origins: vec![String::new()] };
     let target = pipeline::cpu();

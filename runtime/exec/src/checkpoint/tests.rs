@@ -24,7 +24,15 @@ fn executor() -> Executor {
     for (name, dtype) in [("half", Dtype::F16), ("brain", Dtype::Bf16)] {
         let offset = plan.arena_bytes.next_multiple_of(ALIGN);
         let (name, shape) = (name.to_owned(), vec![3]);
-        plan.buffers.push(Buffer { name, dtype, shape, role: Role::Param, offset, bytes: 6 });
+        plan.buffers.push(Buffer {
+            name,
+            dtype,
+            shape,
+            role: Role::Param,
+            offset,
+            bytes: 6,
+            within: None,
+        });
         plan.arena_bytes = offset + 6;
     }
     Executor::load(plan, &Options { threads: 1 }).unwrap()
