@@ -51,9 +51,14 @@ fn start(state: &State, salt: u64) -> Tensor {
     Tensor::from_numbers(state.ty.clone(), &(0..n).map(number).collect::<Vec<f64>>())
 }
 
+/// Whether a state of that role holds no others.
+fn is_whole(module: &Module, state: &State, role: Role) -> bool {
+    state.role == role && module.pieces(&state.name).next().is_none()
+}
+
 fn loss(module: &Module, states: &BTreeMap<String, Tensor>) -> (f64, BTreeMap<String, Tensor>) {
     let mut after = states.clone();
-    for copy in module.states.iter().filter(|s| s.role == Role::Cast) {
+    for copy in module.states.iter().filter(|s| is_whole(module, s, Role::Cast)) {
         // Nothing rounds in f64, so a copy is its weight.
         let weight = copy.name.strip_prefix("cast.").expect("copies are named after weights");
         let (ty, data) = (copy.ty.clone(), Data::F64(states[weight].numbers()));
@@ -79,7 +84,7 @@ fn check(text: &str) -> Module {
     let (module, prescale) = module(text);
     let states = starts(&module);
     let (_, after) = loss(&module, &states);
-    for param in module.states.iter().filter(|s| s.role == Role::Param) {
+    for param in module.states.iter().filter(|s| is_whole(&module, s, Role::Param)) {
         let grad = after[&format!("grad.{}", param.name)].numbers();
         let scale = grad.iter().fold(0.0f64, |m, g| m.max(g.abs())) / prescale;
         for k in 0..4 {
@@ -178,7 +183,7 @@ fn gpt(lines: &str) -> Module {
 /// The gradients of `micro` by name; copies of weights are the weights in that precision.
 fn gradients(module: &Module, precision: Precision) -> BTreeMap<String, Vec<f64>> {
     let mut states = starts(module);
-    for state in module.states.iter().filter(|s| s.role == Role::Cast) {
+    for state in module.states.iter().filter(|s| is_whole(module, s, Role::Cast)) {
         let weight =
             states[state.name.strip_prefix("cast.").expect("a copy of a weight")].numbers();
         let copy = match precision {
@@ -190,7 +195,8 @@ fn gradients(module: &Module, precision: Precision) -> BTreeMap<String, Vec<f64>
     let scale = Tensor::from_numbers(states["loss_scale"].ty.clone(), &[65536.0]);
     states.insert("loss_scale".to_owned(), scale);
     eval_graph(module, "micro", &mut states, precision).expect("micro runs");
-    let grads = module.states.iter().filter(|s| s.role == Role::Grad && !s.ty.shape.is_empty());
+    let grads =
+        module.states.iter().filter(|s| is_whole(module, s, Role::Grad) && !s.ty.shape.is_empty());
     grads.map(|s| (s.name.clone(), states[&s.name].numbers())).collect()
 }
 

@@ -69,11 +69,7 @@ pub fn eval_graph(
 ) -> Result<(), EvalError> {
     let graph = module.functions.iter().find(|g| g.name == function);
     let graph = graph.ok_or_else(|| EvalError::Function { name: function.to_owned() })?;
-    for state in &module.states {
-        if let Some(whole) = joined(module, state, states) {
-            states.insert(state.name.clone(), whole);
-        }
-    }
+    join(module, states);
     let values = eval_values(graph, states, precision)?;
     for (name, value) in &graph.stores {
         let value = &values[value.index()];
@@ -82,7 +78,17 @@ pub fn eval_graph(
         }
         states.insert(name.clone(), value.clone());
     }
+    join(module, states);
     Ok(())
+}
+
+/// Makes every state that holds others what its pieces are.
+fn join(module: &Module, states: &mut BTreeMap<String, Tensor>) {
+    for state in &module.states {
+        if let Some(whole) = joined(module, state, states) {
+            states.insert(state.name.clone(), whole);
+        }
+    }
 }
 
 /// A state put together from its pieces, which hold what counts; padding is 0.

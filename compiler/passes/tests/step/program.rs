@@ -86,7 +86,8 @@ impl Run {
 
     /// The states of a role.
     pub(crate) fn names(&self, role: Role) -> Vec<String> {
-        let of_role = self.module.states.iter().filter(|s| s.role == role);
+        let is_whole = |s: &&State| self.module.pieces(&s.name).next().is_none();
+        let of_role = self.module.states.iter().filter(|s| s.role == role).filter(is_whole);
         of_role.map(|s| s.name.clone()).collect()
     }
 
@@ -105,7 +106,13 @@ impl Run {
         let is_read = |name: &String| {
             graph.nodes.iter().any(|n| matches!(&n.op, Op::State(read) if read.name == *name))
         };
-        self.states.retain(|name, _| is_read(name) || keep.contains(&name.as_str()));
+        // A state that is read whole is made of its pieces.
+        let is_part = |name: &String| {
+            let within = self.module.state(name).and_then(|s| s.within.as_ref());
+            within.is_some_and(|w| is_read(&w.state))
+        };
+        let is_kept = |name: &String| is_read(name) || is_part(name);
+        self.states.retain(|name, _| is_kept(name) || keep.contains(&name.as_str()));
     }
 }
 
