@@ -43,7 +43,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     }
     say(format_args!("\nsettings"));
     for setting in &train.settings {
-        say(format_args!("  {:<14} {:<34} {}", setting.name, setting.value, setting.origin));
+        say(format_args!("  {:<15} {:<34} {}", setting.name, setting.value, setting.origin));
     }
     say(format_args!("\nlr over {} steps", train.steps));
     say_part(format_args!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps)));
