@@ -151,3 +151,29 @@ fn a_tied_weight_has_one_gradient_and_one_update() {
     }
     assert!(first.iter().any(|&g| g != 0.0) && second.iter().any(|&g| g != 0.0));
 }
+
+/// A row of many weights side by side has a size that none of them has.
+#[test]
+fn a_rule_that_reads_a_size_gets_that_of_each_weight() {
+    let plan = compiled(
+        "rule by_size()(w: [..s, n], g: [..s, n], lr: real, t: int) -> [..s, n] {\n  \
+         w - lr * n * g\n}\n\
+         model gpt(layers: 1, width: 8, heads: 2)\n\
+         data text(\"text.txt\", tokenizer: bytes)\n\
+         train {\nbatch 4\ncontext 8\nsteps 20\nwarmup 0\nlr 0.5\nschedule constant\n\
+         clip none\noptimizer by_size\n}\n",
+    )
+    .plan;
+    let mut executor = loaded(&plan);
+    for (name, n) in [("tok_emb.weight", 8.0), ("norm.bias", 8.0), ("blocks.0.mlp.up.bias", 32.0)] {
+        let before = executor.memory().f32(id(&plan, name)).to_vec();
+        step(&mut executor, &plan, 0);
+        let grad = executor.memory().f32(id(&plan, &format!("grad.{name}")));
+        let after = executor.memory().f32(id(&plan, name));
+        for i in 0..before.len() {
+            let wanted = before[i] - 0.5 * n * grad[i];
+            assert!((after[i] - wanted).abs() <= 1e-5, "{name}: {} from {}", after[i], before[i]);
+        }
+        assert!(grad.iter().any(|g| g.abs() > 1e-4), "{name}");
+    }
+}

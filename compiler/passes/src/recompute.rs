@@ -231,7 +231,7 @@ impl Search<'_, '_> {
             }
             let before = self.flags(&around);
             self.tasks.set_stored_one(extra, true);
-            let Some(with) = self.cost(&around) else { continue };
+            let with = self.cost(&around).expect("what is stored can be read");
             let cost = self.drop(&around, &open, with);
             if cost < best {
                 best = cost;

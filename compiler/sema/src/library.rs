@@ -12,7 +12,7 @@ use syntax::ast::{self, DeclKind, ExprKind};
 
 use crate::Call;
 use crate::trace::{self, Trace};
-use crate::tracer::{Frame, Tracer, builtin_names, data_rank};
+use crate::tracer::{Frame, Tracer, builtin_names, data_rank, is_of_any_shape};
 
 /// Who wrote a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,12 @@ impl Library {
     pub(crate) fn data_rank(&self, call: &Call) -> Option<usize> {
         let decl = self.callee(call)?;
         data_rank(&self.spec(decl), self.decl(decl))
+    }
+
+    /// Whether the first data parameter may have any shape.
+    pub(crate) fn is_of_any_shape(&self, call: &Call) -> bool {
+        let decl = self.callee(call);
+        decl.is_some_and(|decl| is_of_any_shape(&self.spec(decl), self.decl(decl)))
     }
 
     /// The declaration a call was bound to: of one name and with these arguments.

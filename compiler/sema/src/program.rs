@@ -103,7 +103,7 @@ pub enum Clip {
 pub struct Eval {
     /// Optimizer steps between two.
     pub every: u64,
-    /// Micro-batches each; `None`: the whole split. The last evaluation takes the whole split.
+    /// Batches of `batch` sequences each; `None`: the whole split. The last evaluation takes the whole split.
     pub batches: Option<u64>,
 }
 

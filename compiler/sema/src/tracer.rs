@@ -54,6 +54,13 @@ pub(crate) fn data_rank(spec: &ast::Spec, decl: &ast::Decl) -> Option<usize> {
     elems.iter().all(is_axis).then_some(elems.len())
 }
 
+/// Whether the first data parameter may have any shape and the body knows no size of it: `[..s]`.
+pub(crate) fn is_of_any_shape(spec: &ast::Spec, decl: &ast::Decl) -> bool {
+    let ty = decl.data.as_ref().and_then(|data| data.first()?.ty);
+    let elems = ty.and_then(|ty| types::shape_parts(spec, ty)).map(|(_, elems)| elems);
+    elems.is_some_and(|elems| elems.len() == 1 && !matches!(elems[0], ast::Elem::Arg(_)))
+}
+
 /// Why a walk stopped: the diagnostic, if there is one, is already kept.
 #[derive(Debug)]
 pub(crate) struct Stop;

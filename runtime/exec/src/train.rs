@@ -291,22 +291,23 @@ impl<'t> Training<'t> {
     /// At the last step it is the whole split, whatever the number of batches.
     fn evaluate(&mut self, step: u64, report: Report<'_>) -> Result<Option<f64>, Error> {
         let run = &self.executor.plan().run;
-        let (context, micro_batch) = (run.context, run.micro_batch);
+        let (context, batch, micro_batch) = (run.context, run.batch, run.micro_batch);
         let limit = run.eval.as_ref().and_then(|eval| eval.batches);
         let limit = limit.filter(|_| step != run.steps).unwrap_or(u64::MAX);
         let Some(split) = self.corpus.split("val") else { return Ok(None) };
         let names = EvalNames::of(self.executor.plan())?;
         let sequences = Sequences::new(split, context, None);
         let n = sequences.n_all();
-        let whole = n.div_ceil(micro_batch);
-        let calls = whole.min(limit);
+        let whole = n.div_ceil(batch);
+        let batches = whole.min(limit);
+        // Fewer batches than the split has are spread over all of it, whatever a micro-batch is.
+        let start = |i: u64| if batches == whole { i * batch } else { i * n / batches };
+        let rows = |i: u64| (start(i)..start(i) + batch).step_by(micro_batch as usize);
         let (mut loss, mut tokens) = (0.0, 0.0);
-        for call in 0..calls {
+        for first in (0..batches).flat_map(rows).filter(|&first| first < n) {
             let memory = self.executor.memory_mut();
             let mut ids = vec![0; memory.i32(names.ids).len()];
             let mut targets = vec![0; ids.len()];
-            // Fewer batches than the split has are spread over all of it.
-            let first = if calls == whole { call * micro_batch } else { call * n / calls };
             sequences.fill_eval(self.corpus, first, &mut ids, &mut targets)?;
             memory.i32_mut(names.ids).copy_from_slice(&ids);
             memory.i32_mut(names.targets).copy_from_slice(&targets);

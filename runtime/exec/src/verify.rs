@@ -17,8 +17,9 @@ pub(crate) fn verify(plan: &Plan) -> Result<(), Error> {
         ensure(fits && buffer.offset.is_multiple_of(ALIGN), || {
             format!("buffer `{}` does not fit the arena", buffer.name)
         })?;
-        piece(plan, buffer)?;
     }
+    // Places are known to be in range by now.
+    plan.buffers.iter().try_for_each(|buffer| piece(plan, buffer))?;
     let mut depth = vec![Visit::New; plan.functions.len()];
     (0..plan.functions.len()).try_for_each(|f| function(plan, f, &mut depth))
 }

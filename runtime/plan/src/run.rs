@@ -105,7 +105,7 @@ pub enum Tokenizer {
 pub struct Eval {
     /// Optimizer steps between two.
     pub every: u64,
-    /// Micro-batches each; `None`: the whole split.
+    /// Batches of `batch` sequences each; `None`: the whole split.
     pub batches: Option<u64>,
 }
 

@@ -112,7 +112,7 @@ impl Emitter<'_> {
         self.b.ins().bitselect(is_number, bits, nan)
     }
 
-    /// Adding 2^13 quanta and taking them away again leaves a multiple of the quantum.
+    /// Adding 2^23 quanta and taking them away again leaves a multiple of the quantum.
     fn round_f16(&mut self, x: Value) -> Value {
         let bits = self.reinterpret(types::I32X4, x);
         let magnitude = self.below(bits);

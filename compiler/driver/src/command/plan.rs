@@ -69,7 +69,7 @@ fn list_params(program: &Program) {
 /// The rule of a weight, and its decay.
 fn updated(train: &Train, param: &Param) -> String {
     let Some(group) = train.group_of(param) else { return "frozen".to_owned() };
-    let decay = group.rule.arg("weight_decay").filter(|_| train.weight_decay_on.contains(param));
+    let decay = group.rule.arg("weight_decay").filter(|_| train.is_decayed(param));
     let decay = decay.map(|x| format!(" weight_decay {}", x.text())).unwrap_or_default();
     format!("{}{decay}", group.rule.name)
 }

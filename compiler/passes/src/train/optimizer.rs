@@ -88,7 +88,18 @@ impl Asked {
         let train = &program.train;
         let group = train.groups.iter().position(|g| g.on.contains(param));
         let group = group.expect("a checked program has a rule for every parameter");
-        Self { group, is_decayed: train.weight_decay_on.contains(param) }
+        Self { group, is_decayed: train.is_decayed(param) }
+    }
+
+    /// The rule for a row of weights, when it makes each element from its own alone.
+    ///
+    /// A rule that names an axis may compute with its size, which a row does not have.
+    fn trace_row(self, program: &Program) -> Result<Option<Trace>, Vec<Diagnostic>> {
+        if !program.rule_is_of_any_shape(self.group) {
+            return Ok(None);
+        }
+        let trace = self.trace(program, &[COLS])?;
+        Ok(is_elementwise(&trace).then_some(trace))
     }
 
     fn trace(self, program: &Program, shape: &[u64]) -> Result<Trace, Vec<Diagnostic>> {
@@ -104,8 +115,7 @@ fn alike(program: &Program, asked: &[Asked]) -> Result<Vec<Vec<usize>>, Vec<Diag
         let row = match rows.get(&asked) {
             Some(row) => row.clone(),
             None => {
-                let trace = asked.trace(program, &[COLS])?;
-                let row = is_elementwise(&trace).then_some(trace);
+                let row = asked.trace_row(program)?;
                 rows.insert(asked, row.clone());
                 row
             }

@@ -80,6 +80,16 @@ impl Train {
         self.freeze.as_ref().is_some_and(|set| set.contains(param))
     }
 
+    /// Whether weight decay is on for a weight: what a rule for a set of weights says itself is for
+    /// all of the set.
+    pub fn is_decayed(&self, param: &Param) -> bool {
+        let says_itself = |g: &Group| g.rule.written.iter().any(|w| w == "weight_decay");
+        match self.group_of(param) {
+            Some(group) if self.groups.len() > 1 && says_itself(group) => true,
+            Some(_) | None => self.weight_decay_on.contains(param),
+        }
+    }
+
     /// The group whose rule updates a weight: the first that holds it; none when it is frozen.
     pub fn group_of(&self, param: &Param) -> Option<&Group> {
         let held = |group: &&Group| !self.is_frozen(param) && group.on.contains(param);

@@ -12,6 +12,12 @@ use crate::value::StaticArg;
 type Traced = Result<Trace, Vec<Diagnostic>>;
 
 impl Program {
+    /// Whether the rule of a group is declared for weights of any shape, so that it can read no
+    /// size of theirs.
+    pub fn rule_is_of_any_shape(&self, group: usize) -> bool {
+        self.library.is_of_any_shape(&self.train.groups[group].rule)
+    }
+
     /// The model for ids `[batch, time]`.
     ///
     /// # Errors

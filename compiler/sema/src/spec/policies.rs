@@ -9,7 +9,8 @@ use super::args::Given;
 use super::lines::{Line, Lines};
 use crate::program::{Float, LossScale, OnNan, Precision};
 
-/// The first scale: half of what fp16 can hold, so that a sum of 1 does not overflow at once.
+/// The first scale: what scalers usually start from (Micikevicius et al. 2018, arXiv:1710.03740); the
+/// prescale comes on top, and an overflow only halves it.
 const SCALE_START: u64 = 64 * 1024;
 
 /// Clean updates before the scale doubles.
@@ -61,20 +62,27 @@ fn loss_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, compute: Float) -> LossSc
     };
     let default = if compute == Float::Fp16 { dynamic } else { LossScale::None };
     let Some(line) = lines.get("loss_scale") else { return default };
+    stated_scale(cx, lines, line, compute).unwrap_or(default)
+}
+
+/// What the line says; none where it is wrong, which is then reported.
+fn stated_scale(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    line: &Line<'_>,
+    compute: Float,
+) -> Option<LossScale> {
     if line.lead() == Some("none") {
         unscaled_fp16(cx, lines, line, compute);
         options_of(cx, line, &["from", "growth", "min"], "loss_scale none");
-        return LossScale::None;
+        return Some(LossScale::None);
     }
     if let Some(given) = line.value() {
         options_of(cx, line, &["from", "growth", "min"], "a fixed `loss_scale`");
-        let Some(scale) = given.real().filter(|&x| power_of_two(cx, "loss_scale", x, given.span))
-        else {
-            return default;
-        };
-        return LossScale::Static(scale);
+        let fits = |&x: &f64| power_of_two(cx, "loss_scale", x, given.span);
+        return given.real().filter(fits).map(LossScale::Static);
     }
-    scaler(cx, line).unwrap_or(default)
+    scaler(cx, line)
 }
 
 /// `dynamic from 64Ki growth 2000 min 1`; none where it is wrong, which is then reported.

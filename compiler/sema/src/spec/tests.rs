@@ -270,8 +270,8 @@ fn directives_become_values() {
     assert_eq!(of("weight_decay 0.3 on all").weight_decay_on, ParamSet::all());
     assert_eq!(of("weight_decay none").weight_decay, 0.0);
     assert_eq!(of("eval every 100 batches 7").eval, Some(Eval { every: 100, batches: Some(7) }));
-    // 50 steps of 4 micro-batches are trained between two evaluations; 10 are 5 % of them.
-    assert_eq!(of("").eval, Some(Eval { every: 50, batches: Some(10) }));
+    // 50 batches are trained between two evaluations; 2 are below 5 % of them.
+    assert_eq!(of("").eval, Some(Eval { every: 50, batches: Some(2) }));
     let stop = of("stop when val.loss < 1.5\nstop after 2h");
     assert_eq!((stop.stop_below_val_loss, stop.stop_after_s), (Some(1.5), Some(7200.0)));
     let saved =

@@ -85,7 +85,7 @@ pub(super) fn resolve(
         measures,
         seed,
         loss: loss?,
-        eval: eval?.map(|eval| with_batches(eval, accumulate)),
+        eval: eval?.map(with_batches),
         checkpoint: checkpoint?,
         samples: samples?,
         stop_below_val_loss: stops.0,
@@ -95,9 +95,9 @@ pub(super) fn resolve(
     })
 }
 
-/// As many micro-batches as stay below 5 % of those trained between two evaluations.
-fn with_batches(mut eval: Eval, accumulate: u64) -> Eval {
-    let share = (eval.every.saturating_mul(accumulate) / 20).max(1);
+/// As many batches as stay below 5 % of those trained between two evaluations.
+fn with_batches(mut eval: Eval) -> Eval {
+    let share = (eval.every / 20).max(1);
     eval.batches.get_or_insert(share);
     eval
 }

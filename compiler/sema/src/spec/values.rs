@@ -8,6 +8,9 @@ use super::words::{alternatives, clipped, describe, dotted, not_built, word};
 use crate::schema::{Kind, SPAN_UNITS, Status, Word};
 use crate::value::StaticArg;
 
+/// The largest fp32: what updates weights is held in that.
+const LARGEST: f64 = f32::MAX as f64;
+
 /// A number, and its unit.
 struct Amount {
     value: f64,
@@ -96,6 +99,9 @@ impl Reader<'_, '_> {
     ) -> Option<f64> {
         let amount = self.amount(kind, expr, called)?;
         match amount.unit {
+            Unit::None | Unit::Count | Unit::Percent if amount.value > LARGEST => {
+                self.out_of_range(expr, called, "at most 3.4e38")
+            }
             Unit::None | Unit::Count | Unit::Percent if fits(amount.value) => Some(amount.value),
             Unit::None | Unit::Count | Unit::Percent => {
                 self.out_of_range(expr, called, kind.range())

@@ -48,7 +48,10 @@ fn state(step: u64) -> Executor {
     }
     for name in ["half", "brain"] {
         let id = plan.buffer(name).unwrap();
-        executor.memory_mut().u16_mut(id).fill(0x3c00 + step as u16);
+        let bits = (0x3c00 + step as u16).to_le_bytes();
+        for element in executor.memory_mut().bytes_mut(id).chunks_exact_mut(2) {
+            element.copy_from_slice(&bits);
+        }
     }
     executor
 }

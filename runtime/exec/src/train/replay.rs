@@ -31,13 +31,14 @@ impl Training<'_> {
         let used = self.executor.memory().f64(self.names.used_scale)[0];
         self.set(self.names.consumed, (row.batch - 1) as f64);
         self.set(self.names.loss_scale, used);
-        self.micro_batches()?;
+        let done = self.micro_batches();
         let memory = self.executor.memory();
         let [loss_sum, token_sum] =
             [self.names.loss_sum, self.names.token_sum].map(|id| memory.f64(id)[0]);
         for (id, bytes) in kept {
             self.executor.memory_mut().bytes_mut(id).copy_from_slice(&bytes);
         }
+        done?;
         let again = self.gradients();
         let differs = first.iter().zip(&again).find(|(first, again)| first != again);
         if let Some(((id, _), _)) = differs {
@@ -142,7 +143,8 @@ impl Training<'_> {
             Cause::Overflow if plan.run.min_scale.is_none() => {
                 tries.insert(0, "`loss_scale dynamic`, or a smaller scale");
             }
-            Cause::Overflow | Cause::Nonfinite | Cause::Empty => {}
+            Cause::Overflow => tries.push("a larger `growth` of `loss_scale`"),
+            Cause::Nonfinite | Cause::Empty => {}
         }
         let lost = found.bad.iter().any(|t| !t.name.starts_with("gradient of "));
         if lost {

@@ -93,22 +93,6 @@ impl Memory {
         self.view_mut(id, Some(Dtype::F64))
     }
 
-    /// The bits of the elements of an f16 or bf16 buffer.
-    pub fn u16(&self, id: BufferId) -> &[u16] {
-        self.view(id, Some(self.narrow(id)))
-    }
-
-    /// The bits of the elements of an f16 or bf16 buffer.
-    pub fn u16_mut(&mut self, id: BufferId) -> &mut [u16] {
-        let dtype = self.narrow(id);
-        self.view_mut(id, Some(dtype))
-    }
-
-    /// The one of the 16-bit types that a buffer may have.
-    fn narrow(&self, id: BufferId) -> Dtype {
-        if self.buffers[id.0 as usize].dtype == Dtype::F16 { Dtype::F16 } else { Dtype::Bf16 }
-    }
-
     /// The elements of an i32 buffer.
     pub fn i32(&self, id: BufferId) -> &[i32] {
         self.view(id, Some(Dtype::I32))
