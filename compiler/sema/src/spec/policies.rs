@@ -9,8 +9,8 @@ use super::args::Given;
 use super::lines::{Line, Lines};
 use crate::program::{Float, LossScale, OnNan, Precision};
 
-/// The first scale: what scalers usually start from (Micikevicius et al. 2018, arXiv:1710.03740); the
-/// prescale comes on top, and an overflow only halves it.
+/// The first scale, as scalers usually have it; the prescale of `micro` comes on top, and an
+/// overflow only halves it.
 const SCALE_START: u64 = 64 * 1024;
 
 /// Clean updates before the scale doubles.
