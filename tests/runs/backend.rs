@@ -175,8 +175,13 @@ fn single_tasks(plan: &Plan) -> Vec<Function> {
     let mut all = vec![];
     for function in plan.functions.iter().filter(|f| f.name != "step") {
         for (at, step) in function.steps.iter().enumerate() {
-            let is_task =
-                matches!(step, Step::Kernel { .. } | Step::Product { .. } | Step::Sort { .. });
+            let is_task = match step {
+                Step::Kernel { .. }
+                | Step::Product { .. }
+                | Step::Attention { .. }
+                | Step::Sort { .. } => true,
+                Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => false,
+            };
             assert!(is_task, "{} consists of tasks", function.name);
             all.push(Function { name: task_name(&function.name, at), steps: vec![step.clone()] });
         }

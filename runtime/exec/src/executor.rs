@@ -132,6 +132,7 @@ impl Walk<'_> {
         let name = match step {
             Step::Kernel { code, .. } => self.plan.code[*code as usize].name.clone(),
             Step::Product { product, origin: _ } => product_name(product),
+            Step::Attention { attention, origin: _ } => attention_name(attention),
             Step::Sort { n, .. } => format!("sort of {n}"),
             // What these run was counted by itself.
             Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => return,
@@ -151,6 +152,9 @@ impl Walk<'_> {
                 self.cpu.kernel(*code, args, *extent, *grain);
             }
             Step::Product { product, origin: _ } => self.cpu.product(product),
+            Step::Attention { attention: _, origin } => {
+                return Err(Error::BadPlan(format!("attention is not computed yet ({origin})")));
+            }
             Step::Sort { ids, n, rows, order, starts } => {
                 let [ids, order, starts]: [Arg; 3] = [*ids, *order, *starts];
                 self.cpu.sort(ids, *n, *rows, order, starts);
@@ -171,6 +175,15 @@ fn product_name(p: &plan::Product) -> String {
     let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
     let strides = [p.a_strides, p.b_strides, p.c_strides];
     format!("product {batch} x {}x{}x{} strides {strides:?}", p.m, p.n, p.k)
+}
+
+fn attention_name(a: &plan::Attention) -> String {
+    let pass = match a.pass {
+        plan::Pass::Forward { .. } => "attention",
+        plan::Pass::Backward { .. } => "attention backward",
+    };
+    let plan::Attention { batch, heads, groups, rows, keys, width, value_width, .. } = a;
+    format!("{pass} {batch} x {heads}/{groups} x {rows}x{keys} of {width}, {value_width}")
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Kernels name their operands' extents in machine code only, so of them just the bases are checked
 //! here; the compiler that wrote the plan answers for the rest.
 
+mod attention;
+
 use plan::{ALIGN, Arg, Buffer, Dtype, FunctionId, Plan, Product, Role, Step};
 
 use crate::error::Error;
@@ -67,6 +69,7 @@ fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> 
             args.iter().try_for_each(|&arg| base(plan, arg))
         }
         Step::Product { product, origin } => whole_product(plan, product, origin),
+        Step::Attention { attention, origin } => attention::attention(plan, attention, origin),
         Step::Sort { ids, n, rows, order, starts } => {
             ints(plan, *ids, *n)?;
             ints(plan, *order, *n)?;

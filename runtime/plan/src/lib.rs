@@ -3,9 +3,11 @@
 //! A plan is data. It prints as text that parses back equal, has a content hash and carries its
 //! format version. It knows no tensor op, no span and no `.lt`; names and origins are text.
 
+mod attention;
 mod run;
 mod text;
 
+pub use attention::{Attention, Band, Pass, Scratch, Strided, TileArg, TileKernel};
 pub use run::{Checkpoint, Data, Eval, OnNan, Run, Sample, Split, Tokenizer};
 pub use text::ParseError;
 
@@ -186,6 +188,13 @@ pub enum Step {
     Product {
         /// What and where.
         product: Product,
+        /// The place of the spec it came from.
+        origin: String,
+    },
+    /// Attention, forward or backward.
+    Attention {
+        /// What and where.
+        attention: Attention,
         /// The place of the spec it came from.
         origin: String,
     },

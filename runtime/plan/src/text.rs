@@ -5,6 +5,7 @@
 //! `\u{…}`; floats are the shortest that read back to the same bits; code is a block of lines
 //! that start with `|`. Nothing here panics on any input.
 
+mod attention;
 mod parse;
 mod print;
 mod scan;

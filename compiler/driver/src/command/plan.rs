@@ -84,6 +84,7 @@ fn flops_a_token(plan: &Plan) -> u64 {
             Step::Product { product: p, .. } => {
                 2 * p.m * p.n * p.k * p.batch.iter().map(|a| a.size).product::<u64>()
             }
+            Step::Attention { attention, .. } => attention.flops(),
             Step::Kernel { .. }
             | Step::Sort { .. }
             | Step::Loop { .. }

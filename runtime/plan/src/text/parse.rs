@@ -2,7 +2,7 @@
 //!
 //! Line by line, in the order in which they are printed; ids must be the running number.
 
-use super::{ParseError, scan::Line};
+use super::{ParseError, attention, scan::Line};
 use crate::{
     Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, FORMAT, Function,
     FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
@@ -11,7 +11,8 @@ use crate::{
 /// Loops inside loops; more is no plan of ours.
 const MAX_DEPTH: usize = 16;
 
-struct Reader<'a> {
+/// The lines of a text.
+pub(super) struct Reader<'a> {
     lines: std::iter::Peekable<std::iter::Enumerate<std::str::Split<'a, char>>>,
     last: usize,
 }
@@ -24,7 +25,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next line that is not empty.
-    fn line(&mut self) -> Result<Line, ParseError> {
+    pub(super) fn line(&mut self) -> Result<Line, ParseError> {
         while let Some((number, text)) = self.raw() {
             if !text.is_empty() {
                 return Line::new(number, text);
@@ -52,7 +53,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a line that starts with `name` follows.
-    fn follows(&mut self, name: &str) -> bool {
+    pub(super) fn follows(&mut self, name: &str) -> bool {
         while self.lines.next_if(|(_, text)| text.is_empty()).is_some() {}
         self.lines.peek().is_some_and(|(_, text)| {
             text.trim_start_matches(' ').split(' ').next().is_some_and(|word| word == name)
@@ -102,7 +103,8 @@ fn open(r: &mut Reader<'_>, name: &str) -> Result<(), ParseError> {
     line.end()
 }
 
-fn close(r: &mut Reader<'_>) -> Result<(), ParseError> {
+/// A line `}`.
+pub(super) fn close(r: &mut Reader<'_>) -> Result<(), ParseError> {
     let mut line = r.line()?;
     line.mark('}')?;
     line.end()
@@ -325,6 +327,7 @@ fn steps(r: &mut Reader<'_>, depth: usize) -> Result<Vec<Step>, ParseError> {
         steps.push(match keyword.as_str() {
             "kernel" => kernel(&mut line)?,
             "product" => product(&mut line)?,
+            "attention" => attention::parse(r, &mut line)?,
             "sort" => sort(&mut line)?,
             "call" => Step::Call(FunctionId(line.id('f')?)),
             "yield" => Step::Yield(yielded(&mut line)?),
@@ -353,7 +356,8 @@ fn yielded(line: &mut Line) -> Result<Yield, ParseError> {
     }
 }
 
-fn arg(line: &mut Line) -> Result<Arg, ParseError> {
+/// A place in a buffer.
+pub(super) fn arg(line: &mut Line) -> Result<Arg, ParseError> {
     let buffer = BufferId(line.id('b')?);
     let offset = if line.accept('+') { line.number()? } else { 0 };
     Ok(Arg { buffer, offset })
@@ -377,12 +381,14 @@ fn three_args(line: &mut Line) -> Result<[Arg; 3], ParseError> {
     args.try_into().map_err(|_| line.error(format!("expected 3 operands, found {found}")))
 }
 
-fn field(line: &mut Line, name: &str) -> Result<u64, ParseError> {
+/// A name and a number.
+pub(super) fn field(line: &mut Line, name: &str) -> Result<u64, ParseError> {
     line.name(name)?;
     line.number()
 }
 
-fn origin(line: &mut Line) -> Result<String, ParseError> {
+/// Where a step came from, if it is written.
+pub(super) fn origin(line: &mut Line) -> Result<String, ParseError> {
     if line.accept_name("from") { line.string() } else { Ok(String::new()) }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::attention;
 use crate::{
     Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, OnNan, Plan, Product,
     Role, Run, Sample, Step, Tokenizer, Yield,
@@ -44,7 +45,8 @@ pub(super) fn plan(plan: &Plan, bodies: Bodies) -> String {
     out
 }
 
-fn line(out: &mut String, depth: usize, text: &str) {
+/// Writes a line, set in by so many steps.
+pub(super) fn line(out: &mut String, depth: usize, text: &str) {
     for _ in 0..depth {
         out.push_str("  ");
     }
@@ -219,6 +221,7 @@ fn steps(out: &mut String, depth: usize, steps: &[Step]) {
             Step::Product { product: p, origin } => {
                 line(out, depth, &format!("{}{}", product(p), place(origin)));
             }
+            Step::Attention { attention: a, origin } => attention::print(out, depth, a, origin),
             Step::Sort { ids, n, rows, order, starts } => {
                 let (ids, order, starts) = (arg(ids), arg(order), arg(starts));
                 line(out, depth, &format!("sort ({ids}, {order}, {starts}) n {n} rows {rows}"));
@@ -238,11 +241,13 @@ fn steps(out: &mut String, depth: usize, steps: &[Step]) {
     }
 }
 
-fn place(origin: &str) -> String {
+/// Where a step came from, as it is written behind it.
+pub(super) fn place(origin: &str) -> String {
     if origin.is_empty() { String::new() } else { format!(" from {}", quote(origin)) }
 }
 
-fn arg(arg: &Arg) -> String {
+/// A place in a buffer.
+pub(super) fn arg(arg: &Arg) -> String {
     match arg.offset {
         0 => format!("b{}", arg.buffer.0),
         offset => format!("b{} + {offset}", arg.buffer.0),

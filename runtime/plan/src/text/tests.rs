@@ -1,8 +1,9 @@
 //! Round trips of small and of random plans, and refusals.
 
 use crate::{
-    Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, Function,
-    FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+    Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval,
+    Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run, Sample, Scratch, Split, Step,
+    Strided, TileArg, TileKernel, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -67,8 +68,58 @@ impl Rng {
         }
     }
 
+    fn strided(&mut self) -> Strided {
+        Strided { arg: self.arg(), strides: std::array::from_fn(|_| self.signed()) }
+    }
+
+    fn tile_kernel(&mut self) -> TileKernel {
+        let arg = |r: &mut Rng| match r.below(3) {
+            0 => TileArg::Scratch(Scratch::ALL[r.below(6) as usize]),
+            1 => TileArg::Origin,
+            _ => {
+                let Strided { arg, strides } = r.strided();
+                TileArg::Global { arg, strides }
+            }
+        };
+        TileKernel { code: self.below(9) as u32, args: self.many(arg) }
+    }
+
+    fn attention(&mut self) -> Attention {
+        let pass = if self.flag() {
+            Pass::Forward { score: self.tile_kernel(), finish: self.tile_kernel() }
+        } else {
+            Pass::Backward {
+                dout: self.strided(),
+                dq: self.strided(),
+                dk: self.strided(),
+                dv: self.strided(),
+                weights: self.tile_kernel(),
+            }
+        };
+        Attention {
+            batch: self.below(9),
+            heads: self.below(9),
+            groups: self.below(9),
+            rows: self.below(99),
+            keys: self.below(99),
+            width: self.below(99),
+            value_width: self.below(99),
+            row_tile: self.below(99),
+            key_tile: self.below(99),
+            band: Band {
+                causal: self.flag(),
+                window: self.some(|r| r.below(99)),
+                offset: self.some(Rng::arg),
+            },
+            q: self.strided(),
+            k: self.strided(),
+            v: self.strided(),
+            pass,
+        }
+    }
+
     fn step(&mut self, depth: u64) -> Step {
-        match self.below(if depth < 3 { 7 } else { 6 }) {
+        match self.below(if depth < 3 { 8 } else { 7 }) {
             0 | 1 => Step::Kernel {
                 code: self.below(5) as u32,
                 args: self.many(Rng::arg),
@@ -86,6 +137,7 @@ impl Rng {
             },
             4 => Step::Call(FunctionId(self.below(3) as u32)),
             5 => Step::Yield(if self.flag() { Yield::Batch } else { Yield::Metrics }),
+            6 => Step::Attention { attention: self.attention(), origin: self.text() },
             _ => Step::Loop { count: Count::Accumulate, body: self.many(|r| r.step(depth + 1)) },
         }
     }
