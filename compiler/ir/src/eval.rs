@@ -2,6 +2,7 @@
 //!
 //! Plain loops in the order that the schedule promises. What every back end is compared with.
 
+mod attention;
 pub mod graph;
 pub mod kernel;
 pub mod reference;

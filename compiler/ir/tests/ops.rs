@@ -158,7 +158,7 @@ fn gradient_error(sample: &Sample, scale: f64) -> f64 {
 #[test]
 fn gradients_agree_with_central_differences() {
     let mut wrong = BTreeMap::new();
-    for (name, sample) in all_samples() {
+    for (name, sample) in all_samples().filter(|(name, _)| Op::is_differentiable(name)) {
         let error = gradient_error(&sample, 1.0);
         if error > 1.0 {
             wrong.entry(name).or_insert((error, sample));
@@ -173,7 +173,7 @@ fn a_gradient_off_by_a_thousandth_is_noticed() {
     let flat: BTreeSet<&str> =
         ["state", "constant", "iota", "floor", "not", "lt", "le", "eq", "and", "or", "random"]
             .into();
-    for &name in Op::ALL_NAMES {
+    for &name in Op::ALL_NAMES.iter().filter(|name| Op::is_differentiable(name)) {
         let noticed = Op::samples(name).iter().any(|sample| gradient_error(sample, 1.001) > 1.0);
         assert_eq!(noticed, !flat.contains(name), "{name}");
     }

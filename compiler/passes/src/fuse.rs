@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Columns,
     /// One product, and perhaps the cast to 16 bits that alone reads it.
     Dot,
+    /// An attention: its result and the sums of its rows, or all of its gradients.
+    Attention,
     /// One sorted scatter.
     Scatter,
     /// Operands copied one after the other.
@@ -132,7 +134,8 @@ fn roles(graph: &Graph) -> Vec<NodeRole> {
             | Lowering::Gather
             | Lowering::Scatter { .. }
             | Lowering::Concat { .. }
-            | Lowering::Pad { .. } => NodeRole::Computed,
+            | Lowering::Pad { .. }
+            | Lowering::Attention(..) => NodeRole::Computed,
         };
         if role == NodeRole::Computed {
             views[index] = None;
@@ -164,7 +167,7 @@ fn is_widening(graph: &Graph, node: &Node) -> bool {
 fn needs_memory<'a>(graph: &Graph, node: &'a Node) -> &'a [Value] {
     let is_scalar = |v: &Value| graph[*v].ty.shape.is_empty();
     match node.op.lowering() {
-        Lowering::Dot | Lowering::Scatter { .. } => &node.args,
+        Lowering::Dot | Lowering::Scatter { .. } | Lowering::Attention(..) => &node.args,
         Lowering::Gather => &node.args[..1],
         Lowering::Pointwise(_) if !node.ty.shape.is_empty() && node.args.iter().all(is_scalar) => {
             &node.args
@@ -415,6 +418,7 @@ impl Tasks<'_> {
             Lowering::Dot => Kind::Dot,
             Lowering::Scatter { .. } => Kind::Scatter,
             Lowering::Concat { .. } | Lowering::Pad { .. } => Kind::Concat,
+            Lowering::Attention(..) => Kind::Attention,
         }
     }
 
@@ -484,7 +488,8 @@ impl Tasks<'_> {
             | Lowering::Gather
             | Lowering::Scatter { .. }
             | Lowering::Concat { .. }
-            | Lowering::Pad { .. } => None,
+            | Lowering::Pad { .. }
+            | Lowering::Attention(..) => None,
         }
     }
 

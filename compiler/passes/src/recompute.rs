@@ -123,7 +123,7 @@ impl Reader<'_, '_> {
                 let space = &graph[x].ty.shape;
                 reader.value(x, &Coords::identity(space), space);
             }
-            Kind::Dot | Kind::Scatter | Kind::Concat | Kind::Copy => {}
+            Kind::Dot | Kind::Attention | Kind::Scatter | Kind::Concat | Kind::Copy => {}
         }
         reader.reads.into_iter().collect()
     }
@@ -163,7 +163,8 @@ impl Reader<'_, '_> {
             | Lowering::Dot
             | Lowering::Scatter { .. }
             | Lowering::Concat { .. }
-            | Lowering::Pad { .. } => {
+            | Lowering::Pad { .. }
+            | Lowering::Attention(..) => {
                 for (arg, place) in places(self.tasks, value, at) {
                     match place {
                         Some(place) => self.value(arg, &place, space),

@@ -22,7 +22,8 @@ pub(crate) fn split_reductions(graph: &Graph) -> Graph {
         | Lowering::Gather
         | Lowering::Scatter { .. }
         | Lowering::Concat { .. }
-        | Lowering::Pad { .. } => b.push(node.op.clone(), args),
+        | Lowering::Pad { .. }
+        | Lowering::Attention(..) => b.push(node.op.clone(), args),
     })
 }
 

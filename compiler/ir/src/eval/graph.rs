@@ -177,6 +177,9 @@ fn eval_node(node: &Node, args: &[&Tensor], precision: Precision) -> Tensor {
             paste(&mut result, &node.ty, args[0], axis, before);
             result
         }
+        Lowering::Attention(attend, part) => {
+            rounded(args[0], &super::attention::eval_attention(&attend, part, args))
+        }
     };
     Tensor { ty: node.ty.clone(), data }
 }

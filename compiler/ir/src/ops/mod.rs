@@ -14,8 +14,10 @@ use crate::kernel::{Reduction, Reg, Scalar};
 use crate::sample::Sample;
 use crate::types::{Shape, Type};
 
+pub mod attend;
 pub mod rules;
 
+use attend::{Attend, Part};
 pub use rules::ShapeError;
 
 /// What every op says of itself.
@@ -33,6 +35,9 @@ pub trait OpDef: Clone + PartialEq + Debug {
 
     /// The shape rule: the type of the result.
     fn infer(&self, args: &[Type]) -> Result<Type, ShapeError>;
+
+    /// Whether it has a gradient rule. What belongs to a backward pass has none.
+    const IS_DIFFERENTIABLE: bool = true;
 
     /// The gradient rule: for each operand its gradient, or none where nothing flows.
     ///
@@ -85,6 +90,8 @@ pub enum Lowering {
         /// Zeros behind.
         after: u64,
     },
+    /// A result of an attention.
+    Attention(Attend, Part),
 }
 
 /// Another way to index an operand.
@@ -182,6 +189,14 @@ macro_rules! ops {
                 }
             }
 
+            /// Whether the op of this name has a gradient rule.
+            pub fn is_differentiable(name: &str) -> bool {
+                match name {
+                    $($module::$name::NAME => $module::$name::IS_DIFFERENTIABLE,)*
+                    _ => false,
+                }
+            }
+
             /// Its name in text.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -270,4 +285,9 @@ ops! {
     dot: Dot,
     gather: Gather,
     scatter_add: ScatterAdd,
+    attention: Attention,
+    attention_lse: AttentionLse,
+    attention_dq: AttentionDq,
+    attention_dk: AttentionDk,
+    attention_dv: AttentionDv,
 }

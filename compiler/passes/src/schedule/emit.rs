@@ -158,7 +158,8 @@ impl<'a> Emitter<'a> {
             | Lowering::Dot
             | Lowering::Scatter { .. }
             | Lowering::Concat { .. }
-            | Lowering::Pad { .. } => unreachable!("{} has no scalar body", node.op.name()),
+            | Lowering::Pad { .. }
+            | Lowering::Attention(..) => unreachable!("{} has no scalar body", node.op.name()),
         }
     }
 

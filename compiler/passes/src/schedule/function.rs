@@ -112,6 +112,7 @@ impl<'a> Scheduler<'a> {
             Kind::Rows { shape, reduces } => self.rows(index, shape, *reduces, &task.members),
             Kind::Columns => self.columns(index, value),
             Kind::Dot => self.dot(value, task.members[task.members.len() - 1]),
+            Kind::Attention => unreachable!("nothing is lowered to attention"),
             Kind::Scatter => self.scatter(value),
             Kind::Concat => self.concat(value),
             Kind::Copy => {
@@ -416,7 +417,8 @@ fn parts(graph: &Graph, value: Value) -> (usize, Vec<(Option<Value>, u64)>) {
         | Lowering::View(_)
         | Lowering::Dot
         | Lowering::Gather
-        | Lowering::Scatter { .. } => unreachable!("not a concatenation"),
+        | Lowering::Scatter { .. }
+        | Lowering::Attention(..) => unreachable!("not a concatenation"),
     }
 }
 
