@@ -139,7 +139,9 @@ impl<'a> Pair<'a> {
     fn about(&self, task: &Task, name: &str) -> String {
         match task {
             Task::Kernel { kernel, .. } => format!("{name}\n{:?}", self.schedule.kernels[*kernel]),
-            Task::Product { .. } | Task::Sort { .. } => format!("{name}\n{task:?}"),
+            Task::Product { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+                format!("{name}\n{task:?}")
+            }
         }
     }
 
@@ -176,10 +178,8 @@ fn single_tasks(plan: &Plan) -> Vec<Function> {
     for function in plan.functions.iter().filter(|f| f.name != "step") {
         for (at, step) in function.steps.iter().enumerate() {
             let is_task = match step {
-                Step::Kernel { .. }
-                | Step::Product { .. }
-                | Step::Attention { .. }
-                | Step::Sort { .. } => true,
+                Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => true,
+                Step::Sort { .. } | Step::Tiles { .. } => true,
                 Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => false,
             };
             assert!(is_task, "{} consists of tasks", function.name);
@@ -192,6 +192,9 @@ fn single_tasks(plan: &Plan) -> Vec<Function> {
 /// The buffers that a task writes.
 pub(crate) fn written(schedule: &Schedule, task: &Task) -> BTreeSet<usize> {
     let args: Vec<schedule::Arg> = match task {
+        Task::Tiles { body, .. } => {
+            return body.iter().flat_map(|task| written(schedule, task)).collect();
+        }
         Task::Kernel { kernel, args, .. } => {
             let operands = schedule.kernels[*kernel].operands.iter().zip(args);
             operands.filter(|(o, _)| o.is_output).map(|(_, &arg)| arg).collect()
@@ -268,6 +271,7 @@ fn kind(schedule: &Schedule, task: &Task) -> &'static str {
             }
         }
         Task::Sort { .. } => "sort",
+        Task::Tiles { .. } => "tiles",
     }
 }
 

@@ -142,7 +142,7 @@ fn touched(steps: &[Step]) -> Vec<Vec<Arg>> {
             Step::Product { product: p, .. } => all.push(vec![p.a, p.b, p.c]),
             Step::Attention { attention, .. } => all.push(attention.args().collect()),
             Step::Sort { ids, order, starts, .. } => all.push(vec![*ids, *order, *starts]),
-            Step::Loop { body, .. } => all.extend(touched(body)),
+            Step::Loop { body, .. } | Step::Tiles { body, .. } => all.extend(touched(body)),
             Step::Call(_) | Step::Yield(_) => all.push(vec![]),
         }
     }

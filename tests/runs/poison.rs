@@ -74,7 +74,8 @@ fn touches(steps: &[Step], buffer: BufferId) -> usize {
         Step::Kernel { args, .. } => args.iter().any(|arg| arg.buffer == buffer),
         Step::Product { product: p, .. } => [p.a, p.b, p.c].iter().any(|arg| arg.buffer == buffer),
         Step::Attention { attention, .. } => attention.args().any(|arg| arg.buffer == buffer),
-        Step::Sort { .. } | Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => false,
+        Step::Sort { .. } | Step::Loop { .. } | Step::Tiles { .. } => false,
+        Step::Call(_) | Step::Yield(_) => false,
     };
     steps.iter().position(touched).expect("a step touches it")
 }

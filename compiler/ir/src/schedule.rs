@@ -59,10 +59,23 @@ pub struct BatchAxis {
     pub strides: [i64; 3],
 }
 
+/// When a product adds to what its result holds instead of starting anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Adds {
+    /// What the result holds is overwritten.
+    #[default]
+    Never,
+    /// In each iteration of [`Task::Tiles`] but the first one.
+    AfterFirst,
+    /// Always.
+    Always,
+}
+
 /// `c[m,n] = sum over k of a[m,k] * b[k,n]`, fp32, for each index of the batch axes.
 ///
 /// Order of the sum: K slices ascending, each a chain of fma. The operands have one type, f32 or a
-/// narrow one; the result is f32, or narrow and rounded once at the end.
+/// narrow one; the result is f32, or narrow and rounded once at the end. A product that adds goes
+/// on from the f32 that the result holds, as from the sum of the slices before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.
@@ -85,6 +98,8 @@ pub struct Product {
     pub b_strides: [i64; 2],
     /// Row and column stride of the result.
     pub c_strides: [i64; 2],
+    /// Whether it goes on from what the result holds.
+    pub adds: Adds,
 }
 
 /// One thing to run.
@@ -122,6 +137,55 @@ pub enum Task {
         /// rows + 1 i32.
         starts: Arg,
     },
+    /// Kernels and products, run again and again on the next rows of some buffers.
+    Tiles {
+        /// How often; at least once.
+        count: u64,
+        /// What runs: kernels and products.
+        body: Vec<Task>,
+        /// Buffers, ascending, and how many elements each argument in them moves on with every
+        /// iteration. Arguments in other buffers stay.
+        advance: Vec<(BufferId, u64)>,
+    },
+}
+
+impl Task {
+    /// Everything that it reads or writes; for tiles, in the first iteration.
+    pub fn args(&self) -> Vec<Arg> {
+        match self {
+            Self::Kernel { args, .. } => args.clone(),
+            Self::Product { product, .. } => vec![product.a, product.b, product.c],
+            Self::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
+            Self::Tiles { body, .. } => body.iter().flat_map(Self::args).collect(),
+        }
+    }
+
+    /// A task of the body of tiles as it runs in an iteration.
+    pub fn in_iteration(&self, advance: &[(BufferId, u64)], iteration: u64) -> Self {
+        let moved = |arg: Arg| {
+            let found = advance.iter().find(|(buffer, _)| *buffer == arg.buffer);
+            Arg { offset: arg.offset + found.map_or(0, |(_, by)| by * iteration), ..arg }
+        };
+        match self {
+            Self::Kernel { kernel, args, origin } => {
+                let args = args.iter().map(|&arg| moved(arg)).collect();
+                Self::Kernel { kernel: *kernel, args, origin: origin.clone() }
+            }
+            Self::Product { product: p, origin } => {
+                let adds = match p.adds {
+                    Adds::AfterFirst if iteration > 0 => Adds::Always,
+                    Adds::AfterFirst | Adds::Never => Adds::Never,
+                    Adds::Always => Adds::Always,
+                };
+                let (a, b, c) = (moved(p.a), moved(p.b), moved(p.c));
+                let product = Product { a, b, c, adds, ..p.clone() };
+                Self::Product { product, origin: origin.clone() }
+            }
+            Self::Sort { .. } | Self::Tiles { .. } => {
+                unreachable!("the body of tiles has kernels and products only")
+            }
+        }
+    }
 }
 
 /// A function as tasks in order.

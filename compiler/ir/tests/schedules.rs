@@ -6,7 +6,9 @@ use ir::eval::schedule::{eval_schedule, memory};
 use ir::eval::tensor::Data;
 use ir::graph::Role;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
-use ir::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Target, Task};
+use ir::schedule::{
+    Adds, Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Target, Task,
+};
 use ir::text::{parse_kernel, parse_schedule, print_kernel, print_schedule};
 use ir::types::Dtype;
 
@@ -182,6 +184,7 @@ fn schedule() -> Schedule {
         a_strides: [2, 1],
         b_strides: [1, 2],
         c_strides: [3, 1],
+        adds: Adds::Never,
     };
     let tasks = vec![
         Task::Sort { ids: arg(0, 0), n: 5, rows: 3, order: arg(2, 0), starts: arg(3, 0) },
@@ -190,10 +193,60 @@ fn schedule() -> Schedule {
             args: vec![arg(1, 0), arg(3, 0), arg(2, 0), arg(4, 0)],
             origin: "hello.lt:1:1 \"gpt\"".to_owned(),
         },
-        Task::Product { product, origin: String::new() },
+        Task::Product { product: product.clone(), origin: String::new() },
+        tiles(product),
     ];
     let functions = vec![Function { name: "f".to_owned(), tasks }];
     Schedule { buffers, kernels: vec![segment_sum(3, 2, 5)], functions }
+}
+
+/// Two iterations over the batch axis of a product, one that adds and one that does not.
+fn tiles(product: Product) -> Task {
+    let part = Product { batch: vec![], a_strides: [2, 0], ..product };
+    let late = Product { adds: Adds::AfterFirst, b: arg(1, 0), ..part.clone() };
+    let always = Product { adds: Adds::Always, ..part.clone() };
+    let task = |product| Task::Product { product, origin: "there".to_owned() };
+    let body = [part, late, always].map(task).to_vec();
+    Task::Tiles { count: 2, body, advance: vec![(BufferId(1), 1), (BufferId(5), 9)] }
+}
+
+#[test]
+fn tiles_move_on_and_add_after_the_first() {
+    let k = 12;
+    let (a, b) = (rough(k), rough(2 * k)[k..].to_vec());
+    let whole = Product {
+        a: arg(0, 0),
+        b: arg(1, 0),
+        c: arg(2, 0),
+        batch: vec![],
+        m: 1,
+        n: 1,
+        k: k as u64,
+        a_strides: [0, 1],
+        b_strides: [1, 0],
+        c_strides: [1, 1],
+        adds: Adds::Never,
+    };
+    let target = Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 4 };
+    let run = |task: Task| {
+        let zeros = Data::F32(vec![0.5]);
+        let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), zeros]);
+        let buffers = vec![schedule().buffers[1].clone(); 3];
+        let schedule = Schedule { buffers, ..Schedule::default() };
+        ir::eval::schedule::eval_task(&task, &schedule, &target, &mut memory);
+        f32s(&memory, 2)[0].to_bits()
+    };
+    let task = |product: Product| Task::Product { product, origin: String::new() };
+    let part = |adds| task(Product { k: 4, adds, ..whole.clone() });
+    let tiles = |adds, by| {
+        let advance = vec![(BufferId(0), by), (BufferId(1), 4)];
+        Task::Tiles { count: 3, body: vec![part(adds)], advance }
+    };
+    let expected = run(task(whole.clone()));
+    assert_eq!(run(tiles(Adds::AfterFirst, 4)), expected);
+    assert_ne!(run(tiles(Adds::AfterFirst, 3)), expected, "another advance is another sum");
+    assert_ne!(run(tiles(Adds::Always, 4)), expected, "it starts from what is there");
+    assert_ne!(run(tiles(Adds::Never, 4)), expected, "only the last rows are left");
 }
 
 #[test]
@@ -226,6 +279,7 @@ fn a_product_adds_slices_of_k() {
         a_strides: [0, 1],
         b_strides: [1, 0],
         c_strides: [1, 1],
+        adds: Adds::Never,
     };
     let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), Data::F32(vec![0.0])]);
     ir::eval::schedule::eval_product(&product, 4, Dtype::F32, &mut memory);

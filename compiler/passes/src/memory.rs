@@ -4,7 +4,7 @@
 //! functions share it with each other, because none is interrupted by another that has
 //! temporaries. First fit in order of need; deterministic.
 
-use ir::schedule::{Arg, Schedule, Task};
+use ir::schedule::{Schedule, Task};
 
 /// Offsets in bytes and the size of the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn lives(schedule: &Schedule, tasks: &[Task]) -> Vec<Live> {
     let mut lives: Vec<Live> = vec![];
     let mut found: Vec<Option<usize>> = vec![None; schedule.buffers.len()];
     for (index, task) in tasks.iter().enumerate() {
-        for arg in args(task) {
+        for arg in task.args() {
             let buffer = arg.buffer.0 as usize;
             if schedule.buffers[buffer].role.is_some() {
                 continue;
@@ -92,13 +92,4 @@ fn lives(schedule: &Schedule, tasks: &[Task]) -> Vec<Live> {
         }
     }
     lives
-}
-
-/// Everything a task touches.
-fn args(task: &Task) -> Vec<Arg> {
-    match task {
-        Task::Kernel { args, .. } => args.clone(),
-        Task::Product { product, .. } => vec![product.a, product.b, product.c],
-        Task::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
-    }
 }

@@ -143,6 +143,15 @@ fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
             order: arg(schedule, *order),
             starts: arg(schedule, *starts),
         },
+        Task::Tiles { count, body, advance } => {
+            let bytes = |id: schedule::BufferId| schedule.buffers[id.0 as usize].dtype.bytes();
+            let moves = advance.iter().map(|&(id, by)| (BufferId(id.0), by * bytes(id)));
+            Step::Tiles {
+                count: *count,
+                body: body.iter().map(|task| step(schedule, target, task)).collect(),
+                advance: moves.collect(),
+            }
+        }
     }
 }
 
@@ -160,6 +169,11 @@ fn product(schedule: &Schedule, target: &Target, p: &schedule::Product) -> plan:
         b_strides: p.b_strides,
         c_strides: p.c_strides,
         k_slice: target.product_k_slice,
+        adds: match p.adds {
+            schedule::Adds::Never => plan::Adds::Never,
+            schedule::Adds::AfterFirst => plan::Adds::AfterFirst,
+            schedule::Adds::Always => plan::Adds::Always,
+        },
     }
 }
 

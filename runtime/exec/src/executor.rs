@@ -135,7 +135,7 @@ impl Walk<'_> {
             Step::Attention { attention, origin: _ } => attention_name(attention),
             Step::Sort { n, .. } => format!("sort of {n}"),
             // What these run was counted by itself.
-            Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => return,
+            Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => return,
         };
         if let Some(costs) = &mut self.costs {
             let none = Cost { name: name.clone(), seconds: 0.0, fastest: f64::INFINITY, calls: 0 };
@@ -164,6 +164,13 @@ impl Walk<'_> {
                     self.steps(body)?;
                 }
             }
+            Step::Tiles { count, body, advance } => {
+                for iteration in 0..*count {
+                    self.cpu.begin_iteration(advance, iteration);
+                    self.steps(body)?;
+                }
+                self.cpu.begin_iteration(advance, 0);
+            }
             Step::Call(callee) => self.function(&self.plan[*callee])?,
             Step::Yield(what) => self.host.turn(*what, self.cpu.memory_mut())?,
         }
@@ -188,7 +195,7 @@ fn attention_name(a: &plan::Attention) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plan::{BatchAxis, BufferId, Code, Product, Yield};
+    use plan::{Adds, BatchAxis, BufferId, Code, Product, Yield};
 
     use super::*;
     use crate::tiny;
@@ -274,9 +281,38 @@ mod tests {
             b_strides: [2, 1],
             c_strides: [2, 1],
             k_slice: 512,
+            adds: Adds::Never,
         };
         edit(&mut product);
         Step::Product { product, origin: "here".to_owned() }
+    }
+
+    fn tiles(count: u64, body: Vec<Step>, advance: &[(u32, u64)]) -> Step {
+        let advance = advance.iter().map(|&(id, bytes)| (BufferId(id), bytes)).collect();
+        Step::Tiles { count, body, advance }
+    }
+
+    #[test]
+    fn tiles_walk_their_buffers_and_leave_them_as_they_were() {
+        let mut plan = tiny::plan();
+        // Rows of `w` times a column of it: two rows, then the sum of both.
+        let row = product(|p| (p.m, p.n, p.adds) = (1, 1, Adds::Never));
+        let sum = product(|p| {
+            (p.c, p.m, p.n, p.adds) = (arg(23, 0), 1, 1, Adds::AfterFirst);
+        });
+        let after = product(|p| (p.c, p.m, p.n) = (arg(23, 4), 1, 1));
+        let steps = vec![tiles(2, vec![row, sum], &[(4, 0), (5, 4)]), after];
+        plan.functions.push(Function { name: "f".to_owned(), steps });
+        let mut executor = load(plan);
+        let id = |executor: &Executor, name| executor.plan().buffer(name).expect("it has one");
+        let w = id(&executor, "w");
+        executor.memory_mut().f32_mut(w).copy_from_slice(&[2.0, 3.0, 5.0, 7.0]);
+        let f = executor.plan().function("f").expect("just added");
+        let costs = executor.profile(f, 1, &mut script(0)).expect("nothing fails");
+        assert_eq!(costs.iter().map(|c| c.calls).sum::<u64>(), 5);
+        let one = 2.0 * 2.0 + 3.0 * 5.0;
+        assert_eq!(executor.memory().f32(id(&executor, "w.m")), [one, one, 0.0, 0.0]);
+        assert_eq!(executor.memory().f32(id(&executor, "b")), [2.0 * one, one, 0.0]);
     }
 
     fn refused(plan: Plan, why: &str) {
@@ -311,12 +347,31 @@ mod tests {
             (sort(arg(1, 0), 9), "`ids` does not hold 9"),
             (sort(arg(1, 0), 8), "`row` does not hold 3"),
             (Step::Loop { count: Count::Accumulate, body: vec![kernel(9, vec![])] }, "no code 9"),
+            (tiles(0, vec![], &[]), "tiles that never run"),
+            (tiles(1, vec![], &[(9, 4), (9, 4)]), "tiles move a buffer twice"),
+            (tiles(1, vec![], &[(99, 4)]), "no buffer 99"),
+            (tiles(1, vec![], &[(4, 6)]), "tiles move buffer `w` by 6 bytes"),
+            (tiles(1, vec![Step::Call(FunctionId(1))], &[]), "more than kernels and products"),
+            (tiles(1, vec![tiles(1, vec![], &[])], &[]), "more than kernels and products"),
+            (tiles(1, vec![kernel(9, vec![])], &[]), "no code 9"),
+            (tiles(3, vec![kernel(0, vec![arg(4, 0)])], &[(4, 12)]), "outside buffer `w`"),
+            (tiles(2, vec![product(|_| ())], &[(4, 4)]), "`w` does not hold 4"),
+            (tiles(2, vec![product(|_| ())], &[(5, 4)]), "`w.m` does not hold 4"),
+            (tiles(u64::MAX, vec![product(|_| ())], &[(5, 4)]), "move too far"),
         ];
         for (step, why) in cases {
             let mut plan = tiny::plan();
             plan.functions[0].steps.push(step);
             refused(plan, why);
         }
+    }
+
+    #[test]
+    fn refuses_to_add_to_sums_that_were_rounded() {
+        let mut plan = tiny::plan();
+        (plan.buffers[5].dtype, plan.buffers[5].bytes) = (plan::Dtype::Bf16, 8);
+        plan.functions[0].steps = vec![product(|p| p.adds = Adds::AfterFirst)];
+        refused(plan, "a product adds to 16 bits (here)");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod attention;
 
-use plan::{ALIGN, Arg, Buffer, Dtype, FunctionId, Plan, Product, Role, Step};
+use plan::{ALIGN, Adds, Arg, Buffer, BufferId, Dtype, FunctionId, Plan, Product, Role, Step};
 
 use crate::error::Error;
 
@@ -81,12 +81,53 @@ fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> 
             ensure(i32::try_from(*n).is_ok(), || format!("a sort of {n} ids"))
         }
         Step::Loop { count: _, body } => steps(plan, body, visits),
+        Step::Tiles { count, body, advance } => tiles(plan, *count, body, advance),
         Step::Call(FunctionId(id)) => {
             ensure((*id as usize) < plan.functions.len(), || format!("no function {id}"))?;
             function(plan, *id as usize, visits)
         }
         Step::Yield(_) => Ok(()),
     })
+}
+
+/// Tiles whose every iteration is as right as a list of steps: the first one, and the last one,
+/// where the places are the furthest on.
+fn tiles(plan: &Plan, count: u64, body: &[Step], advance: &[(BufferId, u64)]) -> Result<(), Error> {
+    ensure(count > 0, || "tiles that never run".to_owned())?;
+    let ascends = advance.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    ensure(ascends, || "tiles move a buffer twice".to_owned())?;
+    for &(id, bytes) in advance {
+        base(plan, Arg { buffer: id, offset: 0 })?;
+        let dtype = plan[id].dtype;
+        ensure(bytes.is_multiple_of(dtype.bytes()), || {
+            format!("tiles move buffer `{}` by {bytes} bytes", plan[id].name)
+        })?;
+    }
+    let is_plain = |step: &Step| matches!(step, Step::Kernel { .. } | Step::Product { .. });
+    ensure(body.iter().all(is_plain), || "tiles run more than kernels and products".to_owned())?;
+    steps(plan, body, &mut [])?;
+    let last: Option<Vec<Step>> = body.iter().map(|step| moved(step, advance, count - 1)).collect();
+    let last = last.ok_or_else(|| Error::BadPlan("tiles move too far".to_owned()))?;
+    steps(plan, &last, &mut [])
+}
+
+/// A kernel or product as it is in an iteration; none where no number says the place.
+fn moved(step: &Step, advance: &[(BufferId, u64)], iteration: u64) -> Option<Step> {
+    let moved = |arg: Arg| {
+        let found = advance.iter().find(|(buffer, _)| *buffer == arg.buffer);
+        let by = found.map_or(Some(0), |(_, bytes)| bytes.checked_mul(iteration))?;
+        Some(Arg { offset: arg.offset.checked_add(by)?, ..arg })
+    };
+    let mut step = step.clone();
+    if let Step::Kernel { args, .. } = &mut step {
+        for arg in args {
+            *arg = moved(*arg)?;
+        }
+    }
+    if let Step::Product { product: p, .. } = &mut step {
+        (p.a, p.b, p.c) = (moved(p.a)?, moved(p.b)?, moved(p.c)?);
+    }
+    Some(step)
 }
 
 fn base(plan: &Plan, arg: Arg) -> Result<(), Error> {
@@ -125,6 +166,9 @@ fn whole_product(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
     let is_real = |d| matches!(d, Some(Dtype::F32 | Dtype::F16 | Dtype::Bf16) | None);
     ensure(dtype == right && is_real(dtype) && is_real(result), || {
         format!("types of a product ({origin})")
+    })?;
+    ensure(p.adds == Adds::Never || result == Some(Dtype::F32), || {
+        format!("a product adds to 16 bits ({origin})")
     })?;
     for (arg, axes) in operands {
         let reads_none = is_empty || axes.iter().any(|&(size, _)| size == 0);

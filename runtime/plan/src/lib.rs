@@ -128,11 +128,24 @@ pub struct BatchAxis {
     pub strides: [i64; 3],
 }
 
+/// When a product adds to what its result holds instead of starting anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Adds {
+    /// What the result holds is overwritten.
+    #[default]
+    Never,
+    /// In each iteration of [`Step::Tiles`] but the first one.
+    AfterFirst,
+    /// Always.
+    Always,
+}
+
 /// `c[m,n] = sum over k of a[m,k] * b[k,n]` in fp32 for each index of the batch axes.
 ///
 /// The sum runs over K slices of `k_slice`, ascending; within a slice it is a sequential FMA. The
 /// buffers say the types: both operands f32, or both one of 16 bits; the result f32, or of 16 bits
-/// and rounded once after the last slice.
+/// and rounded once after the last slice. A product that adds has an f32 result and goes on from
+/// it, as from the sum of the slices before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.
@@ -157,6 +170,8 @@ pub struct Product {
     pub c_strides: [i64; 2],
     /// K elements a slice.
     pub k_slice: u64,
+    /// Whether it goes on from what the result holds.
+    pub adds: Adds,
 }
 
 /// What the host does when a function yields to it.
@@ -219,6 +234,16 @@ pub enum Step {
         count: Count,
         /// What is repeated.
         body: Vec<Step>,
+    },
+    /// Kernels and products, run again and again on the next rows of some buffers.
+    Tiles {
+        /// How often; at least once.
+        count: u64,
+        /// What runs: kernels and products.
+        body: Vec<Step>,
+        /// Buffers, ascending, and how many bytes each place in them moves on with every
+        /// iteration. Places in other buffers stay.
+        advance: Vec<(BufferId, u64)>,
     },
     /// Runs another function.
     Call(FunctionId),

@@ -77,22 +77,20 @@ fn updated(train: &Train, param: &Param) -> String {
 /// Multiplications and additions of all products of `micro`, a token of its batch.
 fn flops_a_token(plan: &Plan) -> u64 {
     let Some(micro) = plan.function("micro") else { return 0 };
-    let flops: u64 = plan[micro]
-        .steps
-        .iter()
-        .map(|step| match step {
-            Step::Product { product: p, .. } => {
-                2 * p.m * p.n * p.k * p.batch.iter().map(|a| a.size).product::<u64>()
-            }
-            Step::Attention { attention, .. } => attention.flops(),
-            Step::Kernel { .. }
-            | Step::Sort { .. }
-            | Step::Loop { .. }
-            | Step::Call(_)
-            | Step::Yield(_) => 0,
-        })
-        .sum();
+    let flops: u64 = plan[micro].steps.iter().map(flops).sum();
     flops / (plan.run.micro_batch * plan.run.context).max(1)
+}
+
+fn flops(step: &Step) -> u64 {
+    match step {
+        Step::Product { product: p, .. } => {
+            2 * p.m * p.n * p.k * p.batch.iter().map(|a| a.size).product::<u64>()
+        }
+        Step::Tiles { count, body, .. } => count * body.iter().map(flops).sum::<u64>(),
+        Step::Attention { attention, .. } => attention.flops(),
+        Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => 0,
+        Step::Call(_) | Step::Yield(_) => 0,
+    }
 }
 
 /// What a buffer is for; one that holds others is for what they are for.

@@ -1,9 +1,9 @@
-//! Evaluates schedules: kernels, products and sorts over buffers.
+//! Evaluates schedules: kernels, products, sorts and tiles over buffers.
 
 use super::kernel::{Memory, eval_kernel};
 use super::tensor::{Data, each_index};
 use crate::narrow;
-use crate::schedule::{Arg, Product, Schedule, Target, Task};
+use crate::schedule::{Adds, Arg, Product, Schedule, Target, Task};
 use crate::types::Dtype;
 
 /// Zeroed memory for all buffers.
@@ -41,11 +41,18 @@ pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut
         Task::Sort { ids, n, rows, order, starts } => {
             eval_sort([*ids, *order, *starts], *n, *rows, memory);
         }
+        Task::Tiles { count, body, advance } => {
+            for iteration in 0..*count {
+                for task in body {
+                    eval_task(&task.in_iteration(advance, iteration), schedule, target, memory);
+                }
+            }
+        }
     }
 }
 
 /// Slices of K ascending, each a chain of fma from 0; their sums added ascending; what comes out
-/// rounded to the type of the result.
+/// rounded to the type of the result. A product that adds starts from what is there.
 pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut Memory) {
     let p = product;
     let sizes: Vec<u64> = p.batch.iter().map(|axis| axis.size).chain([p.m, p.n]).collect();
@@ -58,7 +65,10 @@ pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut
         };
         let (i, j) = (i as i64, j as i64);
         let (a, b) = (base(0) + p.a_strides[0] * i, base(1) + p.b_strides[1] * j);
-        let mut total = None;
+        let at = place(p.c, base(2) + p.c_strides[0] * i + p.c_strides[1] * j);
+        let held =
+            |memory: &Memory| f32::from_bits(memory.0[p.c.buffer.0 as usize].bits(at) as u32);
+        let mut total = (p.adds == Adds::Always).then(|| held(memory));
         let mut start = 0;
         while start < p.k {
             let end = (start + k_slice).min(p.k);
@@ -70,8 +80,6 @@ pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut
             total = Some(total.map_or(slice, |t: f32| t + slice));
             start = end;
         }
-        let c = base(2) + p.c_strides[0] * i + p.c_strides[1] * j;
-        let at = place(p.c, c);
         let bits = super::scalar::f32_bits(narrow::round(result, total.unwrap_or(0.0)));
         memory.0[p.c.buffer.0 as usize].set_bits(at, bits);
     });

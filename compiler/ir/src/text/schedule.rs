@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::graph::{role, role_name};
 use super::kernel::{kernel, print_kernel};
 use super::lexer::{Cursor, TextError, list, quote};
-use crate::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Task};
+use crate::schedule::{Adds, Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Task};
 
 /// The text of a schedule.
 pub fn print_schedule(schedule: &Schedule) -> String {
@@ -50,7 +50,7 @@ fn print_task(task: &Task) -> String {
                 .map(|axis| format!(" {}{}", axis.size, list(&axis.strides)))
                 .collect();
             format!(
-                "product {}{} = {}{} x {}{} m {} n {} k {} batch ({}){}",
+                "product {}{} = {}{} x {}{} m {} n {} k {}{} batch ({}){}",
                 print_arg(p.c),
                 list(&p.c_strides),
                 print_arg(p.a),
@@ -60,6 +60,7 @@ fn print_task(task: &Task) -> String {
                 p.m,
                 p.n,
                 p.k,
+                print_adds(p.adds),
                 batch.join(",").trim_start(),
                 print_origin(origin)
             )
@@ -68,6 +69,23 @@ fn print_task(task: &Task) -> String {
             let [ids, order, starts] = [*ids, *order, *starts].map(print_arg);
             format!("sort {ids} n {n} rows {rows} order {order} starts {starts}")
         }
+        Task::Tiles { count, body, advance } => {
+            let moves: Vec<String> =
+                advance.iter().map(|(buffer, by)| format!("${} {by}", buffer.0)).collect();
+            let mut out = format!("tiles {count} advance ({}) {{\n", moves.join(", "));
+            for task in body {
+                let _ = writeln!(out, "    {}", print_task(task));
+            }
+            out + "  }"
+        }
+    }
+}
+
+fn print_adds(adds: Adds) -> &'static str {
+    match adds {
+        Adds::Never => "",
+        Adds::AfterFirst => " adds after_first",
+        Adds::Always => " adds",
     }
 }
 
@@ -95,7 +113,7 @@ pub fn parse_schedule(text: &str) -> Result<Schedule, TextError> {
         let mut tasks = vec![];
         c.sign('{')?;
         while !c.takes('}') {
-            tasks.push(task(&mut c)?);
+            tasks.push(task(&mut c, Depth::Function)?);
         }
         schedule.functions.push(Function { name, tasks });
     }
@@ -128,8 +146,15 @@ fn arg(c: &mut Cursor) -> Result<Arg, TextError> {
     Ok(Arg { buffer, offset })
 }
 
-fn task(c: &mut Cursor) -> Result<Task, TextError> {
-    let error = c.error("`kernel`, `product` or `sort`");
+/// Where a task stands: tiles hold no tiles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Function,
+    Tiles,
+}
+
+fn task(c: &mut Cursor, depth: Depth) -> Result<Task, TextError> {
+    let error = c.error("`kernel`, `product`, `sort` or `tiles`");
     match c.word()?.as_str() {
         "kernel" => {
             let kernel = c.parsed()?;
@@ -147,7 +172,8 @@ fn task(c: &mut Cursor) -> Result<Task, TextError> {
             let product = product(c)?;
             Ok(Task::Product { product, origin: origin(c)? })
         }
-        "sort" => {
+        "tiles" if depth == Depth::Function => tiles(c),
+        "sort" if depth == Depth::Function => {
             let ids = arg(c)?;
             let (n, rows) = (named(c, "n")?, named(c, "rows")?);
             c.keyword("order")?;
@@ -156,6 +182,32 @@ fn task(c: &mut Cursor) -> Result<Task, TextError> {
             Ok(Task::Sort { ids, n, rows, order, starts: arg(c)? })
         }
         _ => Err(error),
+    }
+}
+
+fn tiles(c: &mut Cursor) -> Result<Task, TextError> {
+    let count = c.parsed()?;
+    let (mut advance, mut body) = (vec![], vec![]);
+    c.keyword("advance")?;
+    c.sign('(')?;
+    while !c.takes(')') {
+        if !advance.is_empty() {
+            c.sign(',')?;
+        }
+        advance.push((buffer_id(c)?, c.parsed()?));
+    }
+    c.sign('{')?;
+    while !c.takes('}') {
+        body.push(task(c, Depth::Tiles)?);
+    }
+    Ok(Task::Tiles { count, body, advance })
+}
+
+fn adds(c: &mut Cursor) -> Adds {
+    match (c.takes_word("adds"), c.takes_word("after_first")) {
+        (true, true) => Adds::AfterFirst,
+        (true, false) => Adds::Always,
+        (false, _) => Adds::Never,
     }
 }
 
@@ -180,6 +232,7 @@ fn product(c: &mut Cursor) -> Result<Product, TextError> {
     c.keyword("x")?;
     let (b, b_strides) = (arg(c)?, strides(c)?);
     let (m, n, k) = (named(c, "m")?, named(c, "n")?, named(c, "k")?);
+    let adds = adds(c);
     c.keyword("batch")?;
     c.sign('(')?;
     let mut batch = vec![];
@@ -189,5 +242,5 @@ fn product(c: &mut Cursor) -> Result<Product, TextError> {
         }
         batch.push(BatchAxis { size: c.parsed()?, strides: strides(c)? });
     }
-    Ok(Product { a, b, c: result, batch, m, n, k, a_strides, b_strides, c_strides })
+    Ok(Product { a, b, c: result, batch, m, n, k, a_strides, b_strides, c_strides, adds })
 }

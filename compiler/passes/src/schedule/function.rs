@@ -3,7 +3,7 @@
 use ir::graph::{Graph, Module, Value};
 use ir::kernel::{Kernel, Operand, Skeleton};
 use ir::ops::Lowering;
-use ir::schedule::{Arg, BatchAxis, Buffer, BufferId, Function, Product, Target, Task};
+use ir::schedule::{Adds, Arg, BatchAxis, Buffer, BufferId, Function, Product, Target, Task};
 use ir::types::Dtype;
 
 use super::emit::{Emitter, access, base};
@@ -234,6 +234,7 @@ impl<'a> Scheduler<'a> {
             a_strides: [a_access.strides[rank - 2], a_access.strides[rank - 1]],
             b_strides: [b_access.strides[rank - 2], b_access.strides[rank - 1]],
             c_strides: [c_access.strides[rank - 2], c_access.strides[rank - 1]],
+            adds: Adds::Never,
         };
         let origin = self.origin(value);
         self.out.push(Task::Product { product: fold_batch(product), origin });

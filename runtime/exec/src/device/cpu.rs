@@ -24,6 +24,8 @@ pub struct Cpu {
     memory: Memory,
     /// Addresses of the operands of the kernel that runs; kept so that a run does not allocate.
     pointers: Vec<Pointer>,
+    /// Which iteration of tiles runs; 0 outside of them.
+    iteration: u64,
 }
 
 /// An address in the arena that threads may share: a kernel's units write different elements.
@@ -41,7 +43,7 @@ impl Cpu {
     pub fn load(plan: &plan::Plan, threads: usize) -> Result<Self, Error> {
         let memory = Memory::new(plan)?;
         let jit = Jit::compile(&plan.code, threads)?;
-        Ok(Self { jit, pool: Pool::new(threads), memory, pointers: Vec::new() })
+        Ok(Self { jit, pool: Pool::new(threads), memory, pointers: Vec::new(), iteration: 0 })
     }
 
     /// The arena.
@@ -67,14 +69,27 @@ impl Cpu {
         });
     }
 
+    /// Begins an iteration of tiles: their buffers move on. Iteration 0 ends them.
+    pub fn begin_iteration(&mut self, advance: &[(plan::BufferId, u64)], iteration: u64) {
+        for &(buffer, bytes) in advance {
+            self.memory.shift(buffer, bytes * iteration);
+        }
+        self.iteration = iteration;
+    }
+
     /// Runs a matrix product.
     pub fn product(&mut self, p: &plan::Product) {
+        let adds = match p.adds {
+            plan::Adds::Never => false,
+            plan::Adds::AfterFirst => self.iteration > 0,
+            plan::Adds::Always => true,
+        };
         let operands = [p.a, p.b, p.c].map(|arg| product::Operand {
             base: self.memory.pointer(arg),
             dtype: self.memory.dtype(arg.buffer),
         });
         // SAFETY: the plan was verified: every element of the three operands is inside its buffer.
-        unsafe { product::run(p, operands, &mut self.pool) }
+        unsafe { product::run(p, adds, operands, &mut self.pool) }
     }
 
     /// Sorts ids by value, stably.

@@ -4,8 +4,8 @@
 
 use super::{ParseError, attention, scan::Line};
 use crate::{
-    Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, FORMAT, Function,
-    FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, FORMAT,
+    Function, FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -335,14 +335,50 @@ fn steps(r: &mut Reader<'_>, depth: usize) -> Result<Vec<Step>, ParseError> {
                 line.name("accumulate")?;
                 line.mark('{')?;
                 line.end()?;
-                if depth == MAX_DEPTH {
-                    return Err(line.error(format!("loops are nested deeper than {MAX_DEPTH}")));
-                }
+                deeper(&line, depth)?;
                 Step::Loop { count: Count::Accumulate, body: self::steps(r, depth + 1)? }
+            }
+            "tiles" => {
+                let (count, advance) = (line.number()?, advance(&mut line)?);
+                line.mark('{')?;
+                line.end()?;
+                deeper(&line, depth)?;
+                Step::Tiles { count, body: self::steps(r, depth + 1)?, advance }
             }
             other => return Err(line.error(format!("unknown step `{other}`"))),
         });
         line.end()?;
+    }
+}
+
+fn deeper(line: &Line, depth: usize) -> Result<(), ParseError> {
+    if depth < MAX_DEPTH {
+        return Ok(());
+    }
+    Err(line.error(format!("loops are nested deeper than {MAX_DEPTH}")))
+}
+
+/// What moves on with each iteration of tiles.
+fn advance(line: &mut Line) -> Result<Vec<(BufferId, u64)>, ParseError> {
+    let mut moves = Vec::new();
+    line.name("advance")?;
+    line.mark('(')?;
+    while !line.accept(')') {
+        if !moves.is_empty() {
+            line.mark(',')?;
+        }
+        moves.push((BufferId(line.id('b')?), line.number()?));
+    }
+    Ok(moves)
+}
+
+fn adds(line: &mut Line) -> Adds {
+    if !line.accept_name("adds") {
+        Adds::Never
+    } else if line.accept_name("after_first") {
+        Adds::AfterFirst
+    } else {
+        Adds::Always
     }
 }
 
@@ -416,10 +452,12 @@ fn product(line: &mut Line) -> Result<Step, ParseError> {
     let (a_strides, b_strides) = (strides(line, "a")?, strides(line, "b")?);
     let c_strides = strides(line, "c")?;
     let k_slice = field(line, "slice")?;
+    let adds = adds(line);
     let mut batch = Vec::new();
     while line.accept_name("batch") {
         batch.push(BatchAxis { size: line.number()?, strides: line.array()? });
     }
-    let product = Product { a, b, c, batch, m, n, k, a_strides, b_strides, c_strides, k_slice };
+    let product =
+        Product { a, b, c, batch, m, n, k, a_strides, b_strides, c_strides, k_slice, adds };
     Ok(Step::Product { product, origin: origin(line)? })
 }

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::attention;
 use crate::{
-    Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, OnNan, Plan, Product,
-    Role, Run, Sample, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, OnNan, Plan,
+    Product, Role, Run, Sample, Step, Tokenizer, Yield,
 };
 
 /// How much of the code is printed.
@@ -234,6 +234,13 @@ fn steps(out: &mut String, depth: usize, steps: &[Step]) {
                 self::steps(out, depth + 1, body);
                 line(out, depth, "}");
             }
+            Step::Tiles { count, body, advance } => {
+                let moves: Vec<String> =
+                    advance.iter().map(|(id, bytes)| format!("b{} {bytes}", id.0)).collect();
+                line(out, depth, &format!("tiles {count} advance ({}) {{", moves.join(", ")));
+                self::steps(out, depth + 1, body);
+                line(out, depth, "}");
+            }
             Step::Call(function) => line(out, depth, &format!("call f{}", function.0)),
             Step::Yield(Yield::Batch) => line(out, depth, "yield batch"),
             Step::Yield(Yield::Metrics) => line(out, depth, "yield metrics"),
@@ -261,6 +268,11 @@ fn product(p: &Product) -> String {
         text += &format!(" {name} [{row}, {column}]");
     }
     text += &format!(" slice {}", p.k_slice);
+    text += match p.adds {
+        Adds::Never => "",
+        Adds::AfterFirst => " adds after_first",
+        Adds::Always => " adds",
+    };
     for BatchAxis { size, strides: [a, b, c] } in &p.batch {
         text += &format!(" batch {size} [{a}, {b}, {c}]");
     }

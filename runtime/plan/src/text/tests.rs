@@ -1,9 +1,9 @@
 //! Round trips of small and of random plans, and refusals.
 
 use crate::{
-    Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval,
-    Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run, Sample, Scratch, Split, Step,
-    Strided, TileArg, TileKernel, Tokenizer, Yield,
+    Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype,
+    Eval, Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run, Sample, Scratch, Split,
+    Step, Strided, TileArg, TileKernel, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -65,6 +65,7 @@ impl Rng {
             b_strides: [self.signed(), self.signed()],
             c_strides: [self.signed(), self.signed()],
             k_slice: self.below(512),
+            adds: [Adds::Never, Adds::AfterFirst, Adds::Always][self.below(3) as usize],
         }
     }
 
@@ -119,7 +120,7 @@ impl Rng {
     }
 
     fn step(&mut self, depth: u64) -> Step {
-        match self.below(if depth < 3 { 8 } else { 7 }) {
+        match self.below(if depth < 3 { 9 } else { 7 }) {
             0 | 1 => Step::Kernel {
                 code: self.below(5) as u32,
                 args: self.many(Rng::arg),
@@ -138,6 +139,11 @@ impl Rng {
             4 => Step::Call(FunctionId(self.below(3) as u32)),
             5 => Step::Yield(if self.flag() { Yield::Batch } else { Yield::Metrics }),
             6 => Step::Attention { attention: self.attention(), origin: self.text() },
+            7 => Step::Tiles {
+                count: self.below(9),
+                body: self.many(|r| r.step(depth + 1)),
+                advance: self.many(|r| (BufferId(r.below(9) as u32), r.below(99))),
+            },
             _ => Step::Loop { count: Count::Accumulate, body: self.many(|r| r.step(depth + 1)) },
         }
     }

@@ -13,6 +13,8 @@ pub struct Memory {
     base: NonNull<u8>,
     layout: Layout,
     buffers: Vec<Buffer>,
+    /// How many bytes each place of a buffer is further on, inside of tiles.
+    shifts: Vec<u64>,
 }
 
 // SAFETY: it owns what `base` points to, and gives references by its own borrow.
@@ -27,13 +29,20 @@ impl Memory {
         let layout = Layout::from_size_align(bytes, ALIGN as usize).map_err(|_| refuse())?;
         // SAFETY: the layout has at least one byte.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refuse)?;
-        Ok(Self { base, layout, buffers: plan.buffers.clone() })
+        let shifts = vec![0; plan.buffers.len()];
+        Ok(Self { base, layout, buffers: plan.buffers.clone(), shifts })
     }
 
     pub(super) fn pointer(&mut self, arg: Arg) -> *mut u8 {
-        let at = self.buffers[arg.buffer.0 as usize].offset + arg.offset;
+        let buffer = arg.buffer.0 as usize;
+        let at = self.buffers[buffer].offset + arg.offset + self.shifts[buffer];
         // SAFETY: the verified plan keeps buffers and offsets inside the arena.
         unsafe { self.base.as_ptr().add(at as usize) }
+    }
+
+    /// Moves the places that steps name in a buffer.
+    pub(super) fn shift(&mut self, id: BufferId, bytes: u64) {
+        self.shifts[id.0 as usize] = bytes;
     }
 
     pub(super) fn dtype(&self, id: BufferId) -> Dtype {

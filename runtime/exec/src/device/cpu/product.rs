@@ -82,21 +82,30 @@ struct Machine {
     converts_f16: bool,
 }
 
-/// Runs a product. The left and the right operand have one type.
+/// Runs a product. The left and the right operand have one type; where it adds to what the result
+/// holds, that is f32.
 ///
 /// # Safety
 /// Every element that the sizes and strides name is inside memory that nobody else uses meanwhile.
-pub(super) unsafe fn run(p: &Product, operands: [Operand; 3], pool: &mut Pool) {
+pub(super) unsafe fn run(p: &Product, adds: bool, operands: [Operand; 3], pool: &mut Pool) {
     let kernel = tile::kernels().last().expect("one kernel is for every machine");
     // SAFETY: the caller's promise, and the kernel is this machine's.
-    unsafe { run_with(Machine { kernel, converts_f16: converts_f16() }, p, operands, pool) }
+    unsafe {
+        run_with(Machine { kernel, converts_f16: converts_f16() }, p, adds, operands, pool);
+    }
 }
 
 /// # Safety
 /// As for [`run`], and the machine is this one.
-unsafe fn run_with(machine: Machine, p: &Product, operands: [Operand; 3], pool: &mut Pool) {
+unsafe fn run_with(
+    machine: Machine,
+    p: &Product,
+    adds: bool,
+    operands: [Operand; 3],
+    pool: &mut Pool,
+) {
     let operands = Operands(operands);
-    let grid = Grid::new(p, pool.threads() as u64);
+    let grid = Grid::new(p, adds, pool.threads() as u64);
     pool.run(grid.units(), 1, &|units| {
         PANELS.with_borrow_mut(|panels| {
             for unit in units {
@@ -154,6 +163,7 @@ unsafe fn unit_machine_f16(
 /// A result whose rows lie side by side is computed as its transpose: tiles are written by rows.
 struct Grid<'p> {
     p: &'p Product,
+    adds: bool,
     is_transposed: bool,
     m: u64,
     n: u64,
@@ -165,7 +175,7 @@ struct Grid<'p> {
 }
 
 impl<'p> Grid<'p> {
-    fn new(p: &'p Product, threads: u64) -> Self {
+    fn new(p: &'p Product, adds: bool, threads: u64) -> Self {
         let is_transposed = p.c_strides[0].abs() < p.c_strides[1].abs();
         let (m, n) = if is_transposed { (p.n, p.m) } else { (p.m, p.n) };
         let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
@@ -179,7 +189,7 @@ impl<'p> Grid<'p> {
             *longer = (*longer / 2).next_multiple_of(LEAST);
         }
         let (row_blocks, col_blocks) = (m.div_ceil(rows), n.div_ceil(cols));
-        Self { p, is_transposed, m, n, batch, rows, row_blocks, cols, col_blocks }
+        Self { p, adds, is_transposed, m, n, batch, rows, row_blocks, cols, col_blocks }
     }
 
     fn units(&self) -> u64 {
@@ -228,12 +238,12 @@ impl<'p> Grid<'p> {
             let k_slice = p.k_slice.max(1) as usize;
             let Some(narrow) = narrowing(c_at.dtype) else {
                 let c = Matrix::new(c_at.base.cast::<f32>().offset(first), c);
-                return slices(kernel, size, k_slice, [a, b], c, panels);
+                return slices(kernel, size, k_slice, self.adds, [a, b], c, panels);
             };
             let mut sums = std::mem::take(&mut panels.c);
             let base = room(&mut sums, size.m * size.n);
             let wide = Matrix { base, row: size.n as isize, col: 1 };
-            slices(kernel, size, k_slice, [a, b], wide, panels);
+            slices(kernel, size, k_slice, false, [a, b], wide, panels);
             round(wide, size, Matrix::new(c_at.base.cast::<u16>().offset(first), c), narrow);
             panels.c = sums;
         }
@@ -271,6 +281,7 @@ unsafe fn slices<T: Element>(
     kernel: Kernel,
     size: Size,
     k_slice: usize,
+    adds: bool,
     [a, b]: [Matrix<*const T>; 2],
     c: Matrix<*mut f32>,
     panels: &mut Panels,
@@ -282,7 +293,7 @@ unsafe fn slices<T: Element>(
         unsafe {
             let a = a.at((from as isize * a.col) as i64);
             let b = b.at((from as isize * b.row) as i64);
-            Block { kernel, size: part, a, b, c, adds: from > 0 }.run(panels);
+            Block { kernel, size: part, a, b, c, adds: adds || from > 0 }.run(panels);
         }
         from += part.k;
         if from >= size.k {

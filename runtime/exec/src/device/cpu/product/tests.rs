@@ -1,6 +1,6 @@
 //! Products against their definition, bit for bit.
 
-use plan::{Arg, BatchAxis, BufferId, Dtype, Product};
+use plan::{Adds, Arg, BatchAxis, BufferId, Dtype, Product};
 
 use super::element::{converts_f16, narrow_bf16, narrow_f16, narrowing, widen_f16};
 use super::{Machine, Operand, run_with, tile};
@@ -37,6 +37,7 @@ fn product(batch: u64, m: u64, n: u64, k: u64, t: Transposed) -> Product {
         b_strides: strides(t[1], k, n),
         c_strides: strides(t[2], m, n),
         k_slice: 512,
+        adds: Adds::Never,
     }
 }
 
@@ -116,7 +117,7 @@ fn check_within(p: &Product, sizes: [u64; 3], pools: &mut [Pool]) {
             let machine = Machine { kernel, converts_f16: p.n.is_multiple_of(2) && converts_f16() };
             let at = i % pools.len();
             // SAFETY: the vectors have the sizes of the product.
-            unsafe { run_with(machine, p, operands, &mut pools[at]) }
+            unsafe { run_with(machine, p, false, operands, &mut pools[at]) }
             assert!(c == expected, "{dtype:?} {result:?} {p:?}");
         }
     }
@@ -166,5 +167,37 @@ fn equals_sequential_fma_over_slices() {
                 check(&product(1, m, n, k, t), &mut pools);
             }
         }
+    }
+}
+
+#[test]
+fn slices_added_to_what_is_there_have_the_bits_of_the_whole() {
+    let (m, n, k) = (70, 40, 1300);
+    let mut pool = Pool::new(3);
+    for (dtype, t) in [(Dtype::F32, [true, false, false]), (Dtype::Bf16, [false, false, true])] {
+        let whole = product(1, m, n, k, t);
+        let [mut a, mut b] =
+            [m * k, k * n].map(|n| bytes(dtype, &numbers(dtype, n as usize, n as u32)));
+        let mut sums = [0, 1].map(|_| bytes(Dtype::F32, &vec![f32::NAN; (m * n) as usize]));
+        let kernel = tile::kernels().last().unwrap();
+        let machine = || Machine { kernel, converts_f16: converts_f16() };
+        let mut run = |p: &Product, adds, [from_a, from_b]: [i64; 2], into: usize| {
+            let width = dtype.bytes() as usize;
+            let operands = [
+                (a[from_a as usize * width..].as_mut_ptr(), dtype),
+                (b[from_b as usize * width..].as_mut_ptr(), dtype),
+                (sums[into].as_mut_ptr(), Dtype::F32),
+            ]
+            .map(|(base, dtype)| Operand { base, dtype });
+            // SAFETY: the vectors have the sizes of the product.
+            unsafe { run_with(machine(), p, adds, operands, &mut pool) }
+        };
+        run(&whole, false, [0, 0], 0);
+        for from in [0, 512, 1024] {
+            let part = Product { k: 512.min(k - from), ..whole.clone() };
+            let from = from as i64;
+            run(&part, from > 0, [from * whole.a_strides[1], from * whole.b_strides[0]], 1);
+        }
+        assert!(sums[0] == sums[1], "{dtype:?}");
     }
 }
