@@ -26,6 +26,8 @@ pub enum Command {
     Plan(Plan),
     /// Generate text from a run
     Generate(Generate),
+    /// Talk with the model of a run, a line and a reply at a time
+    Chat(Chat),
     /// Explain a diagnostic code: why, an example, its mended form
     Explain {
         /// The code, such as E0401
@@ -155,16 +157,58 @@ pub struct Generate {
     /// The text to go on from
     #[arg(default_value = "")]
     pub prompt: String,
-    /// Tokens to generate
-    #[arg(long, default_value_t = 200)]
-    pub length: u64,
-    /// 0 takes the likeliest token
-    #[arg(long, default_value_t = 0.8)]
-    pub temperature: f64,
-    /// Of the choices
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// How it goes on.
+    #[command(flatten)]
+    pub text: Text,
+    /// Texts, one after the other; number i of seed s is the first of seed s + i
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1)]
+    pub samples: u64,
+    /// Print one JSON object for each text
+    #[arg(long)]
+    pub json: bool,
     /// The machine.
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// `llmc chat`
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// The run's folder
+    pub run: PathBuf,
+    /// How a reply goes on.
+    #[command(flatten)]
+    pub text: Text,
+    /// The line that ends the program
+    #[arg(long, value_name = "WORD", default_value = "exit")]
+    pub exit: String,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// How text is generated.
+#[derive(Debug, Args)]
+pub struct Text {
+    /// Tokens to generate, at most
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub length: u64,
+    /// Below 1 bolder about likely tokens; 0 takes the likeliest
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    pub temperature: f64,
+    /// Only the N likeliest tokens
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<u64>,
+    /// Only the likeliest tokens, as few as have this probability together
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub top_p: f64,
+    /// Above 1 makes tokens of the text so far less likely
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repetition_penalty: f64,
+    /// End before this text; may be given more than once
+    #[arg(long = "stop", value_name = "TEXT")]
+    pub stops: Vec<String>,
+    /// Of the choices
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks")]
 
 mod build;
+mod chat;
 mod check;
 mod explain;
 mod generate;
@@ -62,6 +63,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Chat(args) => chat::run(&args),
         Command::Explain { code } => explain::code(&code),
         Command::Std { name } => explain::std(name.as_deref()),
     };

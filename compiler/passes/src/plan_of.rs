@@ -216,6 +216,8 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
                 every: s.every,
                 length: s.length,
                 temperature: s.temperature,
+                top_k: s.top_k,
+                top_p: s.top_p,
             })
             .collect(),
         identity,

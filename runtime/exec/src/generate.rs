@@ -1,26 +1,67 @@
-//! Text from a model: one token after the other from the plan's `prefill`.
+//! Text from a model: one token after the other, by the plan's `prefill`.
 //!
-//! In: prompt ids. Out: sampled ids, given away as they come. The choice of token `n` depends on
-//! the seed and `n` only. The window is the last `context` tokens.
+//! In: the ids of a prompt. Out: text, given away as it becomes certain. The choice of token `n`
+//! depends on the text before it, the seed and `n` only. The window is the last `context` tokens.
+
+mod sampler;
+mod stream;
 
 use plan::{BufferId, FunctionId, Plan, Yield};
+use serde::Serialize;
 
 use crate::{
+    data::tokenizer::Vocabulary,
     device::cpu::Memory,
     error::Error,
     executor::{Executor, Host},
-    rng,
 };
+use sampler::Sampler;
+pub use sampler::Sampling;
+use stream::{Flow, Stream};
 
-/// How text is sampled.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampling {
-    /// Tokens to make.
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Tokens at most.
     pub length: u64,
-    /// 0 takes the most likely token.
-    pub temperature: f64,
+    /// How they are chosen.
+    pub sampling: Sampling,
+    /// The text ends before the first of these; none of them is empty.
+    pub stops: Vec<String>,
+}
+
+/// Why a text ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It has its length.
+    Length,
+    /// A stop string came.
+    Stop,
+    /// Who reads it wants no more.
+    Refused,
+}
+
+/// A text that was written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sampled {
+    /// What was given.
+    pub prompt: String,
+    /// What followed.
+    pub text: String,
+    /// Tokens that were made, those of a stop string too.
+    pub tokens: u64,
     /// Of the choices.
     pub seed: u64,
+    /// Why it ended.
+    pub end: End,
+}
+
+impl Sampled {
+    /// One line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers have a JSON form")
+    }
 }
 
 /// A host for functions that never yield.
@@ -55,97 +96,110 @@ impl Prefill {
     }
 }
 
-/// Samples after a prompt; `give` gets each token and says whether to go on.
-///
-/// An empty prompt starts from token 0.
-pub fn generate(
-    executor: &mut Executor,
-    prompt: &[u32],
-    sampling: &Sampling,
-    give: &mut dyn FnMut(u32) -> bool,
-) -> Result<(), Error> {
-    let prefill = Prefill::of(executor.plan())?;
-    let context = executor.memory().i32(prefill.ids).len();
-    let to_i32 = |&id: &u32| i32::try_from(id).map_err(|_| Error::BadData(format!("token {id}")));
-    let mut window: Vec<i32> = prompt.iter().map(to_i32).collect::<Result<_, _>>()?;
-    if let Some(id) = window.iter().find(|&&id| i64::from(id) >= executor.plan().run.vocab as i64) {
-        return Err(Error::BadData(format!("token {id} is not in the vocabulary")));
+/// A text under way: what the model has read and written.
+#[derive(Debug)]
+pub struct Session<'s> {
+    executor: &'s mut Executor,
+    vocabulary: &'s Vocabulary,
+    prefill: Prefill,
+    /// The last tokens, `context` at most.
+    window: Vec<i32>,
+    context: usize,
+    sampler: Sampler,
+}
+
+/// A place in a text to go back to.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    window: Vec<i32>,
+    sampler: Sampler,
+}
+
+impl<'s> Session<'s> {
+    /// An empty text.
+    pub fn new(executor: &'s mut Executor, vocabulary: &'s Vocabulary) -> Result<Self, Error> {
+        let prefill = Prefill::of(executor.plan())?;
+        let context = executor.memory().i32(prefill.ids).len();
+        let sampler = Sampler::new(executor.memory().f32(prefill.logits).len());
+        let window = Vec::with_capacity(context + 1);
+        Ok(Self { executor, vocabulary, prefill, window, context, sampler })
     }
-    if window.is_empty() {
-        window.push(0);
+
+    /// Goes on with a text that is given.
+    pub fn read(&mut self, ids: &[u32]) -> Result<(), Error> {
+        let vocab = self.executor.plan().run.vocab;
+        if let Some(id) = ids.iter().find(|&&id| u64::from(id) >= vocab) {
+            return Err(Error::BadData(format!("token {id} is not in the vocabulary")));
+        }
+        for &id in ids {
+            self.push(id);
+        }
+        Ok(())
     }
-    for n in 0..sampling.length {
-        window.drain(..window.len().saturating_sub(context));
-        let memory = executor.memory_mut();
-        let ids = memory.i32_mut(prefill.ids);
+
+    fn push(&mut self, id: u32) {
+        if self.window.len() == self.context {
+            self.window.remove(0);
+        }
+        self.window.push(i32::try_from(id).expect("a vocabulary fits an i32"));
+        self.sampler.note(id);
+    }
+
+    /// Writes on; `give` gets the text of each token, empty while nothing is certain, and says
+    /// whether to go on.
+    ///
+    /// An empty text starts from token 0. Gives the number of tokens and why the text ended.
+    pub fn write(
+        &mut self,
+        request: &Request,
+        give: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<(u64, End), Error> {
+        let mut stream = Stream::new(&request.stops);
+        let (mut bytes, mut text) = (Vec::new(), String::new());
+        if self.window.is_empty() {
+            self.window.push(0);
+        }
+        for n in 0..request.length {
+            self.run()?;
+            let logits = self.executor.memory().f32(self.prefill.logits);
+            let token = self.sampler.choose(logits, &request.sampling, n)?;
+            self.push(token);
+            bytes.clear();
+            text.clear();
+            self.vocabulary.decode_one(token, &mut bytes);
+            let flow = stream.push(&bytes, &mut text);
+            let goes_on = give(&text);
+            match (flow, goes_on) {
+                (Flow::Open, true) => {}
+                (Flow::Open, false) => return Ok((n + 1, End::Refused)),
+                (Flow::Stopped, _) => return Ok((n + 1, End::Stop)),
+            }
+        }
+        text.clear();
+        stream.end(&mut text);
+        give(&text);
+        Ok((request.length, End::Length))
+    }
+
+    /// The logits after the last token of the window.
+    fn run(&mut self) -> Result<(), Error> {
+        let memory = self.executor.memory_mut();
+        let ids = memory.i32_mut(self.prefill.ids);
         ids.fill(0);
-        ids[..window.len()].copy_from_slice(&window);
-        memory.i32_mut(prefill.last)[0] =
-            i32::try_from(window.len() - 1).expect("a context fits an i32");
-        executor.call(prefill.function, &mut Silent)?;
-        let token = choose(executor.memory().f32(prefill.logits), sampling, n)?;
-        window.push(i32::try_from(token).expect("a vocabulary fits an i32"));
-        if !give(token) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A token by its logits.
-fn choose(logits: &[f32], sampling: &Sampling, n: u64) -> Result<u32, Error> {
-    let best = (0..logits.len()).reduce(|a, b| if logits[b] > logits[a] { b } else { a });
-    let best = best.ok_or_else(|| Error::BadPlan("`prefill.logits` is empty".to_owned()))?;
-    if logits.iter().any(|l| l.is_nan()) {
-        return Err(Error::Diverged("the logits are not numbers".to_owned()));
-    }
-    let index = |i: usize| u32::try_from(i).expect("a vocabulary fits a u32");
-    if sampling.temperature <= 0.0 {
-        return Ok(index(best));
-    }
-    let top = f64::from(logits[best]);
-    let weight = |l: f32| ((f64::from(l) - top) / sampling.temperature).exp();
-    let total: f64 = logits.iter().map(|&l| weight(l)).sum();
-    let mut left = rng::uniform(sampling.seed, n) * total;
-    for (i, &l) in logits.iter().enumerate() {
-        left -= weight(l);
-        if left < 0.0 {
-            return Ok(index(i));
-        }
-    }
-    // Rounding can leave a rest behind the last token.
-    Ok(index(best))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sampling(temperature: f64) -> Sampling {
-        Sampling { length: 1, temperature, seed: 7 }
+        ids[..self.window.len()].copy_from_slice(&self.window);
+        let last = i32::try_from(self.window.len() - 1).expect("a context fits an i32");
+        memory.i32_mut(self.prefill.last)[0] = last;
+        self.executor.call(self.prefill.function, &mut Silent)
     }
 
-    #[test]
-    fn temperature_zero_takes_the_first_of_the_largest() {
-        assert_eq!(choose(&[1.0, 3.0, 3.0], &sampling(0.0), 0).unwrap(), 1);
+    /// The place where the text ends now.
+    pub fn mark(&self) -> Mark {
+        Mark { window: self.window.clone(), sampler: self.sampler.clone() }
     }
 
-    #[test]
-    fn choices_follow_the_distribution_and_the_counter() {
-        let logits = [0.0, 1.0_f32.exp().ln() + 0.6, f32::NEG_INFINITY];
-        let mut counts = [0; 3];
-        for n in 0..10_000 {
-            counts[choose(&logits, &sampling(1.0), n).unwrap() as usize] += 1;
-        }
-        // softmax(0, 1.6) = 0.168, 0.832
-        assert!((1580..1780).contains(&counts[0]), "{counts:?}");
-        assert_eq!(counts[2], 0);
-        let again = |n| choose(&logits, &sampling(1.0), n).unwrap();
-        assert_eq!((0..50).map(again).collect::<Vec<_>>(), (0..50).map(again).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn logits_that_are_no_numbers_are_refused() {
-        assert_eq!(choose(&[0.0, f32::NAN], &sampling(1.0), 0).unwrap_err().exit_code(), 5);
+    /// Forgets what came after a mark.
+    pub fn rewind(&mut self, mark: &Mark) {
+        self.window.clone_from(&mark.window);
+        self.sampler.clone_from(&mark.sampler);
     }
 }

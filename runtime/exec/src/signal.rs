@@ -2,13 +2,14 @@
 //!
 //! A thread waits for signals and sets a flag. Another signal ends the process at once, but not
 //! within a second of the first: `timeout` and job schedulers signal a process and its group.
+//! A dialogue has a wish of its own, to end one reply.
 
 use std::{
     io,
     process::exit,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -21,6 +22,9 @@ use signal_hook::{
 
 /// The exit code of a run that was asked to stop.
 pub const PREEMPTED: i32 = 75;
+
+/// The exit code of a program that SIGINT ended.
+const INTERRUPTED: i32 = 130;
 
 /// Signals this close to the first are the same wish.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -56,5 +60,50 @@ impl Stop {
     /// Whether the end was asked for.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Nothing is under way that an interrupt could end but the program.
+const IDLE: u8 = 0;
+/// A reply is under way.
+const REPLYING: u8 = 1;
+/// It is to end.
+const CAME: u8 = 2;
+
+/// SIGINT in a dialogue: ends the reply that is under way, or else the program.
+#[derive(Debug)]
+pub struct Interrupt(Arc<AtomicU8>);
+
+impl Interrupt {
+    /// Watches for SIGINT.
+    pub fn watch() -> io::Result<Interrupt> {
+        let state = Arc::new(AtomicU8::new(IDLE));
+        let mut signals = Signals::new([SIGINT])?;
+        let shared = Arc::clone(&state);
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for _ in signals.forever() {
+                let (from, to) = (REPLYING, CAME);
+                let set = shared.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+                if set.is_err() {
+                    exit(INTERRUPTED);
+                }
+            }
+        })?;
+        Ok(Interrupt(state))
+    }
+
+    /// A reply begins.
+    pub fn begin(&self) {
+        self.0.store(REPLYING, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub fn end(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Whether it is to end.
+    pub fn came(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CAME
     }
 }

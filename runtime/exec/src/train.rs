@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     executor::{Executor, Host, Options},
     finite,
-    generate::{self, Sampling, Silent},
+    generate::{Request, Sampling, Session, Silent},
     log::{Cause, Log, Row},
     room,
     run_dir::{self, Ended, Failure},
@@ -362,15 +362,17 @@ impl<'t> Training<'t> {
                 None => first_line(self.corpus)?,
             };
             let ids = vocabulary.encode(&prompt).map_err(|e| e.within("the prompt of `sample`"))?;
-            let sampling =
-                Sampling { length: sample.length, temperature: sample.temperature, seed };
-            let mut made = Vec::new();
-            let mut give = |id| {
-                made.push(id);
+            let plan::Sample { length, temperature, top_k, top_p, .. } = sample;
+            let sampling = Sampling { temperature, top_k, top_p, seed, ..Sampling::PLAIN };
+            let request = Request { length, sampling, stops: vec![] };
+            let mut session = Session::new(&mut self.executor, vocabulary)?;
+            session.read(&ids)?;
+            let mut text = String::new();
+            let mut give = |piece: &str| {
+                text.push_str(piece);
                 true
             };
-            generate::generate(&mut self.executor, &ids, &sampling, &mut give)?;
-            let text = String::from_utf8_lossy(&vocabulary.decode(&made)).into_owned();
+            session.write(&request, &mut give)?;
             report(Event::Sample { step, prompt, text });
         }
         Ok(())

@@ -135,4 +135,8 @@ pub struct Sample {
     pub length: u64,
     /// 0 is greedy.
     pub temperature: f64,
+    /// Only so many of the likeliest tokens.
+    pub top_k: Option<u64>,
+    /// Only the fewest likeliest tokens of this probability; 1: all.
+    pub top_p: f64,
 }

@@ -1,11 +1,13 @@
 //! `llmc generate`: text from a run's newest checkpoint.
 
 use std::io::Write;
+use std::path::Path;
 
 use exec::checkpoint::load;
+use exec::data::tokenizer::Vocabulary;
 use exec::error::Error;
 use exec::executor::{Executor, Options};
-use exec::generate::{Sampling, generate};
+use exec::generate::{Request, Sampled, Sampling, Session};
 use exec::run_dir;
 use sema::Facts;
 
@@ -18,12 +20,90 @@ use crate::compile::compile;
 use crate::front::{Checked, Front};
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
-    // Written so that NaN is refused too.
-    if !(args.temperature >= 0.0 && args.temperature.is_finite()) {
-        let found = args.temperature;
-        return Err(Failure::Usage(format!("--temperature must be 0 or more, found {found}")));
+    let mut request = request(&args.text)?;
+    if args.samples == 0 {
+        return Err(Failure::Usage("--samples must be 1 or more, found 0".to_owned()));
     }
-    let dir = &args.run;
+    let (mut executor, vocabulary) = load_run(&args.run, &args.machine)?;
+    let ids = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
+    let mut session = Session::new(&mut executor, &vocabulary)?;
+    session.read(&ids)?;
+    let start = session.mark();
+    for n in 0..args.samples {
+        request.sampling.seed = args.text.seed.wrapping_add(n);
+        if args.json {
+            json(&mut session, &args.prompt, &request)?;
+        } else {
+            if args.samples > 1 {
+                say(format_args!("--- sample {} ---", n + 1));
+            }
+            show(&mut session, &args.prompt, &request)?;
+        }
+        session.rewind(&start);
+    }
+    Ok(())
+}
+
+/// Writes a text to the standard output as it is made.
+fn show(session: &mut Session<'_>, prompt: &str, request: &Request) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(prompt.as_bytes());
+    // A reader who has enough has closed the pipe.
+    let mut give = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
+    session.write(request, &mut give)?;
+    say(format_args!(""));
+    Ok(())
+}
+
+/// Makes a text and writes it as a line of JSON.
+fn json(session: &mut Session<'_>, prompt: &str, request: &Request) -> Result<(), Failure> {
+    let mut text = String::new();
+    let mut give = |piece: &str| {
+        text.push_str(piece);
+        true
+    };
+    let (tokens, end) = session.write(request, &mut give)?;
+    let (prompt, seed) = (prompt.to_owned(), request.sampling.seed);
+    say(format_args!("{}", Sampled { prompt, text, tokens, seed, end }.to_json()));
+    Ok(())
+}
+
+/// What the words of the command line ask for.
+pub(super) fn request(args: &cli::Text) -> Result<Request, Failure> {
+    let must = |name: &str, be: &str, found: &dyn std::fmt::Display| {
+        Err(Failure::Usage(format!("--{name} must be {be}, found {found}")))
+    };
+    // All written so that NaN is refused too.
+    if !(args.temperature >= 0.0 && args.temperature.is_finite()) {
+        return must("temperature", "0 or more", &args.temperature);
+    }
+    if args.top_k == Some(0) {
+        return must("top-k", "1 or more", &0);
+    }
+    if !(0.0..=1.0).contains(&args.top_p) {
+        return must("top-p", "within 0..1", &args.top_p);
+    }
+    if !(args.repetition_penalty > 0.0 && args.repetition_penalty.is_finite()) {
+        return must("repetition-penalty", "above 0", &args.repetition_penalty);
+    }
+    if args.stops.iter().any(String::is_empty) {
+        return must("stop", "a text", &"none");
+    }
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        repetition_penalty: args.repetition_penalty,
+        seed: args.seed,
+    };
+    Ok(Request { length: args.length, sampling, stops: args.stops.clone() })
+}
+
+/// The newest checkpoint of a run, ready to write, and what its ids mean.
+pub(super) fn load_run(
+    dir: &Path,
+    machine: &cli::Machine,
+) -> Result<(Executor, Vocabulary), Failure> {
     if !dir.join("run.json").is_file() {
         let what = "this is not the folder of a run; `llmc train` makes one";
         return Err(Error::checkpoint(dir, what).into());
@@ -50,20 +130,10 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
         eprintln!("warning: {warning}");
     }
     let plan = compiled.plan;
-    let mut executor = Executor::load(plan.clone(), &Options { threads: threads(&args.machine) })?;
+    let mut executor = Executor::load(plan.clone(), &Options { threads: threads(machine) })?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;
-    let prompt = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
-    let sampling = Sampling { length: args.length, temperature: args.temperature, seed: args.seed };
-    let mut out = std::io::stdout();
-    let _ = out.write_all(args.prompt.as_bytes());
-    let mut give = |token: u32| {
-        let written = out.write_all(&vocabulary.decode(&[token]));
-        written.and_then(|()| out.flush()).is_ok()
-    };
-    generate(&mut executor, &prompt, &sampling, &mut give)?;
-    say(format_args!(""));
-    Ok(())
+    Ok((executor, vocabulary))
 }
 
 /// What the data was known to hold when the run started, without opening it again.

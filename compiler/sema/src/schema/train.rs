@@ -248,8 +248,8 @@ pub(super) const TRAIN: &[Directive] = &[
         opt("every", Kind::Span),
         opt("length", Kind::Count { min: 1, max: 1 << 20 }),
         opt("temperature", Kind::NonNegative),
-        opt_later("top_k"),
-        opt_later("top_p"),
+        opt("top_k", Kind::Count { min: 1, max: 1 << 31 }),
+        opt("top_p", Kind::Prob),
     ])
     .repeated(),
     unbuilt("log", "console every 10", Observation, "Where numbers of the run go.").repeated(),

@@ -104,6 +104,10 @@ fn reals_are_checked_for_kind_and_range() {
         "sample \"a\" temperature -1",
         "6:24 E0302 `sample temperature` must be 0 or more, found -1",
     );
+    says(
+        "sample \"a\" top_p 1.5",
+        "6:18 E0302 `sample top_p` must be within 0..1, found 1.5\n  did you mean `1.5%`?",
+    );
     says("warmup 200%", "6:8 E0302 `warmup` must be within 0%..100%, found 200%");
 }
 
@@ -282,6 +286,9 @@ fn directives_become_values() {
     assert_eq!(saved, Some(wanted));
     let sample = &of("sample \"a\" every 10 length 5 temperature 0").samples[0];
     assert_eq!((sample.every, sample.length, sample.temperature), (Some(10), 5, 0.0));
+    assert_eq!((sample.top_k, sample.top_p), (None, 1.0));
+    let sample = &of("sample \"a\" top_k 40 top_p 90%").samples[0];
+    assert_eq!((sample.top_k, sample.top_p), (Some(40), 0.9));
     assert_eq!(of("").samples[0].length, 200);
 }
 

@@ -318,7 +318,15 @@ impl Cadence {
     fn samples(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Vec<Sample>> {
         if lines.get("sample").is_none() {
             let length = SAMPLE_LENGTH;
-            return Some(vec![Sample { prompt: None, every: None, length, temperature: 1.0 }]);
+            let plain = Sample {
+                prompt: None,
+                every: None,
+                length,
+                temperature: 1.0,
+                top_k: None,
+                top_p: 1.0,
+            };
+            return Some(vec![plain]);
         }
         lines.all("sample").map(|line| self.sample(cx, lines, line)).collect()
     }
@@ -330,8 +338,10 @@ impl Cadence {
         };
         let length = line.option("length").and_then(Given::count).unwrap_or(SAMPLE_LENGTH);
         let temperature = line.option("temperature").and_then(Given::real).unwrap_or(1.0);
+        let top_k = line.option("top_k").and_then(Given::count);
+        let top_p = line.option("top_p").and_then(Given::real).unwrap_or(1.0);
         let every = self.every(cx, line, &line.items[0])?;
-        Some(Sample { prompt, every, length, temperature })
+        Some(Sample { prompt, every, length, temperature, top_k, top_p })
     }
 
     /// Steps, none when not known; and whether it is exponential.

@@ -67,18 +67,23 @@ impl Vocabulary {
     pub fn decode(&self, ids: &[u32]) -> Vec<u8> {
         let mut out = Vec::with_capacity(ids.len());
         for &id in ids {
-            let id = id as usize;
-            match self {
-                Vocabulary::Bytes => match u8::try_from(id) {
-                    Ok(byte) => out.push(byte),
-                    Err(_) => push(&mut out, char::REPLACEMENT_CHARACTER),
-                },
-                Vocabulary::Chars(chars) => {
-                    push(&mut out, chars.get(id).copied().unwrap_or(char::REPLACEMENT_CHARACTER));
-                }
-            }
+            self.decode_one(id, &mut out);
         }
         out
+    }
+
+    /// Adds the bytes of an id to `out`.
+    pub fn decode_one(&self, id: u32, out: &mut Vec<u8>) {
+        let id = id as usize;
+        match self {
+            Vocabulary::Bytes => match u8::try_from(id) {
+                Ok(byte) => out.push(byte),
+                Err(_) => push(out, char::REPLACEMENT_CHARACTER),
+            },
+            Vocabulary::Chars(chars) => {
+                push(out, chars.get(id).copied().unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+        }
     }
 
     /// The form in which it is saved with a run.

@@ -216,10 +216,12 @@ fn samples(r: &mut Reader<'_>) -> Result<Vec<Sample>, ParseError> {
         let length = line.number()?;
         line.name("temperature")?;
         let temperature = line.number()?;
+        let top_k = if line.accept_name("top_k") { Some(line.number()?) } else { None };
+        let top_p = if line.accept_name("top_p") { line.number()? } else { 1.0 };
         let every = if line.accept_name("every") { Some(line.number()?) } else { None };
         let prompt = if line.accept_name("prompt") { Some(line.string()?) } else { None };
         line.end()?;
-        samples.push(Sample { prompt, every, length, temperature });
+        samples.push(Sample { prompt, every, length, temperature, top_k, top_p });
     }
     Ok(samples)
 }

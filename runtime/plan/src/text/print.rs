@@ -149,6 +149,12 @@ fn checkpoint(c: &Checkpoint) -> String {
 
 fn sample(s: &Sample) -> String {
     let mut text = format!("sample length {} temperature {:?}", s.length, s.temperature);
+    if let Some(top_k) = s.top_k {
+        text += &format!(" top_k {top_k}");
+    }
+    if s.top_p != 1.0 {
+        text += &format!(" top_p {:?}", s.top_p);
+    }
     if let Some(every) = s.every {
         text += &format!(" every {every}");
     }

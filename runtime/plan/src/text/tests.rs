@@ -176,6 +176,8 @@ impl Rng {
                 every: r.some(|r| r.below(9)),
                 length: r.below(300),
                 temperature: r.real(),
+                top_k: r.some(|r| r.below(9)),
+                top_p: r.real(),
             }),
             identity: self.text(),
             trajectory: self.text(),

@@ -1,0 +1,103 @@
+//! `llmc chat`: a line from the user, a reply of the model, and so on.
+//!
+//! Both are one text that the model goes on with: each line as it was typed, with its end, and
+//! each reply, which gets an end of line if it has none. Ctrl-C ends a reply, or the program when
+//! none is under way.
+
+use std::io::{IsTerminal, Write};
+
+use exec::error::Error;
+use exec::generate::{End, Request, Session};
+use exec::signal::Interrupt;
+
+use super::Failure;
+use super::generate::{load_run, request};
+use super::out::{say, say_part};
+use crate::cli;
+
+pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
+    let mut request = request(&args.text)?;
+    let (mut executor, vocabulary) = load_run(&args.run, &args.machine)?;
+    let watch = Interrupt::watch();
+    let interrupt = watch.map_err(|e| Error::io("watch signals for", &args.run, e))?;
+    let mut session = Session::new(&mut executor, &vocabulary)?;
+    let is_terminal = std::io::stdin().is_terminal();
+    loop {
+        if is_terminal {
+            say_part(format_args!("> "));
+        }
+        let Some(line) = line(args)? else { return Ok(()) };
+        match vocabulary.encode(&line) {
+            Ok(ids) => session.read(&ids)?,
+            // Nothing of the line was read: the user may say it in other words.
+            Err(unknown) => {
+                eprintln!("error: {}", unknown.within("your line"));
+                continue;
+            }
+        }
+        match reply(&mut session, &request, &interrupt)? {
+            Reply::Closed => return Ok(()),
+            Reply::Line => {}
+            // A text without ends of lines has no id for them.
+            Reply::Open => session.read(&vocabulary.encode("\n").unwrap_or_default())?,
+        }
+        // The same line twice need not give the same reply.
+        request.sampling.seed = request.sampling.seed.wrapping_add(1);
+    }
+}
+
+/// How a reply ended.
+enum Reply {
+    /// With its line, or with a stop string.
+    Line,
+    /// Inside of a line.
+    Open,
+    /// Nobody reads it.
+    Closed,
+}
+
+/// The next line with its end; none at the end of the input or at the word that ends the program.
+fn line(args: &cli::Chat) -> Result<Option<String>, Failure> {
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    let n_bytes = read.map_err(|e| Error::io("read", "the standard input", e))?;
+    if n_bytes == 0 || line.trim_end_matches(['\r', '\n']) == args.exit {
+        return Ok(None);
+    }
+    if !line.ends_with('\n') {
+        line.push('\n');
+    }
+    Ok(Some(line))
+}
+
+/// Writes a reply as it is made.
+fn reply(
+    session: &mut Session<'_>,
+    request: &Request,
+    interrupt: &Interrupt,
+) -> Result<Reply, Failure> {
+    let mut out = std::io::stdout();
+    let (mut is_read, mut ends_line) = (true, false);
+    let mut give = |text: &str| {
+        is_read = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
+        if !text.is_empty() {
+            ends_line = text.ends_with('\n');
+        }
+        is_read && !interrupt.came()
+    };
+    interrupt.begin();
+    let written = session.write(request, &mut give);
+    interrupt.end();
+    let (_, end) = written?;
+    if !is_read {
+        return Ok(Reply::Closed);
+    }
+    if !ends_line {
+        say(format_args!(""));
+    }
+    Ok(match end {
+        End::Stop => Reply::Line,
+        End::Length | End::Refused if ends_line => Reply::Line,
+        End::Length | End::Refused => Reply::Open,
+    })
+}
