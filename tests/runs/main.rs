@@ -6,6 +6,7 @@
 
 mod backend;
 mod bench;
+mod bench_command;
 mod clip;
 mod exits;
 mod faults;

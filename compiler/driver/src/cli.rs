@@ -24,6 +24,8 @@ pub enum Command {
     Build(Build),
     /// Show what a run will take: parameters, FLOPs, bytes, schedule
     Plan(Plan),
+    /// Train for a few steps and show how fast, and where the time goes; writes nothing
+    Bench(Bench),
     /// Generate text from a run
     Generate(Generate),
     /// Talk with the model of a run, a line and a reply at a time
@@ -147,6 +149,23 @@ pub struct Plan {
     /// Also list every parameter
     #[arg(long)]
     pub params: bool,
+}
+
+/// `llmc bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Steps whose median counts
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `llmc generate`

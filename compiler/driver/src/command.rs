@@ -1,6 +1,7 @@
 //! The commands: what prints, and what turns failures into exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks")]
 
+mod bench;
 mod build;
 mod chat;
 mod check;
@@ -13,6 +14,7 @@ mod train;
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use exec::error::Error;
 
@@ -55,13 +57,14 @@ impl Failure {
     }
 }
 
-/// Runs a command to its exit code.
-pub fn run(cli: Cli) -> ExitCode {
+/// Runs a command to its exit code; the process has run since `start`.
+pub fn run(cli: Cli, start: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Bench(args) => bench::run(&args, start),
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Explain { code } => explain::code(&code),

@@ -1,11 +1,13 @@
 //! The command line of `llmc`.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 use llmc::cli::Cli;
 
 fn main() -> ExitCode {
-    llmc::command::run(Cli::parse())
+    let start = Instant::now();
+    llmc::command::run(Cli::parse(), start)
 }

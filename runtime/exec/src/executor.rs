@@ -23,17 +23,58 @@ pub trait Host {
     fn turn(&mut self, what: plan::Yield, memory: &mut Memory) -> Result<(), Error>;
 }
 
+/// What a cost was paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// The code at this index.
+    Kernel(u32),
+    /// Matrix products of one size.
+    Product,
+    /// Attention of one size.
+    Attention,
+    /// Sorts of one size.
+    Sort,
+}
+
 /// What the calls of one kernel, or of products of one size, took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// The code's name, or the sizes of a product.
     pub name: String,
+    /// What ran.
+    pub work: Work,
+    /// Multiplications and additions of one call, where they are the work.
+    pub flops: u64,
     /// Seconds of all calls.
     pub seconds: f64,
     /// Seconds of the fastest call.
     pub fastest: f64,
     /// How many calls.
     pub calls: u64,
+}
+
+impl Cost {
+    fn none(name: String, work: Work, flops: u64) -> Self {
+        Self { name, work, flops, seconds: 0.0, fastest: f64::INFINITY, calls: 0 }
+    }
+
+    fn add(&mut self, other: &Cost) {
+        self.seconds += other.seconds;
+        self.fastest = self.fastest.min(other.fastest);
+        self.calls += other.calls;
+    }
+
+    /// The costs of several calls together, most first.
+    pub fn sum(costs: impl IntoIterator<Item = Cost>) -> Vec<Cost> {
+        let mut sums = Costs::new();
+        for cost in costs {
+            let none = Cost::none(cost.name.clone(), cost.work, cost.flops);
+            sums.entry(cost.name.clone()).or_insert(none).add(&cost);
+        }
+        let mut sums: Vec<Cost> = sums.into_values().collect();
+        sums.sort_by(|x, y| y.seconds.total_cmp(&x.seconds));
+        sums
+    }
 }
 
 /// Costs by name.
@@ -86,20 +127,16 @@ impl Executor {
         }
     }
 
-    /// Runs a function `n` times and gives what its kernels, products and sorts took, most first.
+    /// Runs a function and gives what its kernels, products and sorts took, most first.
     pub fn profile(
         &mut self,
         function: FunctionId,
-        n: u64,
         host: &mut dyn Host,
     ) -> Result<Vec<Cost>, Error> {
         self.costs = Some(Costs::new());
-        let result = (0..n).try_for_each(|_| self.call(function, host));
+        let result = self.call(function, host);
         let costs = self.costs.take().unwrap_or_default();
-        result?;
-        let mut costs: Vec<Cost> = costs.into_values().collect();
-        costs.sort_by(|x, y| y.seconds.total_cmp(&x.seconds));
-        Ok(costs)
+        result.map(|()| Cost::sum(costs.into_values()))
     }
 }
 
@@ -129,20 +166,24 @@ impl Walk<'_> {
 
     fn add_cost(&mut self, step: &Step, start: Instant) {
         let seconds = start.elapsed().as_secs_f64();
-        let name = match step {
-            Step::Kernel { code, .. } => self.plan.code[*code as usize].name.clone(),
-            Step::Product { product, origin: _ } => product_name(product),
-            Step::Attention { attention, origin: _ } => attention_name(attention),
-            Step::Sort { n, .. } => format!("sort of {n}"),
+        let none = match step {
+            Step::Kernel { code, .. } => {
+                let name = self.plan.code[*code as usize].name.clone();
+                Cost::none(name, Work::Kernel(*code), 0)
+            }
+            Step::Product { product, origin: _ } => {
+                Cost::none(product_name(product), Work::Product, product.flops())
+            }
+            Step::Attention { attention, origin: _ } => {
+                Cost::none(attention_name(attention), Work::Attention, attention.flops())
+            }
+            Step::Sort { n, .. } => Cost::none(format!("sort of {n}"), Work::Sort, 0),
             // What these run was counted by itself.
             Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => return,
         };
         if let Some(costs) = &mut self.costs {
-            let none = Cost { name: name.clone(), seconds: 0.0, fastest: f64::INFINITY, calls: 0 };
-            let cost = costs.entry(name).or_insert(none);
-            cost.seconds += seconds;
-            cost.fastest = cost.fastest.min(seconds);
-            cost.calls += 1;
+            let call = Cost { seconds, fastest: seconds, calls: 1, ..none.clone() };
+            costs.entry(none.name.clone()).or_insert(none).add(&call);
         }
     }
 
@@ -180,8 +221,8 @@ impl Walk<'_> {
 
 fn product_name(p: &plan::Product) -> String {
     let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
-    let strides = [p.a_strides, p.b_strides, p.c_strides];
-    format!("product {batch} x {}x{}x{} strides {strides:?}", p.m, p.n, p.k)
+    let each = if batch == 1 { String::new() } else { format!("{batch} of ") };
+    format!("product {each}{} x {} x {}", p.m, p.n, p.k)
 }
 
 fn attention_name(a: &plan::Attention) -> String {
@@ -252,7 +293,8 @@ mod tests {
     fn costs_count_every_call() {
         let mut executor = load(tiny::plan());
         let step = executor.plan().function("step").expect("it has one");
-        let costs = executor.profile(step, 3, &mut script(0)).expect("nothing fails");
+        let mut one = || executor.profile(step, &mut script(0)).expect("nothing fails");
+        let costs = Cost::sum([one(), one(), one()].concat());
         let mut calls: Vec<_> = costs.iter().map(|c| (c.name.as_str(), c.calls)).collect();
         calls.sort_unstable();
         assert_eq!(calls, [("micro", 6), ("update", 3)]);

@@ -4,6 +4,7 @@
 //! Invariant: what the loop decides depends on counters that are saved, never on where the
 //! process started, so a resumed run writes the bytes that an uninterrupted one writes.
 
+pub mod bench;
 mod names;
 mod replay;
 mod saving;
@@ -132,7 +133,10 @@ impl<'t> Training<'t> {
         let found = load::newest(folder)?;
         match &found {
             Some(found) => resume(&mut executor, found, corpus, report)?,
-            None => init(&mut executor, &names, report)?,
+            None => {
+                init(&mut executor, &names)?;
+                report(Event::Started { parameters: parameters(executor.plan()) });
+            }
         }
         executor.refresh()?;
         let failure = run_dir::failure(folder)?;
@@ -450,15 +454,18 @@ fn resume(
     Ok(())
 }
 
-fn init(executor: &mut Executor, names: &Names, report: Report<'_>) -> Result<(), Error> {
+/// The first weights of a run.
+fn init(executor: &mut Executor, names: &Names) -> Result<(), Error> {
     // Seeds beyond 32 bits lose their upper half here; the order of the data keeps it.
     let seed = executor.plan().run.seed as u32 as i32;
     executor.memory_mut().i32_mut(names.seed)[0] = seed;
-    executor.call(names.init, &mut Silent)?;
-    let weights = executor.plan().buffers.iter().filter(|b| b.role == plan::Role::Param);
-    let parameters = weights.map(|b| b.shape.iter().product::<u64>()).sum();
-    report(Event::Started { parameters });
-    Ok(())
+    executor.call(names.init, &mut Silent)
+}
+
+/// Elements of all weights.
+fn parameters(plan: &Plan) -> u64 {
+    let weights = plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
+    weights.map(|b| b.shape.iter().product::<u64>()).sum()
 }
 
 /// The first whole line of the validation split that is not empty, from its first tokens.

@@ -174,6 +174,13 @@ pub struct Product {
     pub adds: Adds,
 }
 
+impl Product {
+    /// Multiplications and additions.
+    pub fn flops(&self) -> u64 {
+        2 * self.m * self.n * self.k * self.batch.iter().map(|axis| axis.size).product::<u64>()
+    }
+}
+
 /// What the host does when a function yields to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Yield {

@@ -83,9 +83,7 @@ fn flops_a_token(plan: &Plan) -> u64 {
 
 fn flops(step: &Step) -> u64 {
     match step {
-        Step::Product { product: p, .. } => {
-            2 * p.m * p.n * p.k * p.batch.iter().map(|a| a.size).product::<u64>()
-        }
+        Step::Product { product, .. } => product.flops(),
         Step::Tiles { count, body, .. } => count * body.iter().map(flops).sum::<u64>(),
         Step::Attention { attention, .. } => attention.flops(),
         Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => 0,

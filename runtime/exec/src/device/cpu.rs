@@ -4,12 +4,14 @@
 //! runs, so addresses are inside the arena.
 #![allow(unsafe_code, reason = "calls compiled code on raw memory")]
 
+mod ceilings;
 mod jit;
 mod memory;
 mod pool;
 mod product;
 mod sort;
 
+pub use ceilings::Ceilings;
 pub use memory::Memory;
 pub use pool::Pool;
 

@@ -14,6 +14,7 @@ use plan::{Dtype, Product};
 
 use super::pool::Pool;
 use element::{Bf16, Element, F16, converts_f16, narrowing};
+pub(super) use tile::{Chains, chains};
 use tile::{Kernel, MAX_TILE, Sources, Target};
 
 /// Units wanted for each thread, so that a slow one does not hold up the rest.

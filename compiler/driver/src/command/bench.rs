@@ -1,0 +1,128 @@
+//! `llmc bench`: how fast a spec trains here, and where the time goes.
+//!
+//! The steps are those of `train`, on the spec's data; nothing is written. The clock starts at the
+//! first line of `main`, and a step ends when its metrics are in memory.
+
+mod table;
+mod traffic;
+
+use std::time::{Duration, Instant};
+
+use exec::device::cpu::Ceilings;
+use exec::executor::Options;
+use exec::train::bench::Bench;
+
+use super::Failure;
+use super::build::compile_or_report;
+use super::out::say;
+use super::source::ready;
+use super::train::threads;
+use crate::cli;
+
+/// Steps between the first and those that are timed.
+const WARM_UP: u64 = 3;
+/// Steps whose parts are timed.
+const PROFILED: u64 = 5;
+
+/// What the clock and the system say of a run.
+struct Figures {
+    /// Tokens of a step.
+    tokens: u64,
+    /// Seconds of the median step.
+    step_s: f64,
+    first_step_begins_s: f64,
+    first_step_s: f64,
+    /// Where the system tells.
+    peak_rss_mb: Option<f64>,
+}
+
+pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
+    let ready = ready(&args.source)?;
+    let compiled = compile_or_report(&ready, &args.source)?;
+    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+    let threads = threads(&args.machine);
+    let tokens = compiled.plan.run.batch * compiled.plan.run.context;
+    let mut bench = Bench::new(compiled.plan.clone(), corpus, &Options { threads })?;
+    let first_step_begins_s = start.elapsed().as_secs_f64();
+    bench.step()?;
+    let first_step_s = start.elapsed().as_secs_f64();
+    for _ in 0..WARM_UP {
+        bench.step()?;
+    }
+    let mut times = vec![];
+    for _ in 0..args.steps {
+        let begin = Instant::now();
+        bench.step()?;
+        times.push(begin.elapsed());
+    }
+    let step_s = median(&mut times).as_secs_f64();
+    let peak_rss_mb = peak_rss_mb();
+    let figures = Figures { tokens, step_s, first_step_begins_s, first_step_s, peak_rss_mb };
+    if args.json {
+        say(format_args!("{}", figures.json()));
+        return Ok(());
+    }
+    figures.print(&compiled.plan.name, args.steps);
+    let costs = bench.profile(PROFILED)?;
+    let traffic = traffic::of(&compiled.plan, &compiled.scheduled.schedule.kernels);
+    drop(bench);
+    table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));
+    Ok(())
+}
+
+impl Figures {
+    fn tokens_per_s(&self) -> f64 {
+        self.tokens as f64 / self.step_s
+    }
+
+    fn json(&self) -> String {
+        let peak = self.peak_rss_mb.map_or("null".to_owned(), |mb| format!("{mb:.0}"));
+        format!(
+            "{{\"tokens_per_s\": {:.1}, \"first_step_s\": {:.3}, \
+             \"first_step_begins_s\": {:.3}, \"peak_rss_mb\": {peak}}}",
+            self.tokens_per_s(),
+            self.first_step_s,
+            self.first_step_begins_s
+        )
+    }
+
+    fn print(&self, name: &str, steps: u64) {
+        say(format_args!("{name}: {:.0} tokens/s", self.tokens_per_s()));
+        let ms = self.step_s * 1e3;
+        say(format_args!("  step         {ms:.2} ms of {} tokens, median of {steps}", self.tokens));
+        say(format_args!(
+            "  first step   begins {:.3} s after the start, ends after {:.3} s",
+            self.first_step_begins_s, self.first_step_s
+        ));
+        if let Some(mb) = self.peak_rss_mb {
+            say(format_args!("  peak memory  {mb:.0} MiB"));
+        }
+    }
+}
+
+/// The middle one, or the mean of the two; there is at least one.
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let half = times.len() / 2;
+    if times.len() % 2 == 1 { times[half] } else { (times[half - 1] + times[half]) / 2 }
+}
+
+/// The most memory that this process ever held, in MiB.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let ms = Duration::from_millis;
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2)]), ms(2));
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2), ms(4)]), ms(3));
+    }
+}

@@ -1,0 +1,84 @@
+//! The table of where the time of a step goes.
+
+use std::collections::BTreeMap;
+
+use exec::device::cpu::Ceilings;
+use exec::executor::{Cost, Work};
+
+use crate::command::out::say;
+
+/// Rows below this share of a step are summed up in one.
+const LEAST_SHARE: f64 = 0.002;
+
+/// Prints the costs of `n` steps beside what the machine could do.
+pub(super) fn print(
+    costs: &[Cost],
+    n: u64,
+    traffic: &BTreeMap<u32, u64>,
+    threads: usize,
+    ceilings: &Ceilings,
+) {
+    let total: f64 = costs.iter().map(|c| c.seconds).sum();
+    let (gflops, gbytes) = (ceilings.flops / 1e9, ceilings.bytes / 1e9);
+    let counted = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+    say(format_args!(
+        "  ceilings     {gflops:.0} GFLOP/s in registers, {gbytes:.1} GB/s from memory ({counted})"
+    ));
+    say(format_args!(""));
+    say(format_args!("  ms/step  share  calls        rate  of ceiling"));
+    kinds(costs, n, total);
+    say(format_args!(""));
+    let (shown, rest): (Vec<&Cost>, Vec<&Cost>) =
+        costs.iter().partition(|c| c.seconds >= LEAST_SHARE * total);
+    for cost in shown {
+        let (rate, share) = rate(cost, traffic, ceilings);
+        row(cost.seconds, cost.calls, n, total, &format!("{rate:>12}  {share:>10}  {}", cost.name));
+    }
+    if !rest.is_empty() {
+        let seconds = rest.iter().map(|c| c.seconds).sum();
+        let calls = rest.iter().map(|c| c.calls).sum();
+        row(seconds, calls, n, total, &format!("{:>24}  {} others", "", rest.len()));
+    }
+    say(format_args!(""));
+    say(format_args!("  A rate above its ceiling is that of a cache, not of memory."));
+}
+
+/// The sum of each kind of work.
+fn kinds(costs: &[Cost], n: u64, total: f64) {
+    for (title, is_of) in [
+        ("all products", (|w| w == Work::Product) as fn(Work) -> bool),
+        ("all attention", |w| w == Work::Attention),
+        ("all kernels", |w| matches!(w, Work::Kernel(_))),
+        ("all sorts", |w| w == Work::Sort),
+    ] {
+        let of = || costs.iter().filter(|c| is_of(c.work));
+        let seconds = of().map(|c| c.seconds).sum();
+        let calls = of().map(|c| c.calls).sum();
+        if calls > 0 {
+            row(seconds, calls, n, total, &format!("{:>24}  {title}", ""));
+        }
+    }
+}
+
+fn row(seconds: f64, calls: u64, n: u64, total: f64, rest: &str) {
+    let ms = seconds * 1e3 / n as f64;
+    let share = 100.0 * seconds / total;
+    say(format_args!("  {ms:>7.2} {share:>5.1}% {:>6} {rest}", calls / n));
+}
+
+/// What a cost did in a second, and its share of what the machine could do.
+fn rate(cost: &Cost, traffic: &BTreeMap<u32, u64>, ceilings: &Ceilings) -> (String, String) {
+    let calls_s = cost.calls as f64 / cost.seconds;
+    let share = |x: f64, most: f64| format!("{:.0}%", 100.0 * x / most);
+    match cost.work {
+        Work::Product | Work::Attention => {
+            let rate = cost.flops as f64 * calls_s;
+            (format!("{:.1} GFLOP/s", rate / 1e9), share(rate, ceilings.flops))
+        }
+        Work::Kernel(code) => {
+            let rate = traffic.get(&code).map_or(0.0, |&bytes| bytes as f64 * calls_s);
+            (format!("{:.1} GB/s", rate / 1e9), share(rate, ceilings.bytes))
+        }
+        Work::Sort => (String::new(), String::new()),
+    }
+}

@@ -1,0 +1,64 @@
+//! Training without a run: the same steps, timed, and nothing written.
+//!
+//! In: a plan and its corpus. Out: steps one by one, and what their parts cost. The weights are
+//! those of a fresh run, so the numbers of a step are those of training.
+
+use crate::{
+    data::{order::Sequences, text::Corpus},
+    error::Error,
+    executor::{Cost, Executor, Options},
+    room,
+};
+
+use super::{Feeder, Names, init, train_sequences};
+
+/// A plan in training that leaves no trace.
+#[derive(Debug)]
+pub struct Bench<'b> {
+    executor: Executor,
+    corpus: &'b Corpus,
+    names: Names,
+    sequences: Sequences,
+}
+
+impl<'b> Bench<'b> {
+    /// Loads a plan and makes its first weights.
+    pub fn new(plan: plan::Plan, corpus: &'b Corpus, options: &Options) -> Result<Self, Error> {
+        room::check(&plan)?;
+        let mut executor = Executor::load(plan, options)?;
+        let names = Names::of(executor.plan())?;
+        let sequences = train_sequences(executor.plan(), corpus)?;
+        init(&mut executor, &names)?;
+        executor.refresh()?;
+        Ok(Self { executor, corpus, names, sequences })
+    }
+
+    /// One optimizer step; one that was not applied is an error, since it is no work to measure.
+    pub fn step(&mut self) -> Result<(), Error> {
+        let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
+        self.executor.call(self.names.step, &mut feeder)?;
+        self.applied()
+    }
+
+    /// What the parts of `n` further steps cost, most first.
+    pub fn profile(&mut self, n: u64) -> Result<Vec<Cost>, Error> {
+        let mut all = Vec::new();
+        for _ in 0..n {
+            let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
+            all.extend(self.executor.profile(self.names.step, &mut feeder)?);
+            self.applied()?;
+        }
+        Ok(Cost::sum(all))
+    }
+
+    /// Refuses a step that was skipped.
+    fn applied(&self) -> Result<(), Error> {
+        let row = self.names.row(self.executor.memory())?;
+        match row.cause {
+            None => Ok(()),
+            Some(cause) => {
+                Err(Error::Diverged(format!("batch {} was skipped ({cause})", row.batch)))
+            }
+        }
+    }
+}

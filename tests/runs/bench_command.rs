@@ -1,0 +1,42 @@
+//! `llmc bench`: one object or a table, and nothing left behind.
+
+use serde_json::Value;
+
+use crate::folder::{Folder, gpt};
+
+#[test]
+fn it_prints_one_object_of_four_numbers_and_writes_nothing() {
+    let folder = Folder::new("bench-json");
+    folder.write("a.lt", gpt("steps 3"));
+    let before = names(&folder);
+    let ended = folder.llmc(&["bench", "a.lt", "--json", "--steps", "2"]).exits(0);
+    let value: Value = serde_json::from_str(&ended.out).expect("one object and no more");
+    let object = value.as_object().unwrap();
+    let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["first_step_begins_s", "first_step_s", "peak_rss_mb", "tokens_per_s"]);
+    let number = |key: &str| object[key].as_f64().unwrap();
+    assert!(number("tokens_per_s") > 1.0, "{}", ended.out);
+    assert!(0.0 < number("first_step_begins_s"));
+    assert!(number("first_step_begins_s") < number("first_step_s"));
+    assert_eq!(names(&folder), before);
+}
+
+#[test]
+fn the_table_names_what_the_step_runs() {
+    let folder = Folder::new("bench-table");
+    folder.write("a.lt", gpt("steps 3"));
+    let ended = folder.llmc(&["bench", "a.lt", "--steps", "1", "--threads", "1"]).exits(0);
+    // The logits of 4 sequences of 16 tokens over 256 bytes.
+    for text in ["tokens/s", "ceilings", "all products", "product 64 x 256 x 16", "GFLOP/s"] {
+        ended.prints(text);
+    }
+}
+
+/// What the folder holds.
+fn names(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.at("")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
