@@ -350,7 +350,7 @@ mod tests {
         let w = id(&executor, "w");
         executor.memory_mut().f32_mut(w).copy_from_slice(&[2.0, 3.0, 5.0, 7.0]);
         let f = executor.plan().function("f").expect("just added");
-        let costs = executor.profile(f, 1, &mut script(0)).expect("nothing fails");
+        let costs = executor.profile(f, &mut script(0)).expect("nothing fails");
         assert_eq!(costs.iter().map(|c| c.calls).sum::<u64>(), 5);
         let one = 2.0 * 2.0 + 3.0 * 5.0;
         assert_eq!(executor.memory().f32(id(&executor, "w.m")), [one, one, 0.0, 0.0]);
