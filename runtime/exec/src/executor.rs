@@ -193,9 +193,7 @@ impl Walk<'_> {
                 self.cpu.kernel(*code, args, *extent, *grain);
             }
             Step::Product { product, origin: _ } => self.cpu.product(product),
-            Step::Attention { attention: _, origin } => {
-                return Err(Error::BadPlan(format!("attention is not computed yet ({origin})")));
-            }
+            Step::Attention { attention, origin: _ } => self.cpu.attention(attention),
             Step::Sort { ids, n, rows, order, starts } => {
                 let [ids, order, starts]: [Arg; 3] = [*ids, *order, *starts];
                 self.cpu.sort(ids, *n, *rows, order, starts);

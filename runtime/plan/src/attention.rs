@@ -162,7 +162,7 @@ impl Attention {
     /// Every place that the step names.
     pub fn args(&self) -> impl Iterator<Item = Arg> {
         let operands = [self.q, self.k, self.v].into_iter().chain(self.pass.operands());
-        let globals = self.pass.kernels().into_iter().flat_map(|kernel| &kernel.args);
+        let globals = self.pass.kernels().flat_map(|kernel| &kernel.args);
         let globals = globals.filter_map(|arg| match arg {
             TileArg::Global { arg, strides: _ } => Some(*arg),
             TileArg::Scratch(_) | TileArg::Origin => None,
@@ -173,19 +173,21 @@ impl Attention {
 
 impl Pass {
     /// The kernels, in the order of their fields.
-    pub fn kernels(&self) -> Vec<&TileKernel> {
-        match self {
-            Self::Forward { score, finish } => vec![score, finish],
-            Self::Backward { weights, .. } => vec![weights],
-        }
+    pub fn kernels(&self) -> impl Iterator<Item = &TileKernel> {
+        let (first, second) = match self {
+            Self::Forward { score, finish } => (score, Some(finish)),
+            Self::Backward { weights, .. } => (weights, None),
+        };
+        std::iter::once(first).chain(second)
     }
 
     /// The tensors of the pass alone, in the order of their fields.
-    pub fn operands(&self) -> Vec<Strided> {
-        match self {
-            Self::Forward { .. } => vec![],
-            Self::Backward { dout, dq, dk, dv, weights: _ } => vec![*dout, *dq, *dk, *dv],
-        }
+    pub fn operands(&self) -> impl Iterator<Item = Strided> {
+        let all = match self {
+            Self::Forward { .. } => None,
+            Self::Backward { dout, dq, dk, dv, weights: _ } => Some([*dout, *dq, *dk, *dv]),
+        };
+        all.into_iter().flatten()
     }
 }
 

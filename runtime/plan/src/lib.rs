@@ -192,6 +192,7 @@ pub enum Yield {
 
 /// One step of a function.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has a few hundred steps")]
 pub enum Step {
     /// Runs a kernel over `0..extent`, split in pieces of a multiple of `grain`.
     Kernel {

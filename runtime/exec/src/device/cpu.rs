@@ -1,9 +1,10 @@
-//! The CPU: kernels, products and sorts over one arena and one thread pool.
+//! The CPU: kernels, products, attention and sorts over one arena and one thread pool.
 //!
 //! Everything unsafe of the CPU path is in this folder. The plan was verified before anything here
 //! runs, so addresses are inside the arena.
 #![allow(unsafe_code, reason = "calls compiled code on raw memory")]
 
+mod attention;
 mod ceilings;
 mod jit;
 mod memory;
@@ -28,6 +29,8 @@ pub struct Cpu {
     pointers: Vec<Pointer>,
     /// Which iteration of tiles runs; 0 outside of them.
     iteration: u64,
+    /// The same for the kernels of an attention.
+    places: Vec<attention::Place>,
 }
 
 /// An address in the arena that threads may share: a kernel's units write different elements.
@@ -45,7 +48,8 @@ impl Cpu {
     pub fn load(plan: &plan::Plan, threads: usize) -> Result<Self, Error> {
         let memory = Memory::new(plan)?;
         let jit = Jit::compile(&plan.code, threads)?;
-        Ok(Self { jit, pool: Pool::new(threads), memory, pointers: Vec::new(), iteration: 0 })
+        let (pointers, places) = (Vec::new(), Vec::new());
+        Ok(Self { jit, pool: Pool::new(threads), memory, pointers, places, iteration: 0 })
     }
 
     /// The arena.
@@ -92,6 +96,13 @@ impl Cpu {
         });
         // SAFETY: the plan was verified: every element of the three operands is inside its buffer.
         unsafe { product::run(p, adds, operands, &mut self.pool) }
+    }
+
+    /// Runs an attention.
+    pub fn attention(&mut self, a: &plan::Attention) {
+        let entry = |code| self.jit.entry(code);
+        let machine = product::Machine::new();
+        attention::run(a, machine, entry, &mut self.memory, &mut self.pool, &mut self.places);
     }
 
     /// Sorts ids by value, stably.

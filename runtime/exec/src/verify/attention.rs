@@ -18,7 +18,7 @@ pub(super) fn attention(plan: &Plan, a: &Attention, origin: &str) -> Result<(), 
         more.into_iter().try_for_each(|(x, sizes)| tensor(plan, x, sizes, origin))?;
     }
     a.band.offset.map_or(Ok(()), |offset| ints(plan, offset, 1))?;
-    a.pass.kernels().into_iter().try_for_each(|k| kernel(plan, a, k, origin))?;
+    a.pass.kernels().try_for_each(|k| kernel(plan, a, k, origin))?;
     ensure(is_apart(a), || format!("an attention overwrites its operand ({origin})"))
 }
 
@@ -113,16 +113,148 @@ fn is_apart(a: &Attention) -> bool {
     let differ = |x: usize, y: usize| written[x] != written[y];
     let are_pieces = written.is_empty() || differ(0, 1) && differ(0, 2) && differ(1, 2);
     // What a kernel does with its operands is not known here.
-    let kernels = a.pass.kernels();
-    let globals = kernels.iter().flat_map(|k| &k.args).filter_map(|arg| match arg {
+    let mut globals = a.pass.kernels().flat_map(|k| &k.args).filter_map(|arg| match arg {
         TileArg::Global { arg, strides: _ } => Some(*arg),
         TileArg::Scratch(_) | TileArg::Origin => None,
     });
     let is_result = |arg: Arg| written.iter().any(|x| x.buffer == arg.buffer);
-    let globals_are_apart = globals.into_iter().all(|arg| !is_operand(arg) && !is_result(arg));
+    let globals_are_apart = globals.all(|arg| !is_operand(arg) && !is_result(arg));
     let offset_is_apart = a.band.offset.is_none_or(|arg| !is_result(arg));
     are_pieces
         && globals_are_apart
         && offset_is_apart
         && written.iter().all(|&arg| !is_operand(arg))
+}
+
+#[cfg(test)]
+mod tests {
+    use plan::{ALIGN, Band, BufferId, Role, Step};
+
+    use super::*;
+    use crate::tiny;
+    use crate::verify::verify;
+
+    fn place(buffer: u32) -> Arg {
+        Arg { buffer: BufferId(buffer), offset: 0 }
+    }
+
+    fn strided(buffer: u32) -> Strided {
+        Strided { arg: place(buffer), strides: [12, 6, 2, 1] }
+    }
+
+    fn global(buffer: u32) -> TileArg {
+        TileArg::Global { arg: place(buffer), strides: [6, 3, 1, 0] }
+    }
+
+    /// Operands in 0 to 6 of [2, 2, 3, 2], numbers of rows in 7, an i32 in 8.
+    fn backward() -> Attention {
+        let scratch = [Scratch::Scores, Scratch::Grads].map(TileArg::Scratch);
+        let args = scratch.into_iter().chain([TileArg::Origin, global(7)]).collect();
+        Attention {
+            batch: 2,
+            heads: 2,
+            groups: 2,
+            rows: 3,
+            keys: 3,
+            width: 2,
+            value_width: 2,
+            row_tile: 2,
+            key_tile: 2,
+            band: Band { causal: true, window: None, offset: Some(place(8)) },
+            q: strided(0),
+            k: strided(1),
+            v: strided(2),
+            pass: Pass::Backward {
+                dout: strided(3),
+                dq: strided(4),
+                dk: strided(5),
+                dv: strided(6),
+                weights: TileKernel { code: 0, args },
+            },
+        }
+    }
+
+    fn verdict(attention: Attention) -> Result<(), Error> {
+        let mut plan = tiny::plan();
+        let sizes = [24, 24, 24, 24, 24, 24, 24, 12, 1];
+        let ends = sizes.iter().scan(0u64, |end, n| {
+            let offset = *end;
+            *end = (offset + n * 4).next_multiple_of(ALIGN);
+            Some((offset, *n))
+        });
+        plan.buffers = ends
+            .enumerate()
+            .map(|(at, (offset, n))| Buffer {
+                name: format!("x{at}"),
+                dtype: if at == 8 { Dtype::I32 } else { Dtype::F32 },
+                shape: vec![n],
+                role: Role::Temp,
+                offset,
+                bytes: n * 4,
+                within: None,
+            })
+            .collect();
+        plan.arena_bytes = 1 << 20;
+        plan.functions.truncate(1);
+        plan.functions[0].steps = vec![Step::Attention { attention, origin: "here".to_owned() }];
+        verify(&plan)
+    }
+
+    #[test]
+    fn takes_what_fits() {
+        assert!(verdict(backward()).is_ok());
+    }
+
+    fn pass(a: &mut Attention) -> [&mut Strided; 4] {
+        match &mut a.pass {
+            Pass::Backward { dout, dq, dk, dv, weights: _ } => [dout, dq, dk, dv],
+            Pass::Forward { .. } => panic!("it is backward"),
+        }
+    }
+
+    fn args(a: &mut Attention) -> &mut TileKernel {
+        match &mut a.pass {
+            Pass::Backward { weights, .. } => weights,
+            Pass::Forward { .. } => panic!("it is backward"),
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        type Edit = fn(&mut Attention);
+        let cases: [(Edit, &str); 19] = [
+            (|a| a.row_tile = 0, "sizes of an attention (here)"),
+            (|a| a.key_tile = 513, "sizes"),
+            (|a| a.width = 513, "sizes"),
+            (|a| a.groups = 3, "sizes"),
+            (|a| a.keys = 1 << 40, "sizes"),
+            (|a| a.rows = 4, "`x0` does not hold 26"),
+            (|a| a.keys = 4, "`x1` does not hold 26"),
+            (|a| a.v.strides[3] = 2, "`x2` does not hold 25"),
+            (|a| a.q.strides[0] = -12, "strides of an attention"),
+            (|a| pass(a)[0].arg.offset = 4, "`x3` does not hold 24"),
+            (|a| pass(a)[3].arg.buffer = BufferId(2), "overwrites its operand"),
+            (|a| pass(a)[2].arg = pass(a)[1].arg, "overwrites its operand"),
+            (|a| pass(a)[1].arg = place(8), "types of an attention"),
+            (|a| a.k.arg = place(8), "types of an attention"),
+            (|a| a.band.offset = Some(place(7)), "`x7` does not hold 1 I32"),
+            (|a| args(a).code = 99, "no code 99 (here)"),
+            (|a| args(a).args[0] = TileArg::Scratch(Scratch::Acc), "Acc in an attention"),
+            (|a| args(a).args[3] = global(5), "overwrites its operand"),
+            (
+                |a| {
+                    args(a).args[3] = TileArg::Global { arg: place(7), strides: [6, 3, 2, 0] };
+                },
+                "`x7` does not hold 14",
+            ),
+        ];
+        for (at, (edit, why)) in cases.into_iter().enumerate() {
+            let mut attention = backward();
+            edit(&mut attention);
+            match verdict(attention) {
+                Err(Error::BadPlan(text)) => assert!(text.contains(why), "{at}: {text}"),
+                other => panic!("{at}: expected a refusal for `{why}`, got {other:?}"),
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub(super) fn print(out: &mut String, depth: usize, a: &Attention, origin: &str)
     let band = band(&a.band);
     line(out, depth, &format!("attention {sizes} {widths} {tile}{band}{} {{", place(origin)));
     let mut operand = |name: &str, x: &Strided| {
-        line(out, depth + 1, &format!("{name} {}", moved(print::arg(&x.arg), x.strides)));
+        line(out, depth + 1, &format!("{name} {}", moved(&print::arg(&x.arg), x.strides)));
     };
     operand("q", &a.q);
     operand("k", &a.k);
@@ -50,7 +50,7 @@ fn band(band: &Band) -> String {
     text
 }
 
-fn moved(place: String, [batch, head, row, column]: [i64; 4]) -> String {
+fn moved(place: &str, [batch, head, row, column]: [i64; 4]) -> String {
     format!("{place} [{batch}, {head}, {row}, {column}]")
 }
 
@@ -58,7 +58,7 @@ fn kernel(name: &str, kernel: &TileKernel) -> String {
     let arg = |arg: &TileArg| match arg {
         TileArg::Scratch(scratch) => word(*scratch).to_owned(),
         TileArg::Origin => "origin".to_owned(),
-        TileArg::Global { arg, strides } => moved(print::arg(arg), *strides),
+        TileArg::Global { arg, strides } => moved(&print::arg(arg), *strides),
     };
     let args: Vec<String> = kernel.args.iter().map(arg).collect();
     format!("{name} c{}({})", kernel.code, args.join(", "))

@@ -5,8 +5,8 @@
 //! and there elements of 16 bits become f32. A result of 16 bits is rounded once, when all slices
 //! are added.
 
-mod element;
-mod tile;
+pub(super) mod element;
+pub(super) mod tile;
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use plan::{Dtype, Product};
 use super::pool::Pool;
 use element::{Bf16, Element, F16, converts_f16, narrowing};
 pub(super) use tile::{Chains, chains};
-use tile::{Kernel, MAX_TILE, Sources, Target};
+use tile::{Kernel, Sources};
 
 /// Units wanted for each thread, so that a slow one does not hold up the rest.
 const UNITS: u64 = 4;
@@ -44,10 +44,10 @@ unsafe impl Sync for Operands {}
 
 /// A matrix as a pointer and its strides.
 #[derive(Clone, Copy)]
-struct Matrix<P> {
-    base: P,
-    row: isize,
-    col: isize,
+pub(super) struct Matrix<P> {
+    pub(super) base: P,
+    pub(super) row: isize,
+    pub(super) col: isize,
 }
 
 impl<P> Matrix<P> {
@@ -77,10 +77,18 @@ struct Size {
 
 /// How a machine computes.
 #[derive(Clone, Copy)]
-struct Machine {
-    kernel: Kernel,
+pub(super) struct Machine {
+    pub(super) kernel: Kernel,
     /// Whether f16 are converted by instructions.
-    converts_f16: bool,
+    pub(super) converts_f16: bool,
+}
+
+impl Machine {
+    /// This one, as fast as it can.
+    pub(super) fn new() -> Self {
+        let kernel = tile::kernels().last().expect("one kernel is for every machine");
+        Self { kernel, converts_f16: converts_f16() }
+    }
 }
 
 /// Runs a product. The left and the right operand have one type; where it adds to what the result
@@ -89,11 +97,8 @@ struct Machine {
 /// # Safety
 /// Every element that the sizes and strides name is inside memory that nobody else uses meanwhile.
 pub(super) unsafe fn run(p: &Product, adds: bool, operands: [Operand; 3], pool: &mut Pool) {
-    let kernel = tile::kernels().last().expect("one kernel is for every machine");
-    // SAFETY: the caller's promise, and the kernel is this machine's.
-    unsafe {
-        run_with(Machine { kernel, converts_f16: converts_f16() }, p, adds, operands, pool);
-    }
+    // SAFETY: the caller's promise, and the machine is this one.
+    unsafe { run_with(Machine::new(), p, adds, operands, pool) }
 }
 
 /// # Safety
@@ -340,7 +345,9 @@ impl<T: Element> Block<T> {
                     let size = [rows.min(m - i), width];
                     let from = a.base.add(i * a.step);
                     let sources = Sources { a: from, a_row: a.row, a_k: a.k, b, b_k, k };
-                    self.tile(vectors, [i, j], size, sources);
+                    let c = self.c;
+                    let at = c.base.offset(i as isize * c.row + j as isize * c.col);
+                    self.kernel.run(vectors, size, sources, at, [c.row, c.col], self.adds);
                 }
                 j += width;
             }
@@ -373,36 +380,6 @@ impl<T: Element> Block<T> {
             Left { base: to, step: k, row: 1, k: rows as isize }
         }
     }
-
-    /// # Safety
-    /// As for [`run_with`]; the sources are those of the tile.
-    unsafe fn tile(
-        &self,
-        vectors: usize,
-        [i, j]: [usize; 2],
-        [height, width]: [usize; 2],
-        sources: Sources,
-    ) {
-        let Kernel { rows, vector, tiles } = self.kernel;
-        let (run, cols) = (tiles[vectors - 1], vectors * vector);
-        let c = self.c;
-        // SAFETY: the tile is inside the result, or goes to an array of its own first.
-        unsafe {
-            let at = c.base.offset(i as isize * c.row + j as isize * c.col);
-            if height == rows && width == cols && c.col == 1 {
-                return run(sources, height, Target { c: at, row: c.row, adds: self.adds });
-            }
-            let mut whole = [0f32; MAX_TILE];
-            let target = Target { c: whole.as_mut_ptr(), row: cols as isize, adds: false };
-            run(sources, height, target);
-            for (i, sums) in whole.chunks_exact(cols).take(height).enumerate() {
-                for (j, sum) in sums[..width].iter().enumerate() {
-                    let at = at.offset(i as isize * c.row + j as isize * c.col);
-                    *at = if self.adds { *at + sum } else { *sum };
-                }
-            }
-        }
-    }
 }
 
 /// The left operand of a block: row `i`, a multiple of a tile's rows, starts at `i * step`.
@@ -419,7 +396,7 @@ struct Left {
 /// A cache line of f32.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "read through pointers")] [f32; 16]);
+pub(super) struct Line(#[allow(dead_code, reason = "read through pointers")] [f32; 16]);
 
 /// Copies of pieces of the operands, in the order that tiles read them.
 struct Panels {
@@ -437,7 +414,7 @@ thread_local! {
 }
 
 /// At least `n` elements.
-fn room(lines: &mut Vec<Line>, n: usize) -> *mut f32 {
+pub(super) fn room(lines: &mut Vec<Line>, n: usize) -> *mut f32 {
     if lines.len() * 16 < n {
         lines.resize(n.div_ceil(16), Line([0.0; 16]));
     }
@@ -506,7 +483,7 @@ unsafe fn pack_rows<T: Element>(
 /// # Safety
 /// The matrix has `k` rows of `width`; `to` has `k` rows of `cols`, a multiple of 8.
 #[inline(always)]
-unsafe fn pack_columns<T: Element>(
+pub(super) unsafe fn pack_columns<T: Element>(
     b: Matrix<*const T>,
     k: usize,
     width: usize,

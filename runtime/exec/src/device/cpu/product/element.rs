@@ -5,7 +5,7 @@
 use plan::Dtype;
 
 /// An element of an operand, and how several of them become f32.
-pub(super) trait Element: Copy {
+pub(crate) trait Element: Copy {
     /// Whether tiles can read it where it lies.
     const IS_F32: bool = false;
 
@@ -44,7 +44,7 @@ impl Element for f32 {
 /// The upper half of an f32.
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Bf16(u16);
+pub(crate) struct Bf16(u16);
 
 impl Element for Bf16 {
     #[inline(always)]
@@ -56,7 +56,7 @@ impl Element for Bf16 {
 /// IEEE half precision.
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct F16(u16);
+pub(crate) struct F16(u16);
 
 impl Element for F16 {
     #[inline(always)]
@@ -69,7 +69,7 @@ impl Element for F16 {
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct MachineF16(u16);
+pub(crate) struct MachineF16(u16);
 
 #[cfg(target_arch = "x86_64")]
 impl Element for MachineF16 {
@@ -94,7 +94,7 @@ impl Element for MachineF16 {
 }
 
 /// Whether [`MachineF16`] is for this machine.
-pub(super) fn converts_f16() -> bool {
+pub(crate) fn converts_f16() -> bool {
     #[cfg(target_arch = "x86_64")]
     let has = std::is_x86_feature_detected!("avx") && std::is_x86_feature_detected!("f16c");
     #[cfg(not(target_arch = "x86_64"))]
@@ -104,7 +104,7 @@ pub(super) fn converts_f16() -> bool {
 
 /// The number that the bits of an f16 are.
 #[inline(always)]
-pub(super) fn widen_f16(half: u16) -> f32 {
+pub(crate) fn widen_f16(half: u16) -> f32 {
     let (sign, magnitude) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff));
     // The exponent is biased by 15 instead of 127; the product also brings subnormals in place.
     let finite = f32::from_bits(magnitude << 13) * f32::from_bits((127 + 112) << 23);
@@ -115,7 +115,7 @@ pub(super) fn widen_f16(half: u16) -> f32 {
 
 /// The bits of the f16 nearest to `x`, ties to even.
 #[inline(always)]
-pub(super) fn narrow_f16(x: f32) -> u16 {
+pub(crate) fn narrow_f16(x: f32) -> u16 {
     let (sign, magnitude) = ((x.to_bits() >> 16) as u16 & 0x8000, x.to_bits() & 0x7fff_ffff);
     // A carry out of the significand goes on into the exponent, as it should.
     let normal = (magnitude.wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13)
@@ -130,14 +130,14 @@ pub(super) fn narrow_f16(x: f32) -> u16 {
 
 /// The bits of the bf16 nearest to `x`, ties to even.
 #[inline(always)]
-pub(super) fn narrow_bf16(x: f32) -> u16 {
+pub(crate) fn narrow_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
     if x.is_nan() { 0x7fc0 } else { rounded }
 }
 
 /// How to round to a 16-bit type; none for f32.
-pub(super) fn narrowing(dtype: Dtype) -> Option<fn(f32) -> u16> {
+pub(crate) fn narrowing(dtype: Dtype) -> Option<fn(f32) -> u16> {
     match dtype {
         Dtype::F16 => Some(narrow_f16),
         Dtype::Bf16 => Some(narrow_bf16),

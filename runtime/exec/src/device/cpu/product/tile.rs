@@ -4,7 +4,7 @@
 //! and the height of the tile have no part in the bits.
 
 /// A row of vectors' worth of f32; what the loops need of an instruction set.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     /// Elements.
     const N: usize;
 
@@ -134,29 +134,29 @@ mod x86 {
 
 /// What a tile reads: rows of the left operand, columns of the right one.
 #[derive(Clone, Copy)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// The first row's element at the first k.
-    pub(super) a: *const f32,
+    pub(crate) a: *const f32,
     /// From row to row, in elements.
-    pub(super) a_row: isize,
+    pub(crate) a_row: isize,
     /// From k to k.
-    pub(super) a_k: isize,
+    pub(crate) a_k: isize,
     /// The first column's element at the first k.
-    pub(super) b: *const f32,
+    pub(crate) b: *const f32,
     /// From k to k.
-    pub(super) b_k: isize,
+    pub(crate) b_k: isize,
     /// How many k.
-    pub(super) k: usize,
+    pub(crate) k: usize,
 }
 
 /// Where a tile goes: rows of columns side by side.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
-    pub(super) c: *mut f32,
+pub(crate) struct Target {
+    pub(crate) c: *mut f32,
     /// From row to row, in elements.
-    pub(super) row: isize,
+    pub(crate) row: isize,
     /// Whether the sums are added to what is there.
-    pub(super) adds: bool,
+    pub(crate) adds: bool,
 }
 
 /// Computes `ROWS` rows of `WIDE` vectors of columns. Only `rows` of the left operand are read;
@@ -204,18 +204,18 @@ type Tile = unsafe fn(Sources, usize, Target);
 
 /// The tiles of an instruction set.
 #[derive(Clone, Copy)]
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// Rows of each.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// Columns of a vector.
-    pub(super) vector: usize,
+    pub(crate) vector: usize,
     /// Those of one vector of columns, two and so on.
-    pub(super) tiles: &'static [Tile],
+    pub(crate) tiles: &'static [Tile],
 }
 
 impl Kernel {
     /// How many vectors of columns to take next, of `n` columns that are left.
-    pub(super) fn take(&self, n: usize) -> usize {
+    pub(crate) fn take(&self, n: usize) -> usize {
         let vectors = n.div_ceil(self.vector);
         let most = self.tiles.len();
         // Two and two are quicker than three and one.
@@ -227,8 +227,42 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Runs a tile of `height` rows and `width` of its `vectors` of columns.
+    ///
+    /// # Safety
+    /// The kernel is this machine's. The sources have the rows and whole vectors of columns; `c`,
+    /// with a row and a column stride, has the rows and columns of the result.
+    pub(crate) unsafe fn run(
+        &self,
+        vectors: usize,
+        [height, width]: [usize; 2],
+        sources: Sources,
+        c: *mut f32,
+        [row, col]: [isize; 2],
+        adds: bool,
+    ) {
+        let (run, cols) = (self.tiles[vectors - 1], vectors * self.vector);
+        // SAFETY: the tile is inside the result, or goes to an array of its own first.
+        unsafe {
+            if height == self.rows && width == cols && col == 1 {
+                return run(sources, height, Target { c, row, adds });
+            }
+            let mut whole = [0f32; MAX_TILE];
+            let target = Target { c: whole.as_mut_ptr(), row: cols as isize, adds: false };
+            run(sources, height, target);
+            for (i, sums) in whole.chunks_exact(cols).take(height).enumerate() {
+                for (j, sum) in sums[..width].iter().enumerate() {
+                    let at = c.offset(i as isize * row + j as isize * col);
+                    *at = if adds { *at + sum } else { *sum };
+                }
+            }
+        }
+    }
+}
+
 /// The most elements of a tile.
-pub(super) const MAX_TILE: usize = 8 * 48;
+pub(crate) const MAX_TILE: usize = 8 * 48;
 
 /// For every machine.
 const PLAIN: Kernel =
@@ -240,7 +274,7 @@ const AVX512: Kernel =
     Kernel { rows: 8, vector: 16, tiles: &[tile_avx512::<1>, tile_avx512::<2>, tile_avx512::<3>] };
 
 /// The kernels that this machine can run, the fastest last.
-pub(super) fn kernels() -> impl Iterator<Item = Kernel> {
+pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
     #[cfg(target_arch = "x86_64")]
     let more = {
         let has_avx2 =

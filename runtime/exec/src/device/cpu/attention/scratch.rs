@@ -1,0 +1,138 @@
+//! Memory of a thread for the tiles of an attention, and the kernels that run on it.
+
+use plan::{Attention, Scratch, TileArg};
+
+use crate::device::cpu::Memory;
+use crate::device::cpu::jit::Entry;
+use crate::device::cpu::product::{Line, room};
+
+/// What a thread holds; grows to the largest step.
+pub(super) struct Room {
+    /// By [`Scratch`], in the order of [`Scratch::ALL`].
+    tile: [Vec<Line>; 6],
+    origin: [i32; 4],
+    /// Addresses of the operands of the kernel that runs.
+    pointers: Vec<*mut u8>,
+    /// Copies of operands.
+    pub(super) q: Vec<Line>,
+    pub(super) k: Vec<Line>,
+    pub(super) v: Vec<Line>,
+    pub(super) dout: Vec<Line>,
+    /// Keys and values, transposed.
+    pub(super) k_columns: Vec<Line>,
+    pub(super) v_columns: Vec<Line>,
+}
+
+impl Room {
+    pub(super) const fn new() -> Self {
+        Self {
+            tile: [const { vec![] }; 6],
+            origin: [0; 4],
+            pointers: vec![],
+            q: vec![],
+            k: vec![],
+            v: vec![],
+            dout: vec![],
+            k_columns: vec![],
+            v_columns: vec![],
+        }
+    }
+
+    /// The memory of a tile, as large as the step needs.
+    pub(super) fn tile(&mut self, a: &Attention) -> Tile {
+        let (rows, keys, width) = (a.row_tile, a.key_tile, a.value_width);
+        let sizes = Scratch::ALL.map(|scratch| match scratch {
+            Scratch::Scores | Scratch::Grads => rows * keys,
+            Scratch::Top | Scratch::Sum | Scratch::Factor => rows,
+            Scratch::Acc => rows * width,
+        });
+        let mut sizes = sizes.into_iter();
+        Tile(self.tile.each_mut().map(|lines| {
+            let size = sizes.next().expect("as many sizes as kinds of scratch");
+            room(lines, size as usize)
+        }))
+    }
+
+    /// Runs a kernel on the first rows of a tile.
+    ///
+    /// # Safety
+    /// The plan was verified, `tile` is of this room, and no other thread works on the same tile.
+    pub(super) unsafe fn run(
+        &mut self,
+        kernel: &Compiled<'_>,
+        tile: Tile,
+        origin: [u64; 4],
+        rows: u64,
+    ) {
+        self.origin = origin.map(|x| x as i32);
+        self.pointers.clear();
+        let address = |place: &Place| match *place {
+            Place::Scratch(scratch) => tile.of(scratch).cast(),
+            Place::Origin => self.origin.as_mut_ptr().cast(),
+            Place::Global { base, strides } => {
+                let steps = origin.iter().zip(strides).map(|(&at, stride)| at as isize * stride);
+                // SAFETY: the verifier knows that every tile begins inside the buffer.
+                unsafe { base.offset(steps.sum()) }
+            }
+        };
+        self.pointers.extend(kernel.places.iter().map(address));
+        // SAFETY: the code was compiled from a verified plan for these operands.
+        unsafe { (kernel.entry)(self.pointers.as_ptr(), 0, rows) }
+    }
+}
+
+/// The scratch of a tile, in the order of [`Scratch::ALL`].
+#[derive(Clone, Copy)]
+pub(super) struct Tile([*mut f32; 6]);
+
+impl Tile {
+    pub(super) fn of(self, scratch: Scratch) -> *mut f32 {
+        let at = match scratch {
+            Scratch::Scores => 0,
+            Scratch::Grads => 1,
+            Scratch::Top => 2,
+            Scratch::Sum => 3,
+            Scratch::Factor => 4,
+            Scratch::Acc => 5,
+        };
+        self.0[at]
+    }
+}
+
+/// A kernel of a tile and where its operands are.
+#[derive(Clone, Copy)]
+pub(super) struct Compiled<'p> {
+    pub(super) entry: Entry,
+    pub(super) places: &'p [Place],
+}
+
+/// An operand of a kernel of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::device::cpu) enum Place {
+    Scratch(Scratch),
+    Origin,
+    Global {
+        base: *mut u8,
+        /// In bytes: by sequence, head, row and key.
+        strides: [isize; 4],
+    },
+}
+
+// SAFETY: what is behind it belongs to the arena; units write different elements.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    pub(super) fn new(arg: &TileArg, memory: &mut Memory) -> Self {
+        match arg {
+            TileArg::Scratch(scratch) => Self::Scratch(*scratch),
+            TileArg::Origin => Self::Origin,
+            TileArg::Global { arg, strides } => {
+                let bytes = memory.dtype(arg.buffer).bytes() as isize;
+                let strides = strides.map(|stride| stride as isize * bytes);
+                Self::Global { base: memory.pointer(*arg), strides }
+            }
+        }
+    }
+}
