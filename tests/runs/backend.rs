@@ -16,6 +16,7 @@ use ir::eval::kernel::Memory as Reference;
 use ir::eval::schedule::{eval_task, memory};
 use ir::kernel::Skeleton;
 use ir::narrow;
+use ir::schedule::attention::Pass;
 use ir::schedule::{self, Schedule, Target, Task};
 use passes::pipeline::{self, Scheduled};
 use passes::plan_of;
@@ -139,7 +140,10 @@ impl<'a> Pair<'a> {
     fn about(&self, task: &Task, name: &str) -> String {
         match task {
             Task::Kernel { kernel, .. } => format!("{name}\n{:?}", self.schedule.kernels[*kernel]),
-            Task::Product { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+            Task::Product { .. }
+            | Task::Attention { .. }
+            | Task::Sort { .. }
+            | Task::Tiles { .. } => {
                 format!("{name}\n{task:?}")
             }
         }
@@ -200,6 +204,7 @@ pub(crate) fn written(schedule: &Schedule, task: &Task) -> BTreeSet<usize> {
             operands.filter(|(o, _)| o.is_output).map(|(_, &arg)| arg).collect()
         }
         Task::Product { product, .. } => vec![product.c],
+        Task::Attention { attention, .. } => attention.results(&schedule.kernels),
         Task::Sort { order, starts, .. } => vec![*order, *starts],
     };
     args.iter().map(|arg| arg.buffer.0 as usize).collect()
@@ -270,6 +275,10 @@ fn kind(schedule: &Schedule, task: &Task) -> &'static str {
                 (false, false) => "product",
             }
         }
+        Task::Attention { attention, .. } => match attention.pass {
+            Pass::Forward { .. } => "attention",
+            Pass::Backward { .. } => "gradient of attention",
+        },
         Task::Sort { .. } => "sort",
         Task::Tiles { .. } => "tiles",
     }

@@ -55,7 +55,9 @@ fn products_write_gradients_straight_into_their_flat_state() {
         Task::Product { product, .. } => {
             schedule.buffers[product.c.buffer.0 as usize].role == Some(Role::Grad)
         }
-        Task::Kernel { .. } | Task::Sort { .. } | Task::Tiles { .. } => false,
+        Task::Kernel { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+            false
+        }
     };
     // Queries, keys and values, their projection, and two layers of each MLP; two blocks.
     assert!(micro.iter().filter(is_grad).count() >= 8);

@@ -8,4 +8,5 @@ pub mod kernel;
 pub mod reference;
 pub mod scalar;
 pub mod schedule;
+mod score_tiles;
 pub mod tensor;

@@ -1,8 +1,12 @@
 //! A schedule: every function as a list of tasks over buffers.
 
+pub mod attention;
+
 use crate::graph::Role;
 use crate::kernel::Kernel;
 use crate::types::Dtype;
+
+use attention::Attention;
 
 /// A machine as the scheduler sees it: data, no code.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +17,8 @@ pub struct Target {
     pub column_block: u64,
     /// K elements a slice of an fp32 product.
     pub product_k_slice: u64,
+    /// Rows and keys of a tile of scores.
+    pub score_tile: [u64; 2],
 }
 
 /// A buffer of a [`Schedule`].
@@ -121,6 +127,13 @@ pub enum Task {
         /// Where it came from in the spec; may be empty.
         origin: String,
     },
+    /// Attention, forward or backward.
+    Attention {
+        /// What and where.
+        attention: Attention,
+        /// Where it came from in the spec; may be empty.
+        origin: String,
+    },
     /// A stable counting sort of i32 ids below `rows`; others (such as -1) are left out.
     ///
     /// `order` gets the positions of ids sorted by id then position; `starts[v]..starts[v + 1]`
@@ -155,6 +168,7 @@ impl Task {
         match self {
             Self::Kernel { args, .. } => args.clone(),
             Self::Product { product, .. } => vec![product.a, product.b, product.c],
+            Self::Attention { attention, .. } => attention.args(),
             Self::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
             Self::Tiles { body, .. } => body.iter().flat_map(Self::args).collect(),
         }
@@ -181,7 +195,7 @@ impl Task {
                 let product = Product { a, b, c, adds, ..p.clone() };
                 Self::Product { product, origin: origin.clone() }
             }
-            Self::Sort { .. } | Self::Tiles { .. } => {
+            Self::Attention { .. } | Self::Sort { .. } | Self::Tiles { .. } => {
                 unreachable!("the body of tiles has kernels and products only")
             }
         }

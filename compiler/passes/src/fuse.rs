@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use ir::graph::{Graph, Node, Value};
+use ir::ops::attend::Part;
 use ir::ops::{Lowering, Op, View};
 use ir::types::Dtype;
 
@@ -362,7 +363,12 @@ impl Tasks<'_> {
             self.gather_scalar(new);
         }
         if let Some(product) = self.rounded_product(value) {
-            self.merge(product, new, Kind::Dot);
+            let kind = self.task(product).kind.clone();
+            self.merge(product, new, kind);
+            return;
+        }
+        if let Some(same) = self.same_attention(value) {
+            self.merge(same, new, Kind::Attention);
             return;
         }
         // Latest first: the nearest producer is the likeliest to share the loop.
@@ -394,14 +400,46 @@ impl Tasks<'_> {
         }
     }
 
-    /// The task of the product that this value rounds, when nothing else reads it.
+    /// The task of the product or attention that this value rounds, when nothing else reads it.
     fn rounded_product(&self, value: Value) -> Option<usize> {
         let Op::Cast(cast) = &self.graph[value].op else { return None };
         let x = self.graph[value].args[0];
         let is_product = cast.to.is_narrow()
             && self.graph[x].ty.dtype == Dtype::F32
-            && matches!(self.graph[x].op, Op::Dot(_));
+            && matches!(self.graph[x].op, Op::Dot(_) | Op::Attention(_));
         (is_product && self.uses[x.index()] == 1).then(|| self.owner(x)).flatten()
+    }
+
+    /// The task of the attention that this value is another result of: the sums of its rows beside
+    /// the result, or one of its gradients beside the others.
+    ///
+    /// Both wait for the same operands, so no order forbids it.
+    fn same_attention(&self, value: Value) -> Option<usize> {
+        let Lowering::Attention(attend, part) = self.graph[value].op.lowering() else {
+            return None;
+        };
+        let args = &self.graph[value].args;
+        let is_same = |task: &Task| {
+            task.members.iter().filter(|&&m| m != value).any(|&member| {
+                let node = &self.graph[member];
+                match (node.op.lowering(), part) {
+                    (Lowering::Attention(other, Part::Out), Part::Lse) => {
+                        let extras = other.extras(Part::Out.n_tensors());
+                        let end = extras.draw.map_or(extras.end, |draw| draw[0]);
+                        other.kept() == attend
+                            && node.args[..2] == args[..2]
+                            && node.args[Part::Out.n_tensors()..end] == args[2..]
+                    }
+                    (
+                        Lowering::Attention(other, Part::Dq | Part::Dk | Part::Dv),
+                        Part::Dq | Part::Dk | Part::Dv,
+                    ) => other == attend && node.args == *args,
+                    (_, Part::Out | Part::Lse | Part::Dq | Part::Dk | Part::Dv) => false,
+                }
+            })
+        };
+        let is_attention = |task: &Task| task.kind == Kind::Attention;
+        self.tasks.iter().position(|t| t.as_ref().is_some_and(|t| is_attention(t) && is_same(t)))
     }
 
     fn kind(&self, value: Value) -> Kind {

@@ -1,5 +1,7 @@
 //! Assembles the plan: buffers with offsets, code, functions as steps, the run.
 
+mod attention;
+
 use std::collections::BTreeSet;
 
 use ir::graph::Role;
@@ -134,6 +136,10 @@ fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
         },
         Task::Product { product, origin } => Step::Product {
             product: self::product(schedule, target, product),
+            origin: origin.clone(),
+        },
+        Task::Attention { attention, origin } => Step::Attention {
+            attention: attention::attention(schedule, attention),
             origin: origin.clone(),
         },
         Task::Sort { ids, n, rows, order, starts } => Step::Sort {

@@ -9,6 +9,7 @@ mod function;
 mod kernels;
 mod space;
 mod stores;
+mod tile_kernels;
 
 use ir::graph::{Graph, Module, State};
 use ir::ops::Op;

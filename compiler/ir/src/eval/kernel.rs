@@ -19,9 +19,13 @@ pub struct Memory(pub Vec<Data>);
 
 /// Runs the expansion of a kernel over all its extent.
 pub fn eval_kernel(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
-    let kernel = expand_kernel(kernel);
-    let dtypes = kernel_dtypes(&kernel).expect("a scheduled kernel is well typed");
-    let mut run = Run { kernel: &kernel, dtypes: &dtypes, memory, args };
+    eval_expanded(&expand_kernel(kernel), memory, args);
+}
+
+/// Runs a kernel that is expanded already.
+pub(super) fn eval_expanded(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
+    let dtypes = kernel_dtypes(kernel).expect("a scheduled kernel is well typed");
+    let mut run = Run { kernel, dtypes: &dtypes, memory, args };
     each_index(&kernel.outer, |outer| run.outer(outer));
 }
 

@@ -1,6 +1,7 @@
-//! Evaluates schedules: kernels, products, sorts and tiles over buffers.
+//! Evaluates schedules: kernels, products, attention, sorts and tiles over buffers.
 
 use super::kernel::{Memory, eval_kernel};
+use super::score_tiles::eval_attention;
 use super::tensor::{Data, each_index};
 use crate::narrow;
 use crate::schedule::{Adds, Arg, Product, Schedule, Target, Task};
@@ -38,6 +39,7 @@ pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut
             let result = schedule.buffers[product.c.buffer.0 as usize].dtype;
             eval_product(product, target.product_k_slice, result, memory);
         }
+        Task::Attention { attention, .. } => eval_attention(attention, &schedule.kernels, memory),
         Task::Sort { ids, n, rows, order, starts } => {
             eval_sort([*ids, *order, *starts], *n, *rows, memory);
         }

@@ -1,5 +1,7 @@
 //! Text of schedules: buffers, kernels, and functions with one task a line.
 
+mod attention;
+
 use std::fmt::Write;
 
 use super::graph::{role, role_name};
@@ -65,6 +67,7 @@ fn print_task(task: &Task) -> String {
                 print_origin(origin)
             )
         }
+        Task::Attention { attention, origin } => attention::print(attention, &print_origin(origin)),
         Task::Sort { ids, n, rows, order, starts } => {
             let [ids, order, starts] = [*ids, *order, *starts].map(print_arg);
             format!("sort {ids} n {n} rows {rows} order {order} starts {starts}")
@@ -154,7 +157,7 @@ enum Depth {
 }
 
 fn task(c: &mut Cursor, depth: Depth) -> Result<Task, TextError> {
-    let error = c.error("`kernel`, `product`, `sort` or `tiles`");
+    let error = c.error("`kernel`, `product`, `attention`, `sort` or `tiles`");
     match c.word()?.as_str() {
         "kernel" => {
             let kernel = c.parsed()?;
@@ -171,6 +174,10 @@ fn task(c: &mut Cursor, depth: Depth) -> Result<Task, TextError> {
         "product" => {
             let product = product(c)?;
             Ok(Task::Product { product, origin: origin(c)? })
+        }
+        "attention" if depth == Depth::Function => {
+            let attention = attention::parse(c)?;
+            Ok(Task::Attention { attention, origin: origin(c)? })
         }
         "tiles" if depth == Depth::Function => tiles(c),
         "sort" if depth == Depth::Function => {

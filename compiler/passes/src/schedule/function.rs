@@ -1,5 +1,7 @@
 //! Schedules one function: buffers for what tasks leave, and a task list.
 
+mod attention;
+
 use ir::graph::{Graph, Module, Value};
 use ir::kernel::{Kernel, Operand, Skeleton};
 use ir::ops::Lowering;
@@ -112,7 +114,7 @@ impl<'a> Scheduler<'a> {
             Kind::Rows { shape, reduces } => self.rows(index, shape, *reduces, &task.members),
             Kind::Columns => self.columns(index, value),
             Kind::Dot => self.dot(value, task.members[task.members.len() - 1]),
-            Kind::Attention => unreachable!("nothing is lowered to attention"),
+            Kind::Attention => self.attention(&task.members),
             Kind::Scatter => self.scatter(value),
             Kind::Concat => self.concat(value),
             Kind::Copy => {

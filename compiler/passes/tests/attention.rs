@@ -1,0 +1,251 @@
+//! Attention in tiles against its plain definition: results and gradients of odd sizes.
+
+use std::collections::BTreeMap;
+
+use ir::builder::Builder;
+use ir::eval::graph::{Precision, eval_graph};
+use ir::eval::schedule::{eval_schedule, memory};
+use ir::eval::tensor::Tensor;
+use ir::graph::{Module, Role, State, Value};
+use ir::ops::attend::{Attend, Part, Sizes};
+use ir::ops::attention::Attention;
+use ir::ops::{Op, OpDef};
+use ir::schedule::{Schedule, Task};
+use ir::text::{parse_schedule, print_schedule};
+use ir::types::{Dtype, Type};
+use passes::pipeline;
+
+/// Of the largest element of a result.
+const RTOL_F32: f64 = 1e-5;
+/// Results count as this large at least: of one key the gradient of the scores is 0 but for what
+/// its terms were rounded by.
+const LEAST: f64 = 0.1;
+
+/// A cheap hash as a number in -1..1.
+fn noise(n: u64) -> f64 {
+    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (z >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// An attention with its gradients as a module, and its inputs.
+struct Case {
+    module: Module,
+    states: BTreeMap<String, Tensor>,
+}
+
+impl Case {
+    fn new(attend: Attend, sizes: Sizes, dtype: Dtype, offset: i32) -> Self {
+        let Sizes { batch, heads, groups, rows, keys, width, value_width } = sizes;
+        let mut case = Self {
+            module: Module { states: vec![], functions: vec![], origins: vec![String::new()] },
+            states: BTreeMap::new(),
+        };
+        let mut b = Builder::new("f");
+        let real = |shape: &[u64]| Type::new(dtype, shape);
+        let int = |shape: &[u64]| Type::new(Dtype::I32, shape);
+        let mut args = vec![
+            case.input(&mut b, "q", real(&[batch, heads, rows, width]), |i| 2.0 * noise(i)),
+            case.input(&mut b, "k", real(&[batch, groups, keys, width]), |i| 2.0 * noise(i + 999)),
+            case.input(&mut b, "v", real(&[batch, groups, keys, value_width]), |i| noise(i + 77)),
+        ];
+        if attend.has_segments {
+            // Three runs a sequence, of other lengths in the next one.
+            let segment = |n: u64| move |i: u64| ((i % n + i / n) * 3 / n.max(1)) as f64;
+            args.push(case.input(&mut b, "row_segments", int(&[batch, rows]), segment(rows)));
+            args.push(case.input(&mut b, "key_segments", int(&[batch, keys]), segment(keys)));
+        }
+        if attend.has_offset {
+            args.push(case.input(&mut b, "offset", int(&[]), |_| f64::from(offset)));
+        }
+        if attend.drop > 0.0 {
+            for (i, name) in ["stream", "seed", "step", "row"].into_iter().enumerate() {
+                args.push(case.input(&mut b, name, int(&[]), |_| 1000.0 * i as f64 + 3.0));
+            }
+        }
+        let op = Attention(attend);
+        let out = b.push(op.clone(), &args);
+        let shape = b.shape(out);
+        let grad = case.input(&mut b, "grad", Type::new(Dtype::F32, shape), |i| noise(i + 5555));
+        // What is kept in f32 is not rounded for arithmetic, as a gradient on its way is.
+        let grad = b.add(grad, grad);
+        let flows = op.vjp(&mut b, &args, out, grad);
+        case.output(&mut b, "out", out);
+        for (name, flow) in ["dq", "dk", "dv"].into_iter().zip(flows) {
+            case.output(&mut b, name, flow.expect("a gradient flows to each tensor"));
+        }
+        case.module.functions.push(b.finish());
+        case
+    }
+
+    fn input(&mut self, b: &mut Builder, name: &str, ty: Type, of: impl Fn(u64) -> f64) -> Value {
+        let numbers: Vec<f64> = (0..ty.len()).map(of).collect();
+        self.states.insert(name.to_owned(), Tensor::from_numbers(ty.clone(), &numbers));
+        self.state(name, ty.clone(), Role::Input);
+        b.state(name, ty)
+    }
+
+    fn output(&mut self, b: &mut Builder, name: &str, value: Value) {
+        let ty = b.ty(value).clone();
+        self.states.insert(name.to_owned(), Tensor::zeros(ty.clone()));
+        self.state(name, ty, Role::Output);
+        b.store(name, value);
+    }
+
+    fn state(&mut self, name: &str, ty: Type, role: Role) {
+        self.module.states.push(State { name: name.to_owned(), ty, role, within: None });
+    }
+
+    /// The states after the schedule ran, and the schedule.
+    fn tiled(&self, tile: [u64; 2]) -> (BTreeMap<String, Vec<f64>>, Schedule) {
+        let mut target = pipeline::cpu();
+        target.score_tile = tile;
+        let done = pipeline::schedule(self.module.clone(), &target, &mut |_, _| {});
+        let schedule = done.schedule;
+        let mut held = memory(&schedule);
+        for (buffer, data) in schedule.buffers.iter().zip(&mut held.0) {
+            if buffer.role.is_some() {
+                *data = self.states[&buffer.name].data.clone();
+            }
+        }
+        assert!(eval_schedule(&schedule, &target, "f", &mut held));
+        let states = schedule.buffers.iter().zip(&held.0).filter(|(b, _)| b.role.is_some());
+        (states.map(|(b, data)| (b.name.clone(), data.numbers())).collect(), schedule)
+    }
+
+    fn check(&self, about: &str, rtol: f64) {
+        let mut wanted = self.states.clone();
+        eval_graph(&self.module, "f", &mut wanted, Precision::AsTyped).expect("it runs");
+        let (got, schedule) = self.tiled([32, 48]);
+        let tasks = &schedule.functions[0].tasks;
+        let n = tasks.iter().filter(|t| matches!(t, Task::Attention { .. })).count();
+        assert_eq!(n, 2, "{about}: one task forward and one backward");
+        for name in ["out", "dq", "dk", "dv"] {
+            close(&format!("{about}: {name}"), &got[name], &wanted[name].numbers(), rtol);
+        }
+    }
+}
+
+fn close(about: &str, got: &[f64], wanted: &[f64], rtol: f64) {
+    let top = wanted.iter().fold(LEAST, |top, x| top.max(x.abs()));
+    assert_eq!(got.len(), wanted.len());
+    for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
+        assert!((g - w).abs() <= rtol * top, "{about}[{i}] is {g}, plain {w}, largest {top}");
+    }
+}
+
+fn sizes(rows: u64, keys: u64) -> Sizes {
+    // Large ones have fewer heads, to be done soon.
+    let (heads, groups) = if rows * keys < 4000 { (4, 2) } else { (2, 1) };
+    Sizes { batch: 2, heads, groups, rows, keys, width: 5, value_width: 3 }
+}
+
+/// Every kind of mask alone, and all of them.
+fn kinds() -> [(&'static str, Attend); 7] {
+    let all = Attend::all(0.4);
+    let causal = Attend { is_causal: true, ..all };
+    [
+        ("all", all),
+        ("causal", causal),
+        ("window", Attend { window: Some(20), ..all }),
+        ("segments", Attend { has_segments: true, ..all }),
+        ("dropout", Attend { drop: 0.25, ..all }),
+        ("offset", Attend { has_offset: true, ..causal }),
+        (
+            "everything",
+            Attend { window: Some(33), has_segments: true, has_offset: true, drop: 0.1, ..causal },
+        ),
+    ]
+}
+
+#[test]
+fn tiles_mean_what_attention_means() {
+    for (name, attend) in kinds() {
+        for (rows, keys) in
+            [(1, 1), (2, 2), (17, 17), (63, 63), (64, 64), (65, 65), (130, 130), (3, 70), (70, 3)]
+        {
+            let about = format!("{name} of {rows} rows and {keys} keys");
+            Case::new(attend, sizes(rows, keys), Dtype::F32, 7).check(&about, RTOL_F32);
+        }
+    }
+}
+
+#[test]
+fn tiles_of_16_bits_mean_what_attention_means() {
+    // A last rounding to 16 bits may go the other way.
+    for (dtype, rtol) in [(Dtype::Bf16, 0.5f64.powi(7)), (Dtype::F16, 0.5f64.powi(10))] {
+        for (name, attend) in kinds() {
+            for n in [1, 17, 65] {
+                let about = format!("{name} of {n} in {dtype}");
+                Case::new(attend, sizes(n, n), dtype, 0).check(&about, rtol);
+            }
+        }
+    }
+}
+
+/// The row of a decoder: one query at the end of what is cached, wherever that is.
+#[test]
+fn an_offset_places_rows_among_the_keys() {
+    let attend = Attend { is_causal: true, has_offset: true, ..Attend::all(0.3) };
+    for offset in [-1, 0, 1, 63, 99, 200] {
+        let about = format!("one row at {offset}");
+        Case::new(attend, sizes(1, 100), Dtype::F32, offset).check(&about, RTOL_F32);
+    }
+}
+
+/// The width of a tile is no part of the result but for the order of additions.
+#[test]
+fn tiles_of_any_size_are_near_each_other() {
+    let attend = Attend { is_causal: true, window: Some(40), ..Attend::all(0.4) };
+    let case = Case::new(attend, sizes(100, 100), Dtype::F32, 0);
+    let (first, _) = case.tiled([64, 64]);
+    for tile in [[16, 16], [128, 64], [512, 512], [16, 96]] {
+        let (other, _) = case.tiled(tile);
+        for name in ["out", "dq", "dk", "dv"] {
+            close(&format!("{tile:?} {name}"), &other[name], &first[name], RTOL_F32);
+        }
+    }
+}
+
+#[test]
+fn schedules_with_attention_parse_back_equal() {
+    for (name, attend) in kinds() {
+        let (_, schedule) = Case::new(attend, sizes(3, 5), Dtype::F16, 1).tiled([16, 16]);
+        let text = print_schedule(&schedule);
+        assert_eq!(parse_schedule(&text).as_ref(), Ok(&schedule), "{name}\n{text}");
+    }
+}
+
+/// Sums of rows without a result, and one gradient of three.
+#[test]
+fn results_that_nobody_reads_need_not_be_there() {
+    let ty = |shape: &[u64]| Type::new(Dtype::F32, shape);
+    let attend = Attend { is_causal: true, ..Attend::all(0.4) };
+    let whole = Case::new(attend, sizes(20, 20), Dtype::F32, 0);
+    let mut case = Case {
+        module: Module { functions: vec![], ..whole.module.clone() },
+        states: whole.states.clone(),
+    };
+    case.module.states.retain(|s| s.role == Role::Input);
+    let mut b = Builder::new("f");
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let ty = case.states[name].ty.clone();
+        b.state(name, ty)
+    });
+    let lse = b.push(ir::ops::attention_lse::AttentionLse(attend), &[q, k]);
+    let grad = b.state("grad", ty(&[2, 20, 4, 3]));
+    let args = [q, k, v, grad, lse, lse];
+    let dk = b.push(ir::ops::attention_dk::AttentionDk(attend), &args);
+    case.output(&mut b, "lse", lse);
+    case.output(&mut b, "only_dk", dk);
+    let graph = b.finish();
+    assert!(graph.nodes.iter().any(|n| matches!(n.op, Op::AttentionDk(_))));
+    assert_eq!(attend.extras(Part::Lse.n_tensors()).end, 2);
+    case.module.functions.push(graph);
+    let mut wanted = case.states.clone();
+    eval_graph(&case.module, "f", &mut wanted, Precision::AsTyped).expect("it runs");
+    let (got, _) = case.tiled([16, 16]);
+    for name in ["lse", "only_dk"] {
+        close(name, &got[name], &wanted[name].numbers(), RTOL_F32);
+    }
+}
