@@ -17,7 +17,7 @@ use ir::eval::schedule::{eval_task, memory};
 use ir::kernel::Skeleton;
 use ir::narrow;
 use ir::schedule::attention::Pass;
-use ir::schedule::{self, Schedule, Target, Task};
+use ir::schedule::{self, EpilogueArg, Schedule, Target, Task};
 use passes::pipeline::{self, Scheduled};
 use passes::plan_of;
 use plan::{BufferId, Function, Plan, Step};
@@ -203,7 +203,17 @@ pub(crate) fn written(schedule: &Schedule, task: &Task) -> BTreeSet<usize> {
             let operands = schedule.kernels[*kernel].operands.iter().zip(args);
             operands.filter(|(o, _)| o.is_output).map(|(_, &arg)| arg).collect()
         }
-        Task::Product { product, .. } => vec![product.c],
+        Task::Product { product, .. } => {
+            let epilogue = product.epilogue.iter();
+            let written = epilogue.flat_map(|e| {
+                let operands = schedule.kernels[e.kernel].operands.iter().zip(&e.args);
+                operands.filter_map(|(operand, arg)| match arg {
+                    EpilogueArg::Memory(arg) if operand.is_output => Some(*arg),
+                    EpilogueArg::Memory(_) | EpilogueArg::Sums => None,
+                })
+            });
+            product.c.into_iter().chain(written).collect()
+        }
         Task::Attention { attention, .. } => attention.results(&schedule.kernels),
         Task::Sort { order, starts, .. } => vec![*order, *starts],
     };
@@ -269,7 +279,8 @@ fn kind(schedule: &Schedule, task: &Task) -> &'static str {
         },
         Task::Product { product, .. } => {
             let dtype = |arg: schedule::Arg| schedule.buffers[arg.buffer.0 as usize].dtype;
-            match (dtype(product.a).is_narrow(), dtype(product.c).is_narrow()) {
+            let rounds = product.c.is_some_and(|c| dtype(c).is_narrow());
+            match (dtype(product.a).is_narrow(), rounds) {
                 (true, _) => "product of 16 bits",
                 (false, true) => "rounded product",
                 (false, false) => "product",

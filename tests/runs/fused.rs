@@ -53,7 +53,7 @@ fn products_write_gradients_straight_into_their_flat_state() {
     let (schedule, micro) = (&compiled.scheduled.schedule, tasks(&compiled, "micro"));
     let is_grad = |task: &&Task| match task {
         Task::Product { product, .. } => {
-            schedule.buffers[product.c.buffer.0 as usize].role == Some(Role::Grad)
+            product.c.is_some_and(|c| schedule.buffers[c.buffer.0 as usize].role == Some(Role::Grad))
         }
         Task::Kernel { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
             false

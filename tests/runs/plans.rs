@@ -139,7 +139,7 @@ fn touched(steps: &[Step]) -> Vec<Vec<Arg>> {
     for step in steps {
         match step {
             Step::Kernel { args, .. } => all.push(args.clone()),
-            Step::Product { product: p, .. } => all.push(vec![p.a, p.b, p.c]),
+            Step::Product { product: p, .. } => all.push(p.args().collect()),
             Step::Attention { attention, .. } => all.push(attention.args().collect()),
             Step::Sort { ids, order, starts, .. } => all.push(vec![*ids, *order, *starts]),
             Step::Loop { body, .. } | Step::Tiles { body, .. } => all.extend(touched(body)),

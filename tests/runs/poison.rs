@@ -72,7 +72,7 @@ pub(crate) fn plant(
 fn touches(steps: &[Step], buffer: BufferId) -> usize {
     let touched = |step: &Step| match step {
         Step::Kernel { args, .. } => args.iter().any(|arg| arg.buffer == buffer),
-        Step::Product { product: p, .. } => [p.a, p.b, p.c].iter().any(|arg| arg.buffer == buffer),
+        Step::Product { product: p, .. } => p.args().any(|arg| arg.buffer == buffer),
         Step::Attention { attention, .. } => attention.args().any(|arg| arg.buffer == buffer),
         Step::Sort { .. } | Step::Loop { .. } | Step::Tiles { .. } => false,
         Step::Call(_) | Step::Yield(_) => false,

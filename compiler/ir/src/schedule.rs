@@ -81,15 +81,16 @@ pub enum Adds {
 ///
 /// Order of the sum: K slices ascending, each a chain of fma. The operands have one type, f32 or a
 /// narrow one; the result is f32, or narrow and rounded once at the end. A product that adds goes
-/// on from the f32 that the result holds, as from the sum of the slices before.
+/// on from the f32 that the result holds, as from the sum of the slices before. An epilogue may
+/// follow one that never adds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.
     pub a: Arg,
     /// The right operand.
     pub b: Arg,
-    /// The result.
-    pub c: Arg,
+    /// The result; `None` where only the epilogue reads it, so that memory never holds it.
+    pub c: Option<Arg>,
     /// Axes in front, slowest first.
     pub batch: Vec<BatchAxis>,
     /// Rows of the result.
@@ -106,6 +107,54 @@ pub struct Product {
     pub c_strides: [i64; 2],
     /// Whether it goes on from what the result holds.
     pub adds: Adds,
+    /// What runs on each block of the result while it is in cache.
+    pub epilogue: Option<Epilogue>,
+}
+
+impl Product {
+    /// Every place that it reads or writes.
+    pub fn args(&self) -> Vec<Arg> {
+        let epilogue = self.epilogue.iter().flat_map(|e| &e.args);
+        let behind = epilogue.filter_map(|arg| match arg {
+            EpilogueArg::Memory(arg) => Some(*arg),
+            EpilogueArg::Sums => None,
+        });
+        [self.a, self.b].into_iter().chain(self.c).chain(behind).collect()
+    }
+
+    /// The same, to be changed.
+    pub fn args_mut(&mut self) -> impl Iterator<Item = &mut Arg> {
+        let epilogue = self.epilogue.iter_mut().flat_map(|e| &mut e.args);
+        let behind = epilogue.filter_map(|arg| match arg {
+            EpilogueArg::Memory(arg) => Some(arg),
+            EpilogueArg::Sums => None,
+        });
+        [&mut self.a, &mut self.b].into_iter().chain(&mut self.c).chain(behind)
+    }
+}
+
+/// A kernel over the finished sums of a product, block by block.
+///
+/// The kernel is `Rows` over the batch axes, then the blocks of `cols` columns, then the rows, so
+/// that the rows of a block are neighbouring units. No fusion drops a rounding or reorders a sum:
+/// it has the bits of the same kernel run behind the product.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Epilogue {
+    /// Index into [`Schedule::kernels`].
+    pub kernel: usize,
+    /// One for each operand of the kernel.
+    pub args: Vec<EpilogueArg>,
+    /// Columns of a block, those of the kernel; they divide the product's.
+    pub cols: u64,
+}
+
+/// An operand of an [`Epilogue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EpilogueArg {
+    /// A place in memory.
+    Memory(Arg),
+    /// The sums of the block, f32, rows of `cols` side by side; row 0 is that of the product.
+    Sums,
 }
 
 /// One thing to run.
@@ -167,7 +216,7 @@ impl Task {
     pub fn args(&self) -> Vec<Arg> {
         match self {
             Self::Kernel { args, .. } => args.clone(),
-            Self::Product { product, .. } => vec![product.a, product.b, product.c],
+            Self::Product { product, .. } => product.args(),
             Self::Attention { attention, .. } => attention.args(),
             Self::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
             Self::Tiles { body, .. } => body.iter().flat_map(Self::args).collect(),
@@ -191,8 +240,8 @@ impl Task {
                     Adds::AfterFirst | Adds::Never => Adds::Never,
                     Adds::Always => Adds::Always,
                 };
-                let (a, b, c) = (moved(p.a), moved(p.b), moved(p.c));
-                let product = Product { a, b, c, adds, ..p.clone() };
+                let mut product = Product { adds, ..p.clone() };
+                product.args_mut().for_each(|arg| *arg = moved(*arg));
                 Self::Product { product, origin: origin.clone() }
             }
             Self::Attention { .. } | Self::Sort { .. } | Self::Tiles { .. } => {

@@ -7,7 +7,8 @@ use ir::eval::tensor::Data;
 use ir::graph::Role;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
 use ir::schedule::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Target, Task,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Function, Product, Schedule,
+    Target, Task,
 };
 use ir::text::{parse_kernel, parse_schedule, print_kernel, print_schedule};
 use ir::types::Dtype;
@@ -176,7 +177,7 @@ fn schedule() -> Schedule {
     let product = Product {
         a: arg(1, 0),
         b: arg(1, 2),
-        c: arg(5, 0),
+        c: Some(arg(5, 0)),
         batch: vec![BatchAxis { size: 2, strides: [1, 1, 9] }],
         m: 3,
         n: 3,
@@ -185,6 +186,7 @@ fn schedule() -> Schedule {
         b_strides: [1, 2],
         c_strides: [3, 1],
         adds: Adds::Never,
+        epilogue: None,
     };
     let tasks = vec![
         Task::Sort { ids: arg(0, 0), n: 5, rows: 3, order: arg(2, 0), starts: arg(3, 0) },
@@ -194,10 +196,88 @@ fn schedule() -> Schedule {
             origin: "hello.lt:1:1 \"gpt\"".to_owned(),
         },
         Task::Product { product: product.clone(), origin: String::new() },
+        Task::Product { product: mapped_product(2), origin: "hello.lt:2:1".to_owned() },
         tiles(product),
     ];
     let functions = vec![Function { name: "f".to_owned(), tasks }];
-    Schedule { buffers, kernels: vec![segment_sum(3, 2, 5)], functions }
+    Schedule { buffers, kernels: vec![segment_sum(3, 2, 5), row_and_sum(2)], functions }
+}
+
+/// Two products of 3 x 2 by 2 x 4, whose sums go to [`row_and_sum`] only, in blocks of columns.
+fn mapped_product(cols: u64) -> Product {
+    Product {
+        a: arg(1, 0),
+        b: arg(1, 2),
+        c: None,
+        batch: vec![BatchAxis { size: 2, strides: [1, 0, 12] }],
+        m: 3,
+        n: 4,
+        k: 2,
+        a_strides: [2, 1],
+        b_strides: [1, 2],
+        c_strides: [4, 1],
+        adds: Adds::Never,
+        epilogue: Some(Epilogue {
+            kernel: 1,
+            args: vec![EpilogueArg::Sums, EpilogueArg::Memory(arg(5, 0))],
+            cols,
+        }),
+    }
+}
+
+/// `10 * sum + row`, in blocks of `cols` of 4 columns.
+fn row_and_sum(cols: u64) -> Kernel {
+    let mut b = Body::new();
+    let (sum, row) = (b.load(0, Dtype::F32), b.outer(2));
+    let (row, ten) = (b.apply(Scalar::Cast(Dtype::F32), &[row]), b.constant(Dtype::F32, 10.0));
+    let tens = b.apply(Scalar::Mul, &[sum, ten]);
+    let value = b.apply(Scalar::Add, &[tens, row]);
+    b.store(1, value);
+    let wide = cols as i64;
+    Kernel {
+        name: "row_and_sum".to_owned(),
+        skeleton: Skeleton::Rows,
+        outer: vec![2, 4 / cols, 3],
+        cols,
+        operands: vec![
+            operand(Dtype::F32, false, &[0, 0, wide], 0, 1),
+            operand(Dtype::F32, true, &[12, wide, 4], 0, 1),
+        ],
+        body: b.finish(),
+    }
+}
+
+#[test]
+fn an_epilogue_reads_the_sums_of_its_block() {
+    for cols in [1, 2, 4] {
+        let mut schedule = schedule();
+        schedule.buffers.truncate(2);
+        schedule.buffers[1].shape = vec![14];
+        schedule.buffers.push(Buffer { shape: vec![24], ..schedule.buffers[1].clone() });
+        schedule.kernels = vec![row_and_sum(cols)];
+        let mut product = mapped_product(cols);
+        let args = vec![EpilogueArg::Sums, EpilogueArg::Memory(arg(2, 0))];
+        product.epilogue = Some(Epilogue { kernel: 0, args, cols });
+        schedule.functions[0].tasks = vec![Task::Product { product, origin: String::new() }];
+        let x: Vec<f32> = (1..=14).map(|x| x as f32).collect();
+        let mut memory = memory(&schedule);
+        memory.0[1] = Data::F32(x.clone());
+        let target = Target {
+            name: "cpu".to_owned(),
+            column_block: 4,
+            product_k_slice: 512,
+            score_tile: [4, 4],
+        };
+        assert!(eval_schedule(&schedule, &target, "f", &mut memory));
+        let sum = |z: usize, i: usize, j: usize| {
+            x[z + 2 * i] * x[2 + 2 * j] + x[z + 2 * i + 1] * x[3 + 2 * j]
+        };
+        for at in 0..24 {
+            let (z, i, j) = (at / 12, at / 4 % 3, at % 4);
+            assert_eq!(f32s(&memory, 2)[at], 10.0 * sum(z, i, j) + i as f32, "{cols} {at}");
+        }
+        assert_eq!(memory.0.len(), 3);
+    }
 }
 
 /// Two iterations over the batch axis of a product, one that adds and one that does not.
@@ -217,7 +297,7 @@ fn tiles_move_on_and_add_after_the_first() {
     let whole = Product {
         a: arg(0, 0),
         b: arg(1, 0),
-        c: arg(2, 0),
+        c: Some(arg(2, 0)),
         batch: vec![],
         m: 1,
         n: 1,
@@ -226,6 +306,7 @@ fn tiles_move_on_and_add_after_the_first() {
         b_strides: [1, 0],
         c_strides: [1, 1],
         adds: Adds::Never,
+        epilogue: None,
     };
     let target =
         Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 4, score_tile: [4, 4] };
@@ -273,7 +354,7 @@ fn a_product_adds_slices_of_k() {
     let product = Product {
         a: arg(0, 0),
         b: arg(1, 0),
-        c: arg(2, 0),
+        c: Some(arg(2, 0)),
         batch: vec![],
         m: 1,
         n: 1,
@@ -282,6 +363,7 @@ fn a_product_adds_slices_of_k() {
         b_strides: [1, 0],
         c_strides: [1, 1],
         adds: Adds::Never,
+        epilogue: None,
     };
     let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), Data::F32(vec![0.0])]);
     ir::eval::schedule::eval_product(&product, 4, Dtype::F32, &mut memory);

@@ -166,7 +166,7 @@ fn product(schedule: &Schedule, target: &Target, p: &schedule::Product) -> plan:
     plan::Product {
         a: arg(schedule, p.a),
         b: arg(schedule, p.b),
-        c: arg(schedule, p.c),
+        c: p.c.map(|c| arg(schedule, c)),
         batch: p.batch.iter().map(axis).collect(),
         m: p.m,
         n: p.n,
@@ -180,6 +180,19 @@ fn product(schedule: &Schedule, target: &Target, p: &schedule::Product) -> plan:
             schedule::Adds::AfterFirst => plan::Adds::AfterFirst,
             schedule::Adds::Always => plan::Adds::Always,
         },
+        epilogue: p.epilogue.as_ref().map(|e| epilogue(schedule, e)),
+    }
+}
+
+fn epilogue(schedule: &Schedule, epilogue: &schedule::Epilogue) -> plan::Epilogue {
+    let one = |operand: &schedule::EpilogueArg| match operand {
+        schedule::EpilogueArg::Memory(at) => plan::EpilogueArg::Memory(arg(schedule, *at)),
+        schedule::EpilogueArg::Sums => plan::EpilogueArg::Sums,
+    };
+    plan::Epilogue {
+        code: u32::try_from(epilogue.kernel).expect("kernel counts fit"),
+        args: epilogue.args.iter().map(one).collect(),
+        cols: epilogue.cols,
     }
 }
 

@@ -234,7 +234,7 @@ fn attention_name(a: &plan::Attention) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plan::{Adds, BatchAxis, BufferId, Code, Product, Yield};
+    use plan::{Adds, BatchAxis, BufferId, Code, Epilogue, EpilogueArg, Product, Yield};
 
     use super::*;
     use crate::tiny;
@@ -312,7 +312,7 @@ mod tests {
         let mut product = Product {
             a: arg(4, 0),
             b: arg(4, 0),
-            c: arg(5, 0),
+            c: Some(arg(5, 0)),
             batch: vec![],
             m: 2,
             n: 2,
@@ -322,6 +322,7 @@ mod tests {
             c_strides: [2, 1],
             k_slice: 512,
             adds: Adds::Never,
+            epilogue: None,
         };
         edit(&mut product);
         Step::Product { product, origin: "here".to_owned() }
@@ -338,9 +339,9 @@ mod tests {
         // Rows of `w` times a column of it: two rows, then the sum of both.
         let row = product(|p| (p.m, p.n, p.adds) = (1, 1, Adds::Never));
         let sum = product(|p| {
-            (p.c, p.m, p.n, p.adds) = (arg(23, 0), 1, 1, Adds::AfterFirst);
+            (p.c, p.m, p.n, p.adds) = (Some(arg(23, 0)), 1, 1, Adds::AfterFirst);
         });
-        let after = product(|p| (p.c, p.m, p.n) = (arg(23, 4), 1, 1));
+        let after = product(|p| (p.c, p.m, p.n) = (Some(arg(23, 4)), 1, 1));
         let steps = vec![tiles(2, vec![row, sum], &[(4, 0), (5, 4)]), after];
         plan.functions.push(Function { name: "f".to_owned(), steps });
         let mut executor = load(plan);
@@ -353,6 +354,10 @@ mod tests {
         let one = 2.0 * 2.0 + 3.0 * 5.0;
         assert_eq!(executor.memory().f32(id(&executor, "w.m")), [one, one, 0.0, 0.0]);
         assert_eq!(executor.memory().f32(id(&executor, "b")), [2.0 * one, one, 0.0]);
+    }
+
+    fn epilogue(code: u32, cols: u64) -> Option<Epilogue> {
+        Some(Epilogue { code, args: vec![EpilogueArg::Sums], cols })
     }
 
     fn refused(plan: Plan, why: &str) {
@@ -377,7 +382,16 @@ mod tests {
             (product(|p| p.m = 3), "`w` does not hold 6"),
             (product(|p| p.a_strides = [3, 1]), "`w` does not hold 5"),
             (product(|p| p.a = arg(0, 0)), "types of a product (here)"),
-            (product(|p| p.c = p.a), "overwrites its operand"),
+            (product(|p| p.c = Some(p.a)), "overwrites its operand"),
+            (product(|p| p.c = None), "nobody reads a product (here)"),
+            (product(|p| p.epilogue = epilogue(9, 2)), "no code 9 (here)"),
+            (
+                product(|p| (p.epilogue, p.adds) = (epilogue(0, 2), Adds::Always)),
+                "a part of the sums (here)",
+            ),
+            (product(|p| p.epilogue = epilogue(0, 3)), "blocks of a product (here)"),
+            (product(|p| p.epilogue = epilogue(0, 2)), "sums that are in memory (here)"),
+            (product(|p| (p.epilogue, p.c_strides) = (epilogue(0, 2), [1, 2])), "blocks of a"),
             (product(|p| p.c_strides = [-2, 1]), "strides of a product (here)"),
             (
                 product(|p| (p.k, p.a_strides, p.b_strides) = (4, [0; 2], [i64::MAX, 1])),

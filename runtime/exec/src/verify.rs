@@ -5,7 +5,9 @@
 
 mod attention;
 
-use plan::{ALIGN, Adds, Arg, Buffer, BufferId, Dtype, FunctionId, Plan, Product, Role, Step};
+use plan::{
+    ALIGN, Adds, Arg, Buffer, BufferId, Dtype, EpilogueArg, FunctionId, Plan, Product, Role, Step,
+};
 
 use crate::error::Error;
 
@@ -125,7 +127,9 @@ fn moved(step: &Step, advance: &[(BufferId, u64)], iteration: u64) -> Option<Ste
         }
     }
     if let Step::Product { product: p, .. } = &mut step {
-        (p.a, p.b, p.c) = (moved(p.a)?, moved(p.b)?, moved(p.c)?);
+        for arg in p.args_mut() {
+            *arg = moved(*arg)?;
+        }
     }
     Some(step)
 }
@@ -156,36 +160,46 @@ fn whole_product(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
         let batch = p.batch.iter().map(move |axis| (axis.size, axis.strides[operand]));
         batch.chain(sizes.into_iter().zip(strides)).collect::<Vec<_>>()
     };
-    let operands = [
-        (p.a, axes(0, p.a_strides, [p.m, p.k])),
-        (p.b, axes(1, p.b_strides, [p.k, p.n])),
-        (p.c, axes(2, p.c_strides, [p.m, p.n])),
-    ];
-    let [dtype, right, result] =
-        [p.a, p.b, p.c].map(|arg| plan.buffers.get(arg.buffer.0 as usize).map(|b| b.dtype));
+    let operands =
+        [(p.a, axes(0, p.a_strides, [p.m, p.k])), (p.b, axes(1, p.b_strides, [p.k, p.n]))];
+    let result = p.c.map(|c| (c, axes(2, p.c_strides, [p.m, p.n])));
+    let dtype = |arg: Arg| plan.buffers.get(arg.buffer.0 as usize).map(|b| b.dtype);
     let is_real = |d| matches!(d, Some(Dtype::F32 | Dtype::F16 | Dtype::Bf16) | None);
-    ensure(dtype == right && is_real(dtype) && is_real(result), || {
-        format!("types of a product ({origin})")
-    })?;
-    ensure(p.adds == Adds::Never || result == Some(Dtype::F32), || {
+    let is_typed = dtype(p.a) == dtype(p.b) && is_real(dtype(p.a)) && is_real(p.c.and_then(dtype));
+    ensure(is_typed, || format!("types of a product ({origin})"))?;
+    ensure(p.adds == Adds::Never || p.c.and_then(dtype) == Some(Dtype::F32), || {
         format!("a product adds to 16 bits ({origin})")
     })?;
-    for (arg, axes) in operands {
+    for (arg, axes) in operands.into_iter().chain(result) {
         let reads_none = is_empty || axes.iter().any(|&(size, _)| size == 0);
         let n = if reads_none { Some(0) } else { span(&axes) };
         let n = n.ok_or_else(|| Error::BadPlan(format!("strides of a product ({origin})")))?;
         base(plan, arg)?;
         elements(plan, arg, n, plan[arg.buffer].dtype)?;
     }
-    ensure(p.c.buffer != p.a.buffer && p.c.buffer != p.b.buffer || is_apart(p), || {
-        format!("a product overwrites its operand ({origin})")
-    })
+    let is_apart = p.c.is_none_or(|c| c != p.a && c != p.b);
+    ensure(is_apart, || format!("a product overwrites its operand ({origin})"))?;
+    epilogue(plan, p, origin)
 }
 
-/// Operands in one buffer are told apart by their places only.
-fn is_apart(p: &Product) -> bool {
-    let differs = |x: Arg| x.buffer != p.c.buffer || x.offset != p.c.offset;
-    differs(p.a) && differs(p.b)
+/// Whatever a product leaves goes somewhere, and its epilogue takes whole blocks.
+fn epilogue(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
+    let Some(epilogue) = &p.epilogue else {
+        return ensure(p.c.is_some(), || format!("nobody reads a product ({origin})"));
+    };
+    ensure(p.adds == Adds::Never, || format!("an epilogue of a part of the sums ({origin})"))?;
+    ensure((epilogue.code as usize) < plan.code.len(), || {
+        format!("no code {} ({origin})", epilogue.code)
+    })?;
+    let is_row_major = p.c_strides[1] == 1 && p.c_strides[0] >= p.n.cast_signed();
+    let is_whole = epilogue.cols > 0 && p.n.is_multiple_of(epilogue.cols);
+    ensure(is_row_major && is_whole, || format!("blocks of a product ({origin})"))?;
+    epilogue.args.iter().try_for_each(|arg| match arg {
+        EpilogueArg::Memory(arg) => base(plan, *arg),
+        EpilogueArg::Sums => {
+            ensure(p.c.is_none(), || format!("sums that are in memory ({origin})"))
+        }
+    })
 }
 
 /// One more than the last element that non-negative strides reach.

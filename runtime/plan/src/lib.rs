@@ -145,15 +145,15 @@ pub enum Adds {
 /// The sum runs over K slices of `k_slice`, ascending; within a slice it is a sequential FMA. The
 /// buffers say the types: both operands f32, or both one of 16 bits; the result f32, or of 16 bits
 /// and rounded once after the last slice. A product that adds has an f32 result and goes on from
-/// it, as from the sum of the slices before.
+/// it, as from the sum of the slices before. An epilogue may follow one that never adds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Product {
     /// The left operand.
     pub a: Arg,
     /// The right operand.
     pub b: Arg,
-    /// The result.
-    pub c: Arg,
+    /// The result; `None` where only the epilogue reads it, so that memory never holds it.
+    pub c: Option<Arg>,
     /// Axes in front, slowest first.
     pub batch: Vec<BatchAxis>,
     /// Rows of the result.
@@ -172,6 +172,53 @@ pub struct Product {
     pub k_slice: u64,
     /// Whether it goes on from what the result holds.
     pub adds: Adds,
+    /// What runs on each block of the result while it is in cache.
+    pub epilogue: Option<Epilogue>,
+}
+
+impl Product {
+    /// Every place that it reads or writes.
+    pub fn args(&self) -> impl Iterator<Item = Arg> + '_ {
+        let epilogue = self.epilogue.iter().flat_map(|e| &e.args);
+        let behind = epilogue.filter_map(|arg| match arg {
+            EpilogueArg::Memory(arg) => Some(*arg),
+            EpilogueArg::Sums => None,
+        });
+        [self.a, self.b].into_iter().chain(self.c).chain(behind)
+    }
+
+    /// The same, to be changed.
+    pub fn args_mut(&mut self) -> impl Iterator<Item = &mut Arg> {
+        let epilogue = self.epilogue.iter_mut().flat_map(|e| &mut e.args);
+        let behind = epilogue.filter_map(|arg| match arg {
+            EpilogueArg::Memory(arg) => Some(arg),
+            EpilogueArg::Sums => None,
+        });
+        [&mut self.a, &mut self.b].into_iter().chain(&mut self.c).chain(behind)
+    }
+}
+
+/// Code over the finished sums of a product, block by block.
+///
+/// Its extent runs over the batch axes, then the blocks of `cols` columns, then the rows, so that
+/// the rows of a block are neighbouring units. Any range of them may be run at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Epilogue {
+    /// Index into [`Plan::code`].
+    pub code: u32,
+    /// One for each operand.
+    pub args: Vec<EpilogueArg>,
+    /// Columns of a block; they divide the product's.
+    pub cols: u64,
+}
+
+/// An operand of an [`Epilogue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EpilogueArg {
+    /// A place in memory.
+    Memory(Arg),
+    /// The sums of the block, f32, rows of `cols` side by side; row 0 is that of the product.
+    Sums,
 }
 
 impl Product {

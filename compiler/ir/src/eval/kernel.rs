@@ -24,9 +24,25 @@ pub fn eval_kernel(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
 
 /// Runs a kernel that is expanded already.
 pub(super) fn eval_expanded(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
+    eval_expanded_at(kernel, memory, args, |_| true);
+}
+
+/// Runs it at those outer indices, counted in row-major order, that are wanted.
+pub(super) fn eval_expanded_at(
+    kernel: &Kernel,
+    memory: &mut Memory,
+    args: &[Arg],
+    is_wanted: impl Fn(u64) -> bool,
+) {
     let dtypes = kernel_dtypes(kernel).expect("a scheduled kernel is well typed");
     let mut run = Run { kernel, dtypes: &dtypes, memory, args };
-    each_index(&kernel.outer, |outer| run.outer(outer));
+    let mut at = 0;
+    each_index(&kernel.outer, |outer| {
+        if is_wanted(at) {
+            run.outer(outer);
+        }
+        at += 1;
+    });
 }
 
 /// One place of the group: what its instructions read and write.

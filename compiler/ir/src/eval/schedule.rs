@@ -1,10 +1,13 @@
 //! Evaluates schedules: kernels, products, attention, sorts and tiles over buffers.
 
-use super::kernel::{Memory, eval_kernel};
+use super::kernel::{Memory, eval_expanded_at, eval_kernel};
 use super::score_tiles::eval_attention;
 use super::tensor::{Data, each_index};
+use crate::expand::expand_kernel;
 use crate::narrow;
-use crate::schedule::{Adds, Arg, Product, Schedule, Target, Task};
+use crate::schedule::{
+    Adds, Arg, BufferId, Epilogue, EpilogueArg, Product, Schedule, Target, Task,
+};
 use crate::types::Dtype;
 
 /// Zeroed memory for all buffers.
@@ -36,8 +39,12 @@ pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut
     match task {
         Task::Kernel { kernel, args, .. } => eval_kernel(&schedule.kernels[*kernel], memory, args),
         Task::Product { product, .. } => {
-            let result = schedule.buffers[product.c.buffer.0 as usize].dtype;
-            eval_product(product, target.product_k_slice, result, memory);
+            let dtype = |to: Arg| schedule.buffers[to.buffer.0 as usize].dtype;
+            let result = product.c.map_or(Dtype::F32, dtype);
+            let sums = eval_product(product, target.product_k_slice, result, memory);
+            if let Some(epilogue) = &product.epilogue {
+                eval_epilogue(product, epilogue, schedule, &sums, memory);
+            }
         }
         Task::Attention { attention, .. } => eval_attention(attention, &schedule.kernels, memory),
         Task::Sort { ids, n, rows, order, starts } => {
@@ -53,11 +60,18 @@ pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut
     }
 }
 
-/// Slices of K ascending, each a chain of fma from 0; their sums added ascending; what comes out
-/// rounded to the type of the result. A product that adds starts from what is there.
-pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut Memory) {
+/// Slices of K ascending, each a chain of fma from 0; their sums added ascending. A product that
+/// adds starts from what is there. What comes out is rounded to the type of the result and written
+/// there, if it goes to memory; gives the sums.
+pub fn eval_product(
+    product: &Product,
+    k_slice: u64,
+    result: Dtype,
+    memory: &mut Memory,
+) -> Vec<f32> {
     let p = product;
     let sizes: Vec<u64> = p.batch.iter().map(|axis| axis.size).chain([p.m, p.n]).collect();
+    let mut sums = vec![];
     each_index(&sizes, |index| {
         let (front, &[i, j]) = index.split_at(p.batch.len()) else {
             unreachable!("an index has a row and a column")
@@ -67,10 +81,9 @@ pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut
         };
         let (i, j) = (i as i64, j as i64);
         let (a, b) = (base(0) + p.a_strides[0] * i, base(1) + p.b_strides[1] * j);
-        let at = place(p.c, base(2) + p.c_strides[0] * i + p.c_strides[1] * j);
-        let held =
-            |memory: &Memory| f32::from_bits(memory.0[p.c.buffer.0 as usize].bits(at) as u32);
-        let mut total = (p.adds == Adds::Always).then(|| held(memory));
+        let c = base(2) + p.c_strides[0] * i + p.c_strides[1] * j;
+        let held = p.c.filter(|_| p.adds == Adds::Always);
+        let mut total = held.map(|to| element(memory, to, c));
         let mut start = 0;
         while start < p.k {
             let end = (start + k_slice).min(p.k);
@@ -82,9 +95,44 @@ pub fn eval_product(product: &Product, k_slice: u64, result: Dtype, memory: &mut
             total = Some(total.map_or(slice, |t: f32| t + slice));
             start = end;
         }
-        let bits = super::scalar::f32_bits(narrow::round(result, total.unwrap_or(0.0)));
-        memory.0[p.c.buffer.0 as usize].set_bits(at, bits);
+        let total = total.unwrap_or(0.0);
+        sums.push(total);
+        if let Some(to) = p.c {
+            let bits = super::scalar::f32_bits(narrow::round(result, total));
+            memory.0[to.buffer.0 as usize].set_bits(place(to, c), bits);
+        }
     });
+    sums
+}
+
+/// Runs an epilogue on each block of the sums, which are in row-major order.
+fn eval_epilogue(
+    p: &Product,
+    epilogue: &Epilogue,
+    schedule: &Schedule,
+    sums: &[f32],
+    memory: &mut Memory,
+) {
+    let kernel = expand_kernel(&schedule.kernels[epilogue.kernel]);
+    let scratch = Arg { buffer: BufferId(memory.0.len() as u32), offset: 0 };
+    let args: Vec<Arg> = epilogue
+        .args
+        .iter()
+        .map(|arg| match arg {
+            EpilogueArg::Memory(arg) => *arg,
+            EpilogueArg::Sums => scratch,
+        })
+        .collect();
+    let (m, n, cols) = (p.m as usize, p.n as usize, epilogue.cols as usize);
+    let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
+    for block in 0..batch as usize * (n / cols) {
+        let (front, column) = (block / (n / cols), block % (n / cols) * cols);
+        let row = |i: usize| &sums[(front * m + i) * n + column..][..cols];
+        memory.0.push(Data::F32((0..m).flat_map(row).copied().collect()));
+        let units = (block * m) as u64..((block + 1) * m) as u64;
+        eval_expanded_at(&kernel, memory, &args, |unit| units.contains(&unit));
+        memory.0.pop();
+    }
 }
 
 fn place(arg: Arg, at: i64) -> usize {

@@ -7,7 +7,10 @@ use std::fmt::Write;
 use super::graph::{role, role_name};
 use super::kernel::{kernel, print_kernel};
 use super::lexer::{Cursor, TextError, list, quote};
-use crate::schedule::{Adds, Arg, BatchAxis, Buffer, BufferId, Function, Product, Schedule, Task};
+use crate::schedule::{
+    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Function, Product, Schedule,
+    Task,
+};
 
 /// The text of a schedule.
 pub fn print_schedule(schedule: &Schedule) -> String {
@@ -52,8 +55,8 @@ fn print_task(task: &Task) -> String {
                 .map(|axis| format!(" {}{}", axis.size, list(&axis.strides)))
                 .collect();
             format!(
-                "product {}{} = {}{} x {}{} m {} n {} k {}{} batch ({}){}",
-                print_arg(p.c),
+                "product {}{} = {}{} x {}{} m {} n {} k {}{} batch ({}){}{}",
+                p.c.map_or("_".to_owned(), print_arg),
                 list(&p.c_strides),
                 print_arg(p.a),
                 list(&p.a_strides),
@@ -64,6 +67,7 @@ fn print_task(task: &Task) -> String {
                 p.k,
                 print_adds(p.adds),
                 batch.join(",").trim_start(),
+                p.epilogue.as_ref().map(print_epilogue).unwrap_or_default(),
                 print_origin(origin)
             )
         }
@@ -90,6 +94,15 @@ fn print_adds(adds: Adds) -> &'static str {
         Adds::AfterFirst => " adds after_first",
         Adds::Always => " adds",
     }
+}
+
+fn print_epilogue(epilogue: &Epilogue) -> String {
+    let arg = |arg: &EpilogueArg| match arg {
+        EpilogueArg::Memory(arg) => print_arg(*arg),
+        EpilogueArg::Sums => "sums".to_owned(),
+    };
+    let args: Vec<String> = epilogue.args.iter().map(arg).collect();
+    format!(" then {} cols {} ({})", epilogue.kernel, epilogue.cols, args.join(", "))
 }
 
 fn print_origin(origin: &str) -> String {
@@ -161,15 +174,7 @@ fn task(c: &mut Cursor, depth: Depth) -> Result<Task, TextError> {
     match c.word()?.as_str() {
         "kernel" => {
             let kernel = c.parsed()?;
-            let mut args = vec![];
-            c.sign('(')?;
-            while !c.takes(')') {
-                if !args.is_empty() {
-                    c.sign(',')?;
-                }
-                args.push(arg(c)?);
-            }
-            Ok(Task::Kernel { kernel, args, origin: origin(c)? })
+            Ok(Task::Kernel { kernel, args: args(c, arg)?, origin: origin(c)? })
         }
         "product" => {
             let product = product(c)?;
@@ -233,7 +238,8 @@ fn strides<const N: usize>(c: &mut Cursor) -> Result<[i64; N], TextError> {
 }
 
 fn product(c: &mut Cursor) -> Result<Product, TextError> {
-    let (result, c_strides) = (arg(c)?, strides(c)?);
+    let result = if c.takes('_') { None } else { Some(arg(c)?) };
+    let c_strides = strides(c)?;
     c.sign('=')?;
     let (a, a_strides) = (arg(c)?, strides(c)?);
     c.keyword("x")?;
@@ -241,13 +247,33 @@ fn product(c: &mut Cursor) -> Result<Product, TextError> {
     let (m, n, k) = (named(c, "m")?, named(c, "n")?, named(c, "k")?);
     let adds = adds(c);
     c.keyword("batch")?;
+    let axis = |c: &mut Cursor| Ok(BatchAxis { size: c.parsed()?, strides: strides(c)? });
+    let batch = args(c, axis)?;
+    let epilogue = if c.takes_word("then") { Some(epilogue(c)?) } else { None };
+    Ok(Product { a, b, c: result, batch, m, n, k, a_strides, b_strides, c_strides, adds, epilogue })
+}
+
+fn epilogue(c: &mut Cursor) -> Result<Epilogue, TextError> {
+    let kernel = c.parsed()?;
+    let cols = named(c, "cols")?;
+    let one = |c: &mut Cursor| {
+        if c.takes_word("sums") { Ok(EpilogueArg::Sums) } else { arg(c).map(EpilogueArg::Memory) }
+    };
+    Ok(Epilogue { kernel, cols, args: args(c, one)? })
+}
+
+/// What stands in brackets, with commas between.
+fn args<T>(
+    c: &mut Cursor,
+    one: impl Fn(&mut Cursor) -> Result<T, TextError>,
+) -> Result<Vec<T>, TextError> {
+    let mut args = vec![];
     c.sign('(')?;
-    let mut batch = vec![];
     while !c.takes(')') {
-        if !batch.is_empty() {
+        if !args.is_empty() {
             c.sign(',')?;
         }
-        batch.push(BatchAxis { size: c.parsed()?, strides: strides(c)? });
+        args.push(one(c)?);
     }
-    Ok(Product { a, b, c: result, batch, m, n, k, a_strides, b_strides, c_strides, adds })
+    Ok(args)
 }

@@ -228,7 +228,7 @@ impl<'a> Scheduler<'a> {
         let product = Product {
             a: self.place_of(x, &a_access),
             b: self.place_of(y, &b_access),
-            c,
+            c: Some(c),
             batch: join_batch(batch),
             m: c_access.shape[rank - 2],
             n: c_access.shape[rank - 1],
@@ -237,6 +237,7 @@ impl<'a> Scheduler<'a> {
             b_strides: [b_access.strides[rank - 2], b_access.strides[rank - 1]],
             c_strides: [c_access.strides[rank - 2], c_access.strides[rank - 1]],
             adds: Adds::Never,
+            epilogue: None,
         };
         let origin = self.origin(value);
         self.out.push(Task::Product { product: fold_batch(product), origin });

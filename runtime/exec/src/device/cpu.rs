@@ -16,6 +16,8 @@ pub use ceilings::Ceilings;
 pub use memory::Memory;
 pub use pool::Pool;
 
+use plan::EpilogueArg;
+
 use crate::error::Error;
 use jit::{Entry, Jit};
 
@@ -90,12 +92,22 @@ impl Cpu {
             plan::Adds::AfterFirst => self.iteration > 0,
             plan::Adds::Always => true,
         };
-        let operands = [p.a, p.b, p.c].map(|arg| product::Operand {
+        let mut operand = |arg: plan::Arg| product::Operand {
             base: self.memory.pointer(arg),
             dtype: self.memory.dtype(arg.buffer),
-        });
-        // SAFETY: the plan was verified: every element of the three operands is inside its buffer.
-        unsafe { product::run(p, adds, operands, &mut self.pool) }
+        };
+        let (a, b, c) = (operand(p.a), operand(p.b), p.c.map(&mut operand));
+        self.pointers.clear();
+        let args = p.epilogue.iter().flat_map(|e| &e.args);
+        self.pointers.extend(args.map(|arg| match arg {
+            EpilogueArg::Memory(arg) => Pointer(self.memory.pointer(*arg)),
+            EpilogueArg::Sums => Pointer(std::ptr::null_mut()),
+        }));
+        let entry = p.epilogue.as_ref().map(|e| self.jit.entry(e.code));
+        let behind = entry.map(|entry| product::Behind { entry, args: &self.pointers });
+        // SAFETY: the plan was verified: every element of the operands is inside its buffer, and
+        // the epilogue was compiled for its operands.
+        unsafe { product::run(p, adds, product::Operands { a, b, c, behind }, &mut self.pool) }
     }
 
     /// Runs an attention.

@@ -4,8 +4,9 @@
 
 use super::{ParseError, attention, scan::Line};
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, FORMAT,
-    Function, FunctionId, OnNan, Plan, Product, Role, Run, Sample, Split, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Epilogue,
+    EpilogueArg, Eval, FORMAT, Function, FunctionId, OnNan, Plan, Product, Role, Run, Sample,
+    Split, Step, Tokenizer, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -402,19 +403,26 @@ pub(super) fn arg(line: &mut Line) -> Result<Arg, ParseError> {
 }
 
 fn args(line: &mut Line) -> Result<Vec<Arg>, ParseError> {
+    list(line, arg)
+}
+
+/// What stands in brackets, with commas between.
+fn list<T>(
+    line: &mut Line,
+    one: impl Fn(&mut Line) -> Result<T, ParseError>,
+) -> Result<Vec<T>, ParseError> {
     let mut args = Vec::new();
     line.mark('(')?;
     while !line.accept(')') {
         if !args.is_empty() {
             line.mark(',')?;
         }
-        args.push(arg(line)?);
+        args.push(one(line)?);
     }
     Ok(args)
 }
 
-fn three_args(line: &mut Line) -> Result<[Arg; 3], ParseError> {
-    let args = args(line)?;
+fn three<T>(line: &Line, args: Vec<T>) -> Result<[T; 3], ParseError> {
     let found = args.len();
     args.try_into().map_err(|_| line.error(format!("expected 3 operands, found {found}")))
 }
@@ -438,7 +446,8 @@ fn kernel(line: &mut Line) -> Result<Step, ParseError> {
 }
 
 fn sort(line: &mut Line) -> Result<Step, ParseError> {
-    let [ids, order, starts] = three_args(line)?;
+    let args = args(line)?;
+    let [ids, order, starts] = three(line, args)?;
     let (n, rows) = (field(line, "n")?, field(line, "rows")?);
     Ok(Step::Sort { ids, n, rows, order, starts })
 }
@@ -448,8 +457,25 @@ fn strides(line: &mut Line, name: &str) -> Result<[i64; 2], ParseError> {
     line.array()
 }
 
+fn epilogue(line: &mut Line) -> Result<Epilogue, ParseError> {
+    let code = line.id('c')?;
+    let one = |line: &mut Line| {
+        if line.accept_name("sums") {
+            Ok(EpilogueArg::Sums)
+        } else {
+            arg(line).map(EpilogueArg::Memory)
+        }
+    };
+    Ok(Epilogue { code, args: list(line, one)?, cols: field(line, "cols")? })
+}
+
 fn product(line: &mut Line) -> Result<Step, ParseError> {
-    let [a, b, c] = three_args(line)?;
+    let place =
+        |line: &mut Line| if line.accept_name("_") { Ok(None) } else { arg(line).map(Some) };
+    let args = list(line, place)?;
+    let [Some(a), Some(b), c] = three(line, args)? else {
+        return Err(line.error("a product needs both operands"));
+    };
     let (m, n, k) = (field(line, "m")?, field(line, "n")?, field(line, "k")?);
     let (a_strides, b_strides) = (strides(line, "a")?, strides(line, "b")?);
     let c_strides = strides(line, "c")?;
@@ -459,7 +485,21 @@ fn product(line: &mut Line) -> Result<Step, ParseError> {
     while line.accept_name("batch") {
         batch.push(BatchAxis { size: line.number()?, strides: line.array()? });
     }
-    let product =
-        Product { a, b, c, batch, m, n, k, a_strides, b_strides, c_strides, k_slice, adds };
+    let epilogue = if line.accept_name("then") { Some(epilogue(line)?) } else { None };
+    let product = Product {
+        a,
+        b,
+        c,
+        batch,
+        m,
+        n,
+        k,
+        a_strides,
+        b_strides,
+        c_strides,
+        k_slice,
+        adds,
+        epilogue,
+    };
     Ok(Step::Product { product, origin: origin(line)? })
 }

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::attention;
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, FORMAT, OnNan, Plan,
-    Product, Role, Run, Sample, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, Epilogue, EpilogueArg,
+    FORMAT, OnNan, Plan, Product, Role, Run, Sample, Step, Tokenizer, Yield,
 };
 
 /// How much of the code is printed.
@@ -268,7 +268,8 @@ pub(super) fn arg(arg: &Arg) -> String {
 }
 
 fn product(p: &Product) -> String {
-    let (a, b, c) = (arg(&p.a), arg(&p.b), arg(&p.c));
+    let c = p.c.as_ref().map_or("_".to_owned(), arg);
+    let (a, b) = (arg(&p.a), arg(&p.b));
     let mut text = format!("product ({a}, {b}, {c}) m {} n {} k {}", p.m, p.n, p.k);
     for (name, [row, column]) in [("a", p.a_strides), ("b", p.b_strides), ("c", p.c_strides)] {
         text += &format!(" {name} [{row}, {column}]");
@@ -281,6 +282,14 @@ fn product(p: &Product) -> String {
     };
     for BatchAxis { size, strides: [a, b, c] } in &p.batch {
         text += &format!(" batch {size} [{a}, {b}, {c}]");
+    }
+    if let Some(Epilogue { code, args, cols }) = &p.epilogue {
+        let one = |operand: &EpilogueArg| match operand {
+            EpilogueArg::Memory(at) => arg(at),
+            EpilogueArg::Sums => "sums".to_owned(),
+        };
+        let args: Vec<String> = args.iter().map(one).collect();
+        text += &format!(" then c{code}({}) cols {cols}", args.join(", "));
     }
     text
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype,
-    Eval, Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run, Sample, Scratch, Split,
-    Step, Strided, TileArg, TileKernel, Tokenizer, Yield,
+    Epilogue, EpilogueArg, Eval, Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run,
+    Sample, Scratch, Split, Step, Strided, TileArg, TileKernel, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -53,7 +53,7 @@ impl Rng {
         Product {
             a: self.arg(),
             b: self.arg(),
-            c: self.arg(),
+            c: self.some(Rng::arg),
             batch: self.many(|r| BatchAxis {
                 size: r.below(9),
                 strides: [r.signed(), r.signed(), r.signed()],
@@ -66,6 +66,11 @@ impl Rng {
             c_strides: [self.signed(), self.signed()],
             k_slice: self.below(512),
             adds: [Adds::Never, Adds::AfterFirst, Adds::Always][self.below(3) as usize],
+            epilogue: self.some(|r| Epilogue {
+                code: r.below(5) as u32,
+                args: r.many(|r| r.some(Rng::arg).map_or(EpilogueArg::Sums, EpilogueArg::Memory)),
+                cols: r.below(99),
+            }),
         }
     }
 

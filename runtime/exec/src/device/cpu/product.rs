@@ -9,9 +9,12 @@ pub(super) mod element;
 pub(super) mod tile;
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use plan::{Dtype, Product};
 
+use super::Pointer;
+use super::jit::Entry;
 use super::pool::Pool;
 use element::{Bf16, Element, F16, converts_f16, narrowing};
 pub(super) use tile::{Chains, chains};
@@ -33,14 +36,32 @@ pub(super) struct Operand {
     pub(super) dtype: Dtype,
 }
 
-/// Left, right, result.
+/// What a product reads, and where its sums go.
 #[derive(Clone, Copy)]
-struct Operands([Operand; 3]);
+pub(super) struct Operands<'a> {
+    /// The left operand.
+    pub(super) a: Operand,
+    /// The right operand.
+    pub(super) b: Operand,
+    /// The result, if it goes to memory.
+    pub(super) c: Option<Operand>,
+    /// What runs on each block of the result.
+    pub(super) behind: Option<Behind<'a>>,
+}
+
+/// An epilogue: the code and its operands, null for the sums.
+#[derive(Clone, Copy)]
+pub(super) struct Behind<'a> {
+    /// The code.
+    pub(super) entry: Entry,
+    /// Its operands.
+    pub(super) args: &'a [Pointer],
+}
 
 // SAFETY: the operands are read, and units write different elements of the result.
-unsafe impl Send for Operands {}
+unsafe impl Send for Operands<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Operands {}
+unsafe impl Sync for Operands<'_> {}
 
 /// A matrix as a pointer and its strides.
 #[derive(Clone, Copy)]
@@ -96,7 +117,7 @@ impl Machine {
 ///
 /// # Safety
 /// Every element that the sizes and strides name is inside memory that nobody else uses meanwhile.
-pub(super) unsafe fn run(p: &Product, adds: bool, operands: [Operand; 3], pool: &mut Pool) {
+pub(super) unsafe fn run(p: &Product, adds: bool, operands: Operands<'_>, pool: &mut Pool) {
     // SAFETY: the caller's promise, and the machine is this one.
     unsafe { run_with(Machine::new(), p, adds, operands, pool) }
 }
@@ -107,10 +128,9 @@ unsafe fn run_with(
     machine: Machine,
     p: &Product,
     adds: bool,
-    operands: [Operand; 3],
+    operands: Operands<'_>,
     pool: &mut Pool,
 ) {
-    let operands = Operands(operands);
     let grid = Grid::new(p, adds, pool.threads() as u64);
     pool.run(grid.units(), 1, &|units| {
         PANELS.with_borrow_mut(|panels| {
@@ -130,13 +150,13 @@ unsafe fn run_unit(
     machine: Machine,
     grid: &Grid<'_>,
     unit: u64,
-    operands: Operands,
+    operands: Operands<'_>,
     panels: &mut Panels,
 ) {
     let kernel = machine.kernel;
     // SAFETY: the caller's promise.
     unsafe {
-        match operands.0[0].dtype {
+        match operands.a.dtype {
             Dtype::F32 => grid.unit::<f32>(kernel, unit, operands, panels),
             Dtype::Bf16 => grid.unit::<Bf16>(kernel, unit, operands, panels),
             #[cfg(target_arch = "x86_64")]
@@ -157,7 +177,7 @@ unsafe fn unit_machine_f16(
     grid: &Grid<'_>,
     kernel: Kernel,
     unit: u64,
-    operands: Operands,
+    operands: Operands<'_>,
     panels: &mut Panels,
 ) {
     // SAFETY: the caller's promise.
@@ -190,8 +210,12 @@ impl<'p> Grid<'p> {
         cols = cols.min(n.next_multiple_of(LEAST)).max(LEAST);
         // The size has no part in the result, so the threads may decide it.
         let units = |rows: u64, cols: u64| batch * m.div_ceil(rows) * n.div_ceil(cols);
-        while units(rows, cols) < threads * UNITS && rows.max(cols) > LEAST {
-            let longer = if rows > cols { &mut rows } else { &mut cols };
+        // An epilogue takes whole blocks.
+        let block = p.epilogue.as_ref().map(|e| e.cols);
+        cols = block.unwrap_or(cols);
+        let least = block.unwrap_or(LEAST);
+        while units(rows, cols) < threads * UNITS && (rows > LEAST || cols > least) {
+            let longer = if rows > cols || cols == least { &mut rows } else { &mut cols };
             *longer = (*longer / 2).next_multiple_of(LEAST);
         }
         let (row_blocks, col_blocks) = (m.div_ceil(rows), n.div_ceil(cols));
@@ -209,7 +233,7 @@ impl<'p> Grid<'p> {
         &self,
         kernel: Kernel,
         unit: u64,
-        operands: Operands,
+        operands: Operands<'_>,
         panels: &mut Panels,
     ) {
         let p = self.p;
@@ -234,7 +258,7 @@ impl<'p> Grid<'p> {
         let flip = |[x, y]: [isize; 2]| if self.is_transposed { [y, x] } else { [x, y] };
         // SAFETY: the piece lies inside the product, whose elements the caller vouches for.
         unsafe {
-            let [a_at, b_at, c_at] = operands.0;
+            let Operands { a: a_at, b: b_at, c: c_at, behind } = operands;
             let a = Matrix::new(a_at.base.cast_const().cast::<T>(), flip(a)).at(offsets[0]);
             let b = Matrix::new(b_at.base.cast_const().cast::<T>(), flip(b)).at(offsets[1]);
             let c = flip(c);
@@ -242,17 +266,43 @@ impl<'p> Grid<'p> {
             let (a, b) = if self.is_transposed { (b, a) } else { (a, b) };
             let (a, b) = (a.at((row * a.row) as i64), b.at((col * b.col) as i64));
             let k_slice = p.k_slice.max(1) as usize;
-            let Some(narrow) = narrowing(c_at.dtype) else {
-                let c = Matrix::new(c_at.base.cast::<f32>().offset(first), c);
-                return slices(kernel, size, k_slice, self.adds, [a, b], c, panels);
-            };
             let mut sums = std::mem::take(&mut panels.c);
-            let base = room(&mut sums, size.m * size.n);
-            let wide = Matrix { base, row: size.n as isize, col: 1 };
-            slices(kernel, size, k_slice, false, [a, b], wide, panels);
-            round(wide, size, Matrix::new(c_at.base.cast::<u16>().offset(first), c), narrow);
+            let narrow = c_at.and_then(|c| narrowing(c.dtype));
+            let wide = match (c_at, narrow) {
+                (Some(to), None) => Matrix::new(to.base.cast::<f32>().offset(first), c),
+                (Some(_), Some(_)) | (None, _) => {
+                    let base = room(&mut sums, size.m * size.n);
+                    Matrix { base, row: size.n as isize, col: 1 }
+                }
+            };
+            slices(kernel, size, k_slice, self.adds, [a, b], wide, panels);
+            if let (Some(to), Some(narrow)) = (c_at, narrow) {
+                round(wide, size, Matrix::new(to.base.cast::<u16>().offset(first), c), narrow);
+            }
+            if let Some(behind) = behind {
+                // Row 0 of the sums is that of the product.
+                let sums = wide.base.wrapping_offset(-row * wide.row);
+                let block = unit / self.col_blocks / self.row_blocks * self.col_blocks
+                    + unit % self.col_blocks;
+                let begin = block * self.m + row as u64;
+                behind.run(sums, begin..begin + size.m as u64, &mut panels.args);
+            }
             panels.c = sums;
         }
+    }
+}
+
+impl Behind<'_> {
+    /// Runs over some units of its extent.
+    ///
+    /// # Safety
+    /// The sums of these units are in memory, and nobody else touches what they write.
+    unsafe fn run(&self, sums: *mut f32, units: Range<u64>, args: &mut Vec<Pointer>) {
+        let here = |arg: &Pointer| if arg.0.is_null() { Pointer(sums.cast()) } else { *arg };
+        args.clear();
+        args.extend(self.args.iter().map(here));
+        // SAFETY: the caller's promise; `Pointer` is a transparent address.
+        unsafe { (self.entry)(args.as_ptr().cast(), units.start, units.end) }
     }
 }
 
@@ -402,14 +452,16 @@ pub(super) struct Line(#[allow(dead_code, reason = "read through pointers")] [f3
 struct Panels {
     a: Vec<Line>,
     b: Vec<Line>,
-    /// The sums of a block whose result has 16 bits.
+    /// The sums of a block whose result has 16 bits or goes to an epilogue only.
     c: Vec<Line>,
+    /// The operands of an epilogue.
+    args: Vec<Pointer>,
 }
 
 thread_local! {
     /// Those of a thread; they grow to the largest block.
     static PANELS: RefCell<Panels> = const {
-        RefCell::new(Panels { a: vec![], b: vec![], c: vec![] })
+        RefCell::new(Panels { a: vec![], b: vec![], c: vec![], args: vec![] })
     };
 }
 

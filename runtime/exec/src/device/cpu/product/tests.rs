@@ -1,10 +1,10 @@
 //! Products against their definition, bit for bit.
 
-use plan::{Adds, Arg, BatchAxis, BufferId, Dtype, Product};
+use plan::{Adds, Arg, BatchAxis, BufferId, Dtype, Epilogue, Product};
 
 use super::element::{converts_f16, narrow_bf16, narrow_f16, narrowing, widen_f16};
-use super::{Machine, Operand, run_with, tile};
-use crate::device::cpu::Pool;
+use super::{Behind, Machine, Operand, Operands, run, run_with, tile};
+use crate::device::cpu::{Pointer, Pool};
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut state = seed | 1;
@@ -28,7 +28,7 @@ fn product(batch: u64, m: u64, n: u64, k: u64, t: Transposed) -> Product {
     Product {
         a: arg,
         b: arg,
-        c: arg,
+        c: Some(arg),
         batch: vec![BatchAxis { size: batch, strides: sizes }],
         m,
         n,
@@ -38,6 +38,7 @@ fn product(batch: u64, m: u64, n: u64, k: u64, t: Transposed) -> Product {
         c_strides: strides(t[2], m, n),
         k_slice: 512,
         adds: Adds::Never,
+        epilogue: None,
     }
 }
 
@@ -110,8 +111,9 @@ fn check_within(p: &Product, sizes: [u64; 3], pools: &mut [Pool]) {
         let expected = bytes(result, &expected);
         for i in seed..seed + n {
             let mut c = bytes(result, &vec![f32::NAN; sizes[2] as usize]);
-            let operands = [(&mut a, dtype), (&mut b, dtype), (&mut c, result)]
+            let [x, y, z] = [(&mut a, dtype), (&mut b, dtype), (&mut c, result)]
                 .map(|(bytes, dtype)| Operand { base: bytes.as_mut_ptr(), dtype });
+            let operands = Operands { a: x, b: y, c: Some(z), behind: None };
             let kernels: Vec<_> = tile::kernels().collect();
             let kernel = kernels[i % kernels.len()];
             let machine = Machine { kernel, converts_f16: p.n.is_multiple_of(2) && converts_f16() };
@@ -183,12 +185,13 @@ fn slices_added_to_what_is_there_have_the_bits_of_the_whole() {
         let machine = || Machine { kernel, converts_f16: converts_f16() };
         let mut run = |p: &Product, adds, [from_a, from_b]: [i64; 2], into: usize| {
             let width = dtype.bytes() as usize;
-            let operands = [
+            let [a, b, c] = [
                 (a[from_a as usize * width..].as_mut_ptr(), dtype),
                 (b[from_b as usize * width..].as_mut_ptr(), dtype),
                 (sums[into].as_mut_ptr(), Dtype::F32),
             ]
             .map(|(base, dtype)| Operand { base, dtype });
+            let operands = Operands { a, b, c: Some(c), behind: None };
             // SAFETY: the vectors have the sizes of the product.
             unsafe { run_with(machine(), p, adds, operands, &mut pool) }
         };
@@ -199,5 +202,73 @@ fn slices_added_to_what_is_there_have_the_bits_of_the_whole() {
             run(&part, from > 0, [from * whole.a_strides[1], from * whole.b_strides[0]], 1);
         }
         assert!(sums[0] == sums[1], "{dtype:?}");
+    }
+}
+
+/// What the epilogue of the tests knows: rows, columns, columns of a block, whether what it reads
+/// is the whole result.
+struct Shape {
+    m: u64,
+    n: u64,
+    cols: u64,
+    is_whole: bool,
+}
+
+/// `out = 3 * sum + column`; the operands are the sums, `out` and the shape.
+extern "C" fn map(args: *const *mut u8, begin: u64, end: u64) {
+    // SAFETY: the tests pass these operands.
+    unsafe {
+        let (sums, out) = ((*args).cast::<f32>(), (*args.add(1)).cast::<f32>());
+        let shape = &*(*args.add(2)).cast::<Shape>();
+        let blocks = shape.n / shape.cols;
+        for unit in begin..end {
+            let (row, block) = (unit % shape.m, unit / shape.m % blocks);
+            let first = (unit / shape.m / blocks * shape.m + row) * shape.n + block * shape.cols;
+            for col in 0..shape.cols {
+                let at = first + col;
+                let from = if shape.is_whole { at } else { row * shape.cols + col };
+                let column = (block * shape.cols + col) as f32;
+                *out.add(at as usize) = *sums.wrapping_add(from as usize) * 3.0 + column;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epilogue_sees_each_finished_sum_once() {
+    let mut pools: Vec<Pool> = [1, 2, 3, 8].map(Pool::new).into();
+    let sizes = [[1, 16, 3, 16], [33, 48, 1100, 16], [130, 192, 512, 64], [300, 512, 7, 512]];
+    for [m, n, k, cols] in sizes {
+        for keeps in [None, Some(Dtype::F32), Some(Dtype::Bf16)] {
+            for (at, pool) in pools.iter_mut().enumerate() {
+                let mut p = product(2, m, n, k, [false, at % 2 == 1, false]);
+                p.epilogue = Some(Epilogue { code: 0, args: vec![], cols });
+                let sizes = [m * k, k * n, m * n].map(|x| 2 * x as usize);
+                let (mut a, mut b) = (noise(sizes[0], 5), noise(sizes[1], 6));
+                let mut sums = vec![0.0; sizes[2]];
+                reference(&p, &a, &b, &mut sums);
+                let mut c = bytes(keeps.unwrap_or(Dtype::F32), &vec![f32::NAN; sizes[2]]);
+                let mut out = vec![f32::NAN; sizes[2]];
+                // What has 16 bits in memory would be read as such; the test reads sums only.
+                let is_whole = keeps == Some(Dtype::F32);
+                let mut shape = Shape { m, n, cols, is_whole };
+                let read = if is_whole { c.as_mut_ptr() } else { std::ptr::null_mut() };
+                let args = [read, out.as_mut_ptr().cast(), (&raw mut shape).cast()].map(Pointer);
+                let operand = |base: *mut u8, dtype| Operand { base, dtype };
+                let operands = Operands {
+                    a: operand(a.as_mut_ptr().cast(), Dtype::F32),
+                    b: operand(b.as_mut_ptr().cast(), Dtype::F32),
+                    c: keeps.map(|dtype| operand(c.as_mut_ptr(), dtype)),
+                    behind: Some(Behind { entry: map, args: &args }),
+                };
+                // SAFETY: the vectors have the sizes of the product.
+                unsafe { run(&p, false, operands, pool) }
+                let column = |at: usize| (at as u64 % n) as f32;
+                let wanted = sums.iter().enumerate().map(|(at, x)| x * 3.0 + column(at));
+                assert!(out.iter().copied().eq(wanted), "{p:?} {keeps:?} {at}");
+                let kept = keeps.is_none_or(|dtype| c == bytes(dtype, &sums));
+                assert!(kept, "{p:?} {keeps:?} {at}");
+            }
+        }
     }
 }
