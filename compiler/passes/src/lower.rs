@@ -9,12 +9,15 @@
 //! constants come as they are and are rounded here: [`crate::round_once`] takes out what nobody
 //! has to round.
 
+mod attention;
+
 use std::collections::BTreeMap;
 
 use ir::builder::Builder;
 use ir::graph::{Origin, Value};
 use ir::ops::sigmoid::Sigmoid;
 use ir::types::Dtype;
+use sema::trace::attention::Attention;
 use sema::trace::{Binary, Elem, Id, Instr, Prim, Reduce, Trace, Unary};
 
 use crate::origins::Origins;
@@ -70,12 +73,19 @@ pub(crate) fn lower(
         operands,
         values: Vec::with_capacity(trace.instrs.len()),
         drops: 0,
+        streams: BTreeMap::new(),
         stops: vec![],
         narrow: BTreeMap::new(),
     };
-    for instr in &trace.instrs {
+    let found = trace.attentions().into_iter().flatten();
+    let attentions: BTreeMap<Id, Attention> = found.map(|found| (found.out, found)).collect();
+    for (at, instr) in (0..).map(Id).zip(&trace.instrs) {
         lowering.b.origin = origins.intern(instr.span, &instr.scope);
-        let value = lowering.instr(instr);
+        // What leads from the scores to this product is lowered too, and nobody reads it.
+        let value = match attentions.get(&at) {
+            Some(found) => lowering.attention(trace, found),
+            None => lowering.instr(instr),
+        };
         debug_assert_eq!(lowering.b.ty(value).shape, instr.ty.shape, "{:?}", instr.prim);
         lowering.values.push(value);
     }
@@ -105,6 +115,8 @@ struct Lowering<'a, 'b> {
     operands: &'a Operands<'b>,
     values: Vec<Value>,
     drops: u32,
+    /// The random streams of dropouts.
+    streams: BTreeMap<Id, u32>,
     stops: Vec<Value>,
     narrow: BTreeMap<Value, Value>,
 }
@@ -172,6 +184,11 @@ impl Lowering<'_, '_> {
             Prim::Iota { axis } => self.b.iota(*axis, shape),
             Prim::Dropout(p) => self.dropout(args[0], *p, &instr.scope),
         }
+    }
+
+    /// The instruction that is being lowered.
+    fn next(&self) -> Id {
+        Id(u32::try_from(self.values.len()).expect("traces are short"))
     }
 
     fn unary(&mut self, op: Unary, x: Value) -> Value {
@@ -296,6 +313,7 @@ impl Lowering<'_, '_> {
         }
         let stream = stream(&format!("{scope}#{}", self.drops));
         self.drops += 1;
+        self.streams.insert(self.next(), stream);
         let shape = self.b.shape(x);
         let u = self.b.random(stream, &shape, draw.seed, draw.step, draw.row);
         let threshold = self.b.full(p, Dtype::F32, &shape);

@@ -4,6 +4,7 @@
 //! `if`s decided, broadcasts written out. `passes::lower` turns it into IR one instruction at a time.
 //! Shapes were proved for all sizes before, so a trace never holds a shape error.
 
+pub mod attention;
 mod head;
 mod scalar;
 
