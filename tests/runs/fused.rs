@@ -52,9 +52,9 @@ fn products_write_gradients_straight_into_their_flat_state() {
     let compiled = compiled(OWN);
     let (schedule, micro) = (&compiled.scheduled.schedule, tasks(&compiled, "micro"));
     let is_grad = |task: &&Task| match task {
-        Task::Product { product, .. } => {
-            product.c.is_some_and(|c| schedule.buffers[c.buffer.0 as usize].role == Some(Role::Grad))
-        }
+        Task::Product { product, .. } => product
+            .c
+            .is_some_and(|c| schedule.buffers[c.buffer.0 as usize].role == Some(Role::Grad)),
         Task::Kernel { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
             false
         }

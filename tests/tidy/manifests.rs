@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("cranelift-native", &["exec"], "what this processor can do"),
     ("cranelift-reader", &["exec"], "CLIF text out of a plan"),
     ("glob", &["exec", "llmc"], "patterns of data files"),
-    ("memmap2", &["exec"], "data files without a copy"),
+    ("memmap2", &["exec"], "data files without a copy, and memory that the system clears"),
     ("signal-hook", &["exec"], "Ctrl-C and SIGTERM as a flag, without unsafe code here"),
     ("clap", &["llmc"], "the command line with its help"),
 ];
@@ -58,6 +58,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
 const TEST_OWNERS: &[(&str, &[&str], &str)] = &[
     ("insta", &["diag", "syntax", "sema", "ir", "passes", "llmc"], "snapshots with a review"),
     ("libtest-mimic", &["llmc"], "one named test for each case file"),
+    ("stats_alloc", &["llmc"], "counts allocations, without unsafe code here"),
 ];
 
 /// Kinds of dependency that a section of a manifest holds.

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -107,8 +107,8 @@ impl Log {
 
     /// Adds a line.
     pub fn add(&mut self, row: &Row) -> Result<(), Error> {
-        let line = serde_json::to_string(row).expect("plain fields have a JSON form");
-        writeln!(self.out, "{line}").map_err(|e| Error::io("write", &self.path, e))?;
+        let line = serde_json::to_writer(&mut self.out, row).map_err(io::Error::from);
+        line.and_then(|()| writeln!(self.out)).map_err(|e| Error::io("write", &self.path, e))?;
         // A reader that follows the file sees whole lines.
         self.out.flush().map_err(|e| Error::io("write", &self.path, e))
     }

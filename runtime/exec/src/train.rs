@@ -309,12 +309,9 @@ impl<'t> Training<'t> {
         let rows = |i: u64| (start(i)..start(i) + batch).step_by(micro_batch as usize);
         let (mut loss, mut tokens) = (0.0, 0.0);
         for first in (0..batches).flat_map(rows).filter(|&first| first < n) {
-            let memory = self.executor.memory_mut();
-            let mut ids = vec![0; memory.i32(names.ids).len()];
-            let mut targets = vec![0; ids.len()];
-            sequences.fill_eval(self.corpus, first, &mut ids, &mut targets)?;
-            memory.i32_mut(names.ids).copy_from_slice(&ids);
-            memory.i32_mut(names.targets).copy_from_slice(&targets);
+            let inputs = [names.ids, names.targets];
+            let [ids, targets] = self.executor.memory_mut().i32_pair_mut(inputs);
+            sequences.fill_eval(self.corpus, first, ids, targets)?;
             self.executor.call(names.function, &mut Silent)?;
             loss += self.executor.memory().f64(names.loss_sum)[0];
             tokens += self.executor.memory().f64(names.tokens)[0];
@@ -350,9 +347,9 @@ impl<'t> Training<'t> {
     /// The samples that are due after a step, or at the end.
     fn samples(&mut self, at_end: bool, report: Report<'_>) -> Result<(), Error> {
         let step = self.applied();
-        let samples = self.executor.plan().run.samples.clone();
         let seed = self.executor.plan().run.seed;
-        for sample in samples {
+        for index in 0..self.executor.plan().run.samples.len() {
+            let sample = &self.executor.plan().run.samples[index];
             let due = match sample.every {
                 Some(every) => !at_end && every > 0 && step.is_multiple_of(every),
                 None => at_end,
@@ -360,6 +357,7 @@ impl<'t> Training<'t> {
             if !due {
                 continue;
             }
+            let sample = sample.clone();
             let vocabulary = self.corpus.vocabulary();
             let prompt = match sample.prompt {
                 Some(prompt) => prompt,
@@ -521,12 +519,8 @@ impl<'f> Feeder<'f> {
 
     /// Writes the next micro-batch.
     fn give(&mut self, memory: &mut Memory) -> Result<(), Error> {
-        let mut ids = vec![0; memory.i32(self.ids).len()];
-        let mut targets = vec![0; ids.len()];
-        let first = self.first + self.row;
-        self.sequences.fill_train(self.corpus, first, &mut ids, &mut targets)?;
-        memory.i32_mut(self.ids).copy_from_slice(&ids);
-        memory.i32_mut(self.targets).copy_from_slice(&targets);
+        let [ids, targets] = memory.i32_pair_mut([self.ids, self.targets]);
+        self.sequences.fill_train(self.corpus, self.first + self.row, ids, targets)?;
         if let Some(row) = self.row_input {
             memory.i32_mut(row)[0] = i32::try_from(self.row).expect("a batch fits an i32");
         }

@@ -343,7 +343,30 @@ pub struct Plan {
     pub run: Run,
 }
 
+impl Step {
+    /// The steps that it repeats; none for most.
+    pub fn body(&self) -> &[Step] {
+        match self {
+            Self::Loop { body, .. } | Self::Tiles { body, .. } => body,
+            Self::Kernel { .. } | Self::Product { .. } | Self::Attention { .. } => &[],
+            Self::Sort { .. } | Self::Call(_) | Self::Yield(_) => &[],
+        }
+    }
+
+    /// Visits it and, behind it, the steps that it repeats.
+    fn visit<'s>(&'s self, see: &mut dyn FnMut(&'s Step)) {
+        see(self);
+        self.body().iter().for_each(|step| step.visit(see));
+    }
+}
+
 impl Plan {
+    /// Visits the steps of every function, and those inside of others.
+    pub fn each_step<'p>(&'p self, mut see: impl FnMut(&'p Step)) {
+        let steps = self.functions.iter().flat_map(|f| &f.steps);
+        steps.for_each(|step| step.visit(&mut see));
+    }
+
     /// The buffer called `name`.
     pub fn buffer(&self, name: &str) -> Option<BufferId> {
         let index = self.buffers.iter().position(|b| b.name == name)?;

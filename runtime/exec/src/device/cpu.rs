@@ -16,7 +16,7 @@ pub use ceilings::Ceilings;
 pub use memory::Memory;
 pub use pool::Pool;
 
-use plan::EpilogueArg;
+use plan::{EpilogueArg, Step};
 
 use crate::error::Error;
 use jit::{Entry, Jit};
@@ -50,8 +50,40 @@ impl Cpu {
     pub fn load(plan: &plan::Plan, threads: usize) -> Result<Self, Error> {
         let memory = Memory::new(plan)?;
         let jit = Jit::compile(&plan.code, threads)?;
-        let (pointers, places) = (Vec::new(), Vec::new());
-        Ok(Self { jit, pool: Pool::new(threads), memory, pointers, places, iteration: 0 })
+        let cpu = Self {
+            jit,
+            pool: Pool::new(threads),
+            memory,
+            pointers: Vec::new(),
+            places: Vec::new(),
+            iteration: 0,
+        };
+        Ok(cpu.reserved(plan))
+    }
+
+    /// With room for all that the steps of a plan keep aside, so that none has to make it.
+    fn reserved(mut self, plan: &plan::Plan) -> Self {
+        let (mut products, mut attentions) = (vec![], vec![]);
+        let (mut n_args, mut n_places) = (0, 0);
+        plan.each_step(|step| match step {
+            Step::Kernel { args, .. } => n_args = n_args.max(args.len()),
+            Step::Product { product, .. } => {
+                n_args = n_args.max(product.epilogue.as_ref().map_or(0, |e| e.args.len()));
+                products.push((product, product.c.map(|c| self.memory.dtype(c.buffer))));
+            }
+            Step::Attention { attention, .. } => {
+                let args = attention.pass.kernels().map(|k| k.args.len());
+                n_places = n_places.max(args.sum());
+                attentions.push(attention);
+            }
+            Step::Sort { .. } | Step::Loop { .. } | Step::Tiles { .. } => {}
+            Step::Call(_) | Step::Yield(_) => {}
+        });
+        self.pointers.reserve(n_args);
+        self.places.reserve(n_places);
+        product::reserve(&products, n_args, &mut self.pool);
+        attention::reserve(&attentions, &mut self.pool);
+        self
     }
 
     /// The arena.

@@ -11,25 +11,14 @@ use plan::{Arg, Plan, Step};
 /// Bytes of a call, by the index of the code.
 pub(super) fn of(plan: &Plan, kernels: &[Kernel]) -> BTreeMap<u32, u64> {
     let mut bytes = BTreeMap::new();
-    for function in &plan.functions {
-        steps(plan, &function.steps, kernels, &mut bytes);
-    }
-    bytes
-}
-
-fn steps(plan: &Plan, list: &[Step], kernels: &[Kernel], bytes: &mut BTreeMap<u32, u64>) {
-    for step in list {
-        match step {
-            Step::Kernel { code, args, .. } => {
-                let moved = moved(plan, &kernels[*code as usize], args);
-                // Equal kernels differ at most in the length of what they gather from.
-                bytes.entry(*code).or_insert(moved);
-            }
-            Step::Loop { body, .. } | Step::Tiles { body, .. } => steps(plan, body, kernels, bytes),
-            Step::Product { .. } | Step::Attention { .. } | Step::Sort { .. } => {}
-            Step::Call(_) | Step::Yield(_) => {}
+    plan.each_step(|step| {
+        if let Step::Kernel { code, args, .. } = step {
+            let moved = moved(plan, &kernels[*code as usize], args);
+            // Equal kernels differ at most in the length of what they gather from.
+            bytes.entry(*code).or_insert(moved);
         }
-    }
+    });
+    bytes
 }
 
 fn moved(plan: &Plan, kernel: &Kernel, args: &[Arg]) -> u64 {

@@ -64,6 +64,14 @@ pub(super) fn run(
     }
 }
 
+/// Makes room on each thread for all that these steps keep aside.
+pub(super) fn reserve(steps: &[&Attention], pool: &mut Pool) {
+    let vector = Machine::new().kernel.vector;
+    pool.on_each_thread(&|| {
+        ROOM.with_borrow_mut(|room| steps.iter().for_each(|a| room.reserve(a, vector)));
+    });
+}
+
 /// What both passes know.
 #[derive(Clone, Copy)]
 struct Step<'p> {

@@ -1,7 +1,11 @@
-//! The arena: one aligned, zeroed allocation that holds every buffer of a plan.
+//! The arena: one aligned, zeroed mapping that holds every buffer of a plan.
+//!
+//! The system gives its pages, large ones where it can, when they are first touched: a plan starts
+//! at once whatever it needs, and all threads share the work of clearing.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+
+use memmap2::MmapMut;
 
 use plan::{ALIGN, Arg, Buffer, BufferId, Dtype};
 
@@ -11,7 +15,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Memory {
     base: NonNull<u8>,
-    layout: Layout,
+    /// Keeps what `base` points to.
+    _map: MmapMut,
     buffers: Vec<Buffer>,
     /// How many bytes each place of a buffer is further on, inside of tiles.
     shifts: Vec<u64>,
@@ -26,11 +31,14 @@ impl Memory {
     pub(super) fn new(plan: &plan::Plan) -> Result<Self, Error> {
         let refuse = || Error::Resources(format!("{} bytes of memory", plan.arena_bytes));
         let bytes = usize::try_from(plan.arena_bytes).map_err(|_| refuse())?.max(1);
-        let layout = Layout::from_size_align(bytes, ALIGN as usize).map_err(|_| refuse())?;
-        // SAFETY: the layout has at least one byte.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refuse)?;
+        let mut map = MmapMut::map_anon(bytes).map_err(|_| refuse())?;
+        // A kernel without large pages refuses; it then gives small ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let base = NonNull::new(map.as_mut_ptr()).ok_or_else(refuse)?;
+        assert!(base.as_ptr().addr().is_multiple_of(ALIGN as usize), "pages are aligned");
         let shifts = vec![0; plan.buffers.len()];
-        Ok(Self { base, layout, buffers: plan.buffers.clone(), shifts })
+        Ok(Self { base, _map: map, buffers: plan.buffers.clone(), shifts })
     }
 
     pub(super) fn pointer(&mut self, arg: Arg) -> *mut u8 {
@@ -107,15 +115,19 @@ impl Memory {
         self.view(id, Some(Dtype::I32))
     }
 
+    /// The elements of two i32 buffers that do not overlap.
+    pub fn i32_pair_mut(&mut self, ids: [BufferId; 2]) -> [&mut [i32]; 2] {
+        let places = ids.map(|id| self.extent::<i32>(id, Some(Dtype::I32)));
+        let ends = places.map(|(at, n)| at + n * size_of::<i32>());
+        assert!(ends[0] <= places[1].0 || ends[1] <= places[0].0, "the buffers overlap");
+        // SAFETY: as in `view_mut`, and the two share no byte.
+        places.map(|(at, n)| unsafe {
+            std::slice::from_raw_parts_mut(self.base.as_ptr().add(at).cast(), n)
+        })
+    }
+
     /// The elements of an i32 buffer.
     pub fn i32_mut(&mut self, id: BufferId) -> &mut [i32] {
         self.view_mut(id, Some(Dtype::I32))
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
     }
 }

@@ -119,6 +119,24 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Runs `work` once on each thread.
+    pub fn on_each_thread(&mut self, work: &(dyn Fn() + Sync)) {
+        let threads = self.threads() as u64;
+        let arrived = AtomicU64::new(0);
+        self.run(threads, 1, &|units| {
+            for _ in units {
+                // Nobody takes a second piece before the last thread has its first.
+                arrived.fetch_add(1, Ordering::AcqRel);
+                while arrived.load(Ordering::Acquire) < threads {
+                    thread::yield_now();
+                }
+                work();
+            }
+        });
+    }
+}
+
 /// Forgets the lifetime of the work: `Opened` waits for all who use it before it ends.
 fn erase(work: &(dyn Fn(Range<u64>) + Sync)) -> Work {
     // SAFETY: only the lifetime changes; the pointer is used while the borrow lasts.
@@ -247,7 +265,9 @@ impl Drop for Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use std::thread;
 
     use super::Pool;
 
@@ -266,6 +286,21 @@ mod tests {
                     });
                     assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn each_thread_gets_its_turn() {
+        for threads in [1, 2, 3, 8] {
+            let mut pool = Pool::new(threads);
+            for _ in 0..20 {
+                let seen = Mutex::new(vec![]);
+                pool.on_each_thread(&|| seen.lock().unwrap().push(thread::current().id()));
+                let mut seen = seen.into_inner().unwrap();
+                seen.sort_by_key(|id| format!("{id:?}"));
+                seen.dedup();
+                assert_eq!(seen.len(), pool.threads());
             }
         }
     }

@@ -122,6 +122,29 @@ pub(super) unsafe fn run(p: &Product, adds: bool, operands: Operands<'_>, pool: 
     unsafe { run_with(Machine::new(), p, adds, operands, pool) }
 }
 
+/// Makes room on each thread for all that these products, with results of these types, and
+/// epilogues of so many operands keep aside.
+pub(super) fn reserve(products: &[(&Product, Option<Dtype>)], n_args: usize, pool: &mut Pool) {
+    let Kernel { rows, vector, tiles } = Machine::new().kernel;
+    let mut most = [0; 3];
+    for (p, dtype) in products {
+        let grid = Grid::new(p, false, pool.threads() as u64);
+        let (m, n) = (grid.rows as usize, grid.cols as usize);
+        let k = p.k.min(p.k_slice.max(1)) as usize;
+        let sums = if *dtype == Some(Dtype::F32) { 0 } else { m * n };
+        let needed = [m.next_multiple_of(rows) * k, k * tiles.len() * vector, sums];
+        most = std::array::from_fn(|i| needed[i].max(most[i]));
+    }
+    pool.on_each_thread(&|| {
+        PANELS.with_borrow_mut(|panels| {
+            for (lines, n) in [&mut panels.a, &mut panels.b, &mut panels.c].into_iter().zip(most) {
+                keep_room(lines, n);
+            }
+            panels.args.reserve(n_args);
+        });
+    });
+}
+
 /// # Safety
 /// As for [`run`], and the machine is this one.
 unsafe fn run_with(
@@ -459,10 +482,15 @@ struct Panels {
 }
 
 thread_local! {
-    /// Those of a thread; they grow to the largest block.
+    /// Those of a thread; [`reserve`] makes them as large as the largest block.
     static PANELS: RefCell<Panels> = const {
         RefCell::new(Panels { a: vec![], b: vec![], c: vec![], args: vec![] })
     };
+}
+
+/// So that [`room`] finds `n` elements without allocating; they are not touched.
+pub(super) fn keep_room(lines: &mut Vec<Line>, n: usize) {
+    lines.reserve(n.div_ceil(16).saturating_sub(lines.len()));
 }
 
 /// At least `n` elements.

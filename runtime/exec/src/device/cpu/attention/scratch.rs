@@ -4,9 +4,9 @@ use plan::{Attention, Scratch, TileArg};
 
 use crate::device::cpu::Memory;
 use crate::device::cpu::jit::Entry;
-use crate::device::cpu::product::{Line, room};
+use crate::device::cpu::product::{Line, keep_room, room};
 
-/// What a thread holds; grows to the largest step.
+/// What a thread holds; [`Room::reserve`] makes it as large as the largest step.
 pub(super) struct Room {
     /// By [`Scratch`], in the order of [`Scratch::ALL`].
     tile: [Vec<Line>; 6],
@@ -38,18 +38,29 @@ impl Room {
         }
     }
 
+    /// Makes room for the most that a step takes, on a machine with such vectors.
+    pub(super) fn reserve(&mut self, a: &Attention, vector: usize) {
+        for (lines, size) in self.tile.iter_mut().zip(sizes(a)) {
+            keep_room(lines, size);
+        }
+        let [row_tile, key_tile, keys] = [a.row_tile, a.key_tile, a.keys].map(|x| x as usize);
+        let (width, value_width) = (a.width as usize, a.value_width as usize);
+        let whole = |n: usize| n.next_multiple_of(vector);
+        keep_room(&mut self.q, row_tile * whole(width));
+        keep_room(&mut self.k, key_tile * whole(width));
+        keep_room(&mut self.v, keys * whole(value_width));
+        keep_room(&mut self.dout, row_tile * whole(value_width));
+        keep_room(&mut self.k_columns, keys.div_ceil(key_tile) * width * whole(key_tile));
+        keep_room(&mut self.v_columns, value_width * whole(key_tile));
+        self.pointers.reserve(a.pass.kernels().map(|k| k.args.len()).max().unwrap_or(0));
+    }
+
     /// The memory of a tile, as large as the step needs.
     pub(super) fn tile(&mut self, a: &Attention) -> Tile {
-        let (rows, keys, width) = (a.row_tile, a.key_tile, a.value_width);
-        let sizes = Scratch::ALL.map(|scratch| match scratch {
-            Scratch::Scores | Scratch::Grads => rows * keys,
-            Scratch::Top | Scratch::Sum | Scratch::Factor => rows,
-            Scratch::Acc => rows * width,
-        });
-        let mut sizes = sizes.into_iter();
+        let mut sizes = sizes(a).into_iter();
         Tile(self.tile.each_mut().map(|lines| {
             let size = sizes.next().expect("as many sizes as kinds of scratch");
-            room(lines, size as usize)
+            room(lines, size)
         }))
     }
 
@@ -79,6 +90,17 @@ impl Room {
         // SAFETY: the code was compiled from a verified plan for these operands.
         unsafe { (kernel.entry)(self.pointers.as_ptr(), 0, rows) }
     }
+}
+
+/// Elements of each scratch, in the order of [`Scratch::ALL`].
+fn sizes(a: &Attention) -> [usize; 6] {
+    let (rows, keys, width) = (a.row_tile, a.key_tile, a.value_width);
+    let size = |scratch| match scratch {
+        Scratch::Scores | Scratch::Grads => rows * keys,
+        Scratch::Top | Scratch::Sum | Scratch::Factor => rows,
+        Scratch::Acc => rows * width,
+    };
+    Scratch::ALL.map(|scratch| size(scratch) as usize)
 }
 
 /// The scratch of a tile, in the order of [`Scratch::ALL`].
