@@ -126,16 +126,18 @@ fn a_run_killed_at_any_moment_ends_in_the_same_bits() {
     finish(&folder, "at the end");
 }
 
-/// Starts a long run and waits for its first checkpoint.
+/// Starts a long run and waits for the first step after its first checkpoint.
 fn start_long(folder: &Folder, steps: u64) -> Child {
     folder.write("a.lt", dropout(&format!("steps {steps}\ncheckpoint every 1000")));
     let mut command = folder.command(&["train", "a.lt", "--threads", "1", "--out", "the run"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    while !line.starts_with("step ") {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the run ended early");
+    for start in ["saved step 1 ", "step "] {
+        while !line.starts_with(start) {
+            line.clear();
+            assert!(reader.read_line(&mut line).unwrap() > 0, "the run ended early");
+        }
     }
     child.stdout = Some(reader.into_inner());
     child

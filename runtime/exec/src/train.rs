@@ -112,6 +112,8 @@ struct Training<'t> {
     earlier_s: f64,
     began: Instant,
     last_save: Instant,
+    /// Whether the folder is known to hold the state, or need not.
+    has_saved: bool,
     failed_saves: u32,
     loss: Option<f64>,
     /// The last validation loss and its step.
@@ -148,7 +150,8 @@ impl<'t> Training<'t> {
         let val = found
             .as_ref()
             .and_then(|f| Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? }));
-        let mut training = Training {
+        let has_saved = found.is_some() || executor.plan().run.checkpoint.is_none();
+        Ok(Training {
             executor,
             corpus,
             folder,
@@ -158,17 +161,13 @@ impl<'t> Training<'t> {
             earlier_s: last.as_ref().map_or(0.0, |row| row.seconds),
             began: Instant::now(),
             last_save: Instant::now(),
+            has_saved,
             failed_saves: 0,
             loss: last.and_then(|row| row.loss),
             val,
             best: found.as_ref().and_then(|f| f.manifest.best),
             failed_at: failure.map(|failure| failure.batch),
-        };
-        if found.is_none() && training.executor.plan().run.checkpoint.is_some() {
-            // A folder that cannot hold the state should be known now, not in an hour.
-            training.write_checkpoint(report)?;
-        }
-        Ok(training)
+        })
     }
 
     fn seconds(&self) -> f64 {
@@ -244,7 +243,11 @@ impl<'t> Training<'t> {
         let new_best = self.note_val(&row);
         report(Event::Step(row));
         self.samples(false, report)?;
-        if self.save_due(new_best) {
+        if !self.has_saved {
+            // A folder that cannot hold the state should be known now, not in an hour. Before the
+            // first step the state is a function of the seed, and nothing would be lost.
+            self.write_checkpoint(report)?;
+        } else if self.save_due(new_best) {
             self.save(report)?;
         }
         Ok(())

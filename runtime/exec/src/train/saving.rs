@@ -85,6 +85,7 @@ impl Training<'_> {
         let (plan, memory) = (self.executor.plan(), self.executor.memory());
         let (path, _) = save::save(self.folder, plan, memory, facts, &mut |_, _| Ok(()))?;
         self.last_save = Instant::now();
+        self.has_saved = true;
         report(Event::Saved { step, path });
         if let Some(checkpoint) = &plan.run.checkpoint {
             let (keep, best) = (checkpoint.keep, checkpoint.best_val_loss);
