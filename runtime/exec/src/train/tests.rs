@@ -171,7 +171,7 @@ fn skipped_steps_move_no_schedule_and_end_the_run_when_there_are_too_many() {
     .unwrap_err();
     assert_eq!(error.exit_code(), 5);
     assert!(error.to_string().contains("3 steps in a row were skipped (not finite)"), "{error}");
-    assert_eq!(saves, [0]);
+    assert!(saves.is_empty(), "{saves:?}");
     let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
     let rows: Vec<Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
@@ -197,7 +197,7 @@ fn two_failed_saves_are_warnings_and_the_third_stops() {
         let dir = scratch.path().join(format!("run-{stops}"));
         let mut warnings = 0;
         let result = go(tiny::plan(), &corpus, &dir, &mut |event, _| match event {
-            Event::Saved { step: 0, .. } => block(&dir, &blocked),
+            Event::Saved { step: 1, .. } => block(&dir, &blocked),
             Event::Warning(_) => warnings += 1,
             Event::Started { .. }
             | Event::Resumed { .. }
@@ -208,7 +208,7 @@ fn two_failed_saves_are_warnings_and_the_third_stops() {
         let newest = load::newest(&dir).unwrap().unwrap().manifest.step;
         if stops {
             assert_eq!(result.unwrap_err().exit_code(), 4);
-            assert_eq!((warnings, newest), (2, 0));
+            assert_eq!((warnings, newest), (2, 1));
         } else {
             assert!(matches!(result.unwrap(), Outcome::Finished(_)));
             assert_eq!((warnings, newest), (3, 12));
