@@ -253,7 +253,7 @@ fn random_case(seed: u64) -> BTreeSet<&'static str> {
     let module = random_module(seed, Rounds::Any);
     let mut target = pipeline::cpu();
     // Small pieces, so that small tensors are cut.
-    (target.column_block, target.product_k_slice) = (3, 5);
+    (target.column_block, target.product_k_slice, target.epilogue_cols) = (3, 5, [2, 4]);
     let Scheduled { schedule, memory: arena, .. } =
         pipeline::schedule(module.clone(), &target, &mut |_, _| {});
     let code = codegen::clif::code(&schedule.kernels);

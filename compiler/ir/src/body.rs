@@ -74,6 +74,30 @@ impl Body {
         self.insts[from..].iter().position(|other| other == inst).map(|at| from + at)
     }
 
+    /// Appends an instruction of another body; `map` says which register each of its own is here,
+    /// `operands` the element types.
+    pub fn copy(&mut self, inst: &Inst, map: &[Reg], operands: &[Dtype]) -> Reg {
+        let at = |reg: Reg| map[reg.0 as usize];
+        match inst {
+            Inst::Const { dtype, bits } => self.bits(*dtype, *bits),
+            Inst::Load { operand } => self.load(*operand, operands[*operand]),
+            Inst::LoadAt { operand, index, stride, bound } => {
+                self.load_at(*operand, operands[*operand], at(*index), *stride, *bound)
+            }
+            Inst::Outer { axis } => self.outer(*axis),
+            Inst::Row => self.row(),
+            Inst::Col => self.col(),
+            Inst::Reduce { kind, value } => self.reduce(*kind, at(*value)),
+            Inst::Store { operand, value } => {
+                self.push(Inst::Store { operand: *operand, value: at(*value) }, None)
+            }
+            Inst::Apply { op, args } => {
+                let args: Vec<Reg> = args.iter().map(|&a| at(a)).collect();
+                self.apply(*op, &args)
+            }
+        }
+    }
+
     /// Loads the element of an operand.
     pub fn load(&mut self, operand: usize, dtype: Dtype) -> Reg {
         self.push(Inst::Load { operand }, Some(dtype))

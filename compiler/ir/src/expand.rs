@@ -43,26 +43,11 @@ pub fn expand_body(insts: &[Inst], operands: &[Dtype]) -> Vec<Inst> {
 }
 
 fn expand_inst(body: &mut Body, inst: &Inst, map: &[Reg], operands: &[Dtype]) -> Reg {
-    let at = |reg: Reg| map[reg.0 as usize];
-    match inst {
-        Inst::Const { dtype, bits } => body.bits(*dtype, *bits),
-        Inst::Load { operand } => body.load(*operand, operands[*operand]),
-        Inst::LoadAt { operand, index, stride, bound } => {
-            body.load_at(*operand, operands[*operand], at(*index), *stride, *bound)
-        }
-        Inst::Outer { axis } => body.outer(*axis),
-        Inst::Row => body.row(),
-        Inst::Col => body.col(),
-        Inst::Reduce { kind, value } => body.reduce(*kind, at(*value)),
-        Inst::Store { operand, value } => {
-            let store = Inst::Store { operand: *operand, value: at(*value) };
-            body.push(store, None)
-        }
-        Inst::Apply { op, args } => {
-            let args: Vec<Reg> = args.iter().map(|&a| at(a)).collect();
-            expand_scalar(body, *op, &args)
-        }
+    if let Inst::Apply { op, args } = inst {
+        let args: Vec<Reg> = args.iter().map(|a| map[a.0 as usize]).collect();
+        return expand_scalar(body, *op, &args);
     }
+    body.copy(inst, map, operands)
 }
 
 /// Appends the expansion of one operation, or the operation itself when it is primitive.

@@ -17,6 +17,9 @@ pub struct Target {
     pub column_block: u64,
     /// K elements a slice of an fp32 product.
     pub product_k_slice: u64,
+    /// Columns of a block that an epilogue takes: all of them or a multiple of the first number,
+    /// and no more than the second.
+    pub epilogue_cols: [u64; 2],
     /// Rows and keys of a tile of scores.
     pub score_tile: [u64; 2],
 }

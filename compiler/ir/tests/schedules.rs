@@ -266,6 +266,7 @@ fn an_epilogue_reads_the_sums_of_its_block() {
             name: "cpu".to_owned(),
             column_block: 4,
             product_k_slice: 512,
+            epilogue_cols: [2, 4],
             score_tile: [4, 4],
         };
         assert!(eval_schedule(&schedule, &target, "f", &mut memory));
@@ -308,8 +309,13 @@ fn tiles_move_on_and_add_after_the_first() {
         adds: Adds::Never,
         epilogue: None,
     };
-    let target =
-        Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 4, score_tile: [4, 4] };
+    let target = Target {
+        name: "cpu".to_owned(),
+        column_block: 4,
+        product_k_slice: 4,
+        epilogue_cols: [2, 4],
+        score_tile: [4, 4],
+    };
     let run = |task: Task| {
         let zeros = Data::F32(vec![0.5]);
         let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), zeros]);
@@ -335,8 +341,13 @@ fn tiles_move_on_and_add_after_the_first() {
 fn scatter_sums_in_position_order_and_leaves_out_other_ids() {
     let mut schedule = schedule();
     schedule.functions[0].tasks.truncate(2);
-    let target =
-        Target { name: "cpu".to_owned(), column_block: 4, product_k_slice: 1, score_tile: [4, 4] };
+    let target = Target {
+        name: "cpu".to_owned(),
+        column_block: 4,
+        product_k_slice: 1,
+        epilogue_cols: [2, 4],
+        score_tile: [4, 4],
+    };
     let mut memory = memory(&schedule);
     memory.0[0] = Data::I32(vec![2, -1, 0, 2, 3]);
     memory.0[1] = Data::F32((1..=10).map(|x| x as f32).collect());

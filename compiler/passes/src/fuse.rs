@@ -6,11 +6,14 @@
 //! reductions is computed inside them. What a task leaves for others is stored once, 16 bits that
 //! are widened in 16 bits, or computed again by them: see [`crate::recompute`].
 
+pub(crate) mod maps;
+
 use std::collections::BTreeSet;
 
 use ir::graph::{Graph, Node, Value};
 use ir::ops::attend::Part;
 use ir::ops::{Lowering, Op, View};
+use ir::schedule::Target;
 use ir::types::Dtype;
 
 use crate::access::Access;
@@ -31,8 +34,11 @@ pub(crate) enum Kind {
     },
     /// One column reduction.
     Columns,
-    /// One product, and perhaps the cast to 16 bits that alone reads it.
-    Dot,
+    /// One product, perhaps the cast to 16 bits that alone reads it, and perhaps a map behind it.
+    Dot {
+        /// The space of what runs on each block of the result.
+        map: Option<Map>,
+    },
     /// An attention: its result and the sums of its rows, or all of its gradients.
     Attention,
     /// One sorted scatter.
@@ -41,6 +47,15 @@ pub(crate) enum Kind {
     Concat,
     /// The operand of a reshape that no strides express, copied into row-major order.
     Copy,
+}
+
+/// A map, or whole rows with their reductions, over the result of a product.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Map {
+    /// The shape that elements have.
+    pub(crate) shape: Vec<u64>,
+    /// Whether a member reduces the last axis.
+    pub(crate) reduces: bool,
 }
 
 /// A task and the nodes it computes, ascending.
@@ -84,7 +99,7 @@ enum NodeRole {
 const MAX_MEMBERS: usize = 96;
 
 /// Groups the nodes of `graph` into tasks.
-pub(crate) fn fuse(graph: &Graph) -> Tasks<'_> {
+pub(crate) fn fuse<'a>(graph: &'a Graph, target: &Target) -> Tasks<'a> {
     let roles = roles(graph);
     let owner = vec![None; graph.nodes.len()];
     let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses: uses(graph), stored: vec![] };
@@ -93,6 +108,7 @@ pub(crate) fn fuse(graph: &Graph) -> Tasks<'_> {
             tasks.place(Value(u32::try_from(index).expect("node counts fit")));
         }
     }
+    maps::join(&mut tasks, target);
     store(&mut tasks);
     tasks
 }
@@ -245,6 +261,21 @@ impl Tasks<'_> {
     /// Says whether a value is stored.
     pub(crate) fn set_stored_one(&mut self, value: Value, is_stored: bool) {
         self.stored[value.index()] = is_stored;
+    }
+
+    /// The product of a task and its result: the product itself or the cast that rounds it.
+    pub(crate) fn product(&self, task: usize) -> Option<(Value, Value)> {
+        let Task { kind: Kind::Dot { .. }, members, .. } = self.task(task) else { return None };
+        let is_dot = |&&v: &&Value| matches!(self.graph[v].op, Op::Dot(_));
+        let dot = *members.iter().find(is_dot).expect("a product is a member of its task");
+        let is_rounding = |&&v: &&Value| self.rounded(v) == Some(dot);
+        Some((dot, members.iter().find(is_rounding).copied().unwrap_or(dot)))
+    }
+
+    /// Whether a value is a product or the cast that rounds one.
+    pub(crate) fn is_product(&self, value: Value) -> bool {
+        let product = self.owner(value).and_then(|task| self.product(task));
+        product.is_some_and(|(dot, result)| value == dot || value == result)
     }
 
     /// The task that computes a node.
@@ -402,12 +433,17 @@ impl Tasks<'_> {
 
     /// The task of the product or attention that this value rounds, when nothing else reads it.
     fn rounded_product(&self, value: Value) -> Option<usize> {
+        self.rounded(value).and_then(|x| self.owner(x))
+    }
+
+    /// The product or attention that this value rounds, when nothing else reads it.
+    fn rounded(&self, value: Value) -> Option<Value> {
         let Op::Cast(cast) = &self.graph[value].op else { return None };
         let x = self.graph[value].args[0];
         let is_product = cast.to.is_narrow()
             && self.graph[x].ty.dtype == Dtype::F32
             && matches!(self.graph[x].op, Op::Dot(_) | Op::Attention(_));
-        (is_product && self.uses[x.index()] == 1).then(|| self.owner(x)).flatten()
+        (is_product && self.uses[x.index()] == 1).then_some(x)
     }
 
     /// The task of the attention that this value is another result of: the sums of its rows beside
@@ -453,7 +489,7 @@ impl Tasks<'_> {
                 if is_row_reduction(shape, &axes) { rows(shape, true) } else { Kind::Columns }
             }
             Lowering::View(_) => Kind::Copy,
-            Lowering::Dot => Kind::Dot,
+            Lowering::Dot => Kind::Dot { map: None },
             Lowering::Scatter { .. } => Kind::Scatter,
             Lowering::Concat { .. } | Lowering::Pad { .. } => Kind::Concat,
             Lowering::Attention(..) => Kind::Attention,

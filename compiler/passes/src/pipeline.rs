@@ -37,7 +37,13 @@ pub struct Scheduled {
 
 /// The CPU as the scheduler sees it.
 pub fn cpu() -> Target {
-    Target { name: "cpu".to_owned(), column_block: 64, product_k_slice: 512, score_tile: [64, 64] }
+    Target {
+        name: "cpu".to_owned(),
+        column_block: 64,
+        product_k_slice: 512,
+        epilogue_cols: [64, 512],
+        score_tile: [64, 64],
+    }
 }
 
 /// A pass from graph to graph.

@@ -22,7 +22,7 @@ use ir::ops::Lowering;
 use ir::types::Dtype;
 
 use crate::coords::{Coords, through};
-use crate::fuse::{Kind, Tasks};
+use crate::fuse::{Kind, Map, Tasks};
 
 /// Operations from which on a function is worth being tried as a stored value.
 const LONG_OPS: u64 = 8;
@@ -53,8 +53,17 @@ fn escapes(tasks: &Tasks<'_>) -> (Vec<bool>, Vec<bool>) {
     let mut forced = vec![false; graph.nodes.len()];
     let mut read = vec![];
     for task in tasks.in_order() {
-        let is_kernel = matches!(tasks.task(task).kind, Kind::Rows { .. } | Kind::Columns);
+        let product = tasks.product(task);
+        let is_map = matches!(tasks.task(task).kind, Kind::Rows { .. } | Kind::Columns);
+        if let Some((dot, rounded)) = product
+            && dot != rounded
+        {
+            // What rounds it stores it; a map behind it reads it there.
+            escapes[rounded.index()] = true;
+            forced[rounded.index()] = true;
+        }
         for &member in &tasks.task(task).members {
+            let is_kernel = is_map || product.is_some_and(|(dot, _)| dot != member);
             read.clear();
             for &arg in &graph[member].args {
                 tasks.computed(arg, &mut read);
@@ -123,7 +132,16 @@ impl Reader<'_, '_> {
                 let space = &graph[x].ty.shape;
                 reader.value(x, &Coords::identity(space), space);
             }
-            Kind::Dot | Kind::Attention | Kind::Scatter | Kind::Concat | Kind::Copy => {}
+            Kind::Dot { map: Some(Map { shape, .. }) } => {
+                for &member in members.iter().filter(|&&m| !tasks.is_product(m)) {
+                    reader.args(member, &Coords::of(&graph[member].ty.shape, shape), shape);
+                }
+            }
+            Kind::Dot { map: None }
+            | Kind::Attention
+            | Kind::Scatter
+            | Kind::Concat
+            | Kind::Copy => {}
         }
         reader.reads.into_iter().collect()
     }
@@ -214,7 +232,8 @@ struct Search<'t, 'g> {
 
 impl Search<'_, '_> {
     fn task(&mut self, task: usize) {
-        if !matches!(self.tasks.task(task).kind, Kind::Rows { .. }) {
+        let kind = &self.tasks.task(task).kind;
+        if !matches!(kind, Kind::Rows { .. } | Kind::Dot { map: Some(_) }) {
             return;
         }
         let members = self.tasks.task(task).members.clone();
@@ -248,8 +267,9 @@ impl Search<'_, '_> {
     /// Scalars are always stored: kernels that differ only in them share their code.
     fn may_be_dropped(&self, value: Value) -> bool {
         let node = &self.tasks.graph[value];
-        let is_pointwise = matches!(node.op.lowering(), Lowering::Pointwise(_));
-        is_pointwise && !node.ty.shape.is_empty() && !self.forced[value.index()]
+        // A product is never computed again, but a map behind it may store all that others need.
+        let is_open = matches!(node.op.lowering(), Lowering::Pointwise(_) | Lowering::Dot);
+        is_open && !node.ty.shape.is_empty() && !self.forced[value.index()]
     }
 
     /// Whether what follows from a value may be worth it that the value is stored.

@@ -4,6 +4,7 @@
 //! each different one once, and for every function its tasks in order. A stored value is written
 //! straight into its state where all readers of the old value can run before.
 
+mod blocks;
 mod emit;
 mod function;
 mod kernels;

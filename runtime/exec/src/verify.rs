@@ -191,7 +191,8 @@ fn epilogue(plan: &Plan, p: &Product, origin: &str) -> Result<(), Error> {
     ensure((epilogue.code as usize) < plan.code.len(), || {
         format!("no code {} ({origin})", epilogue.code)
     })?;
-    let is_row_major = p.c_strides[1] == 1 && p.c_strides[0] >= p.n.cast_signed();
+    let [row, col] = p.c_strides;
+    let is_row_major = (p.n == 1 || col == 1) && (p.m == 1 || row >= p.n.cast_signed());
     let is_whole = epilogue.cols > 0 && p.n.is_multiple_of(epilogue.cols);
     ensure(is_row_major && is_whole, || format!("blocks of a product ({origin})"))?;
     epilogue.args.iter().try_for_each(|arg| match arg {

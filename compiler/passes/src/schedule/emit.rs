@@ -106,9 +106,9 @@ impl<'a> Emitter<'a> {
         if let Some(&reg) = self.done.get(&key) {
             return reg;
         }
-        let is_member = self.task.is_some() && self.tasks.owner(value) == self.task;
-        let is_computed = is_member || self.tasks.is_inline(value);
-        let reg = if is_computed || self.tasks.is_recomputed(value) {
+        let is_computed = self.is_member(value) || self.tasks.is_inline(value);
+        let is_again = self.tasks.is_recomputed(value) && !self.is_result(value);
+        let reg = if is_computed || is_again {
             self.compute(value, at)
         } else if self.tasks.is_view(value) && self.reaches_computed(value) {
             self.through_view(value, at)
@@ -122,8 +122,19 @@ impl<'a> Emitter<'a> {
     /// Whether what a view shows is computed here.
     fn reaches_computed(&self, value: Value) -> bool {
         let base = base(self.tasks, value);
-        let is_member = self.task.is_some() && self.tasks.owner(base) == self.task;
-        is_member || self.tasks.is_recomputed(base)
+        self.is_member(base) || (self.tasks.is_recomputed(base) && !self.is_result(base))
+    }
+
+    /// Whether a value is computed here because it belongs to the task; the result of a product
+    /// is read by what is behind it.
+    fn is_member(&self, value: Value) -> bool {
+        let is_own = self.task.is_some() && self.tasks.owner(value) == self.task;
+        is_own && !self.is_result(value)
+    }
+
+    fn is_result(&self, value: Value) -> bool {
+        let product = self.task.and_then(|task| self.tasks.product(task));
+        product.is_some_and(|(_, result)| result == value)
     }
 
     fn through_view(&mut self, value: Value, at: &Coords) -> Reg {

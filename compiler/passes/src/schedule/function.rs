@@ -1,6 +1,7 @@
 //! Schedules one function: buffers for what tasks leave, and a task list.
 
 mod attention;
+mod epilogue;
 
 use ir::graph::{Graph, Module, Value};
 use ir::kernel::{Kernel, Operand, Skeleton};
@@ -15,7 +16,7 @@ use super::space::Draft;
 use super::stores::{Late, Stores};
 use crate::access::Access;
 use crate::coords::Coords;
-use crate::fuse::{Kind, Tasks, fuse};
+use crate::fuse::{Kind, Map, Tasks, fuse};
 
 /// The state of scheduling one function.
 pub(crate) struct Scheduler<'a> {
@@ -38,7 +39,7 @@ impl<'a> Scheduler<'a> {
         buffers: &'a mut Vec<Buffer>,
         kernels: &'a mut Kernels,
     ) -> Self {
-        let tasks = fuse(graph);
+        let tasks = fuse(graph, target);
         let places = vec![None; graph.nodes.len()];
         Self { module, graph, target, tasks, buffers, kernels, places, out: vec![] }
     }
@@ -113,7 +114,7 @@ impl<'a> Scheduler<'a> {
         match &task.kind {
             Kind::Rows { shape, reduces } => self.rows(index, shape, *reduces, &task.members),
             Kind::Columns => self.columns(index, value),
-            Kind::Dot => self.dot(value, task.members[task.members.len() - 1]),
+            Kind::Dot { map } => self.dot(index, map.as_ref()),
             Kind::Attention => self.attention(&task.members),
             Kind::Scatter => self.scatter(value),
             Kind::Concat => self.concat(value),
@@ -132,6 +133,13 @@ impl<'a> Scheduler<'a> {
             // Whoever needs something of it computes it.
             return;
         }
+        let draft = self.draft(task, shape, members, &outputs);
+        let last = *members.last().expect("a task has a member");
+        self.push_kernel(draft.into_rows(reduces), last);
+    }
+
+    /// The body of members over a space that stores some of them.
+    fn draft(&mut self, task: usize, shape: &[u64], members: &[Value], outputs: &[Value]) -> Draft {
         let args: Vec<Arg> = outputs.iter().map(|&v| self.output(v)).collect();
         let mut emitter = Emitter::new(&self.tasks, &self.places, Some(task), shape);
         for &member in members {
@@ -144,9 +152,7 @@ impl<'a> Scheduler<'a> {
             let strides = emitter.strides_of(&ty.shape);
             emitter.store(arg, ty.dtype, strides, reg);
         }
-        let draft = emitter.finish(self.name(members));
-        let last = *members.last().expect("a task has a member");
-        self.push_kernel(draft.into_rows(reduces), last);
+        emitter.finish(self.name(members))
     }
 
     /// The first few ops of a task, `sub_exp_sum`.
@@ -214,10 +220,18 @@ impl<'a> Scheduler<'a> {
         emitter.finish(self.name(&[value]))
     }
 
-    /// A product; `result` is the value itself or the cast that rounds it.
-    fn dot(&mut self, value: Value, result: Value) {
+    /// A product, and what is behind it.
+    fn dot(&mut self, task: usize, map: Option<&Map>) {
+        let (value, result) = self.tasks.product(task).expect("the task of a product has one");
+        let c = self.tasks.is_stored(result).then(|| self.output(result));
+        let product = self.product(value, c);
+        let origin = self.origin(value);
+        let product = self.with_epilogue(task, result, map, product);
+        self.out.extend(product.map(|product| Task::Product { product, origin }));
+    }
+
+    fn product(&self, value: Value, c: Option<Arg>) -> Product {
         let [x, y] = self.graph[value].args[..] else { unreachable!("a product has two operands") };
-        let c = self.output(result);
         let (a_access, b_access) = (access(&self.tasks, x), access(&self.tasks, y));
         let c_access = Access::contiguous(&self.graph[value].ty.shape);
         let rank = c_access.shape.len();
@@ -225,10 +239,10 @@ impl<'a> Scheduler<'a> {
             size: c_access.shape[i],
             strides: [a_access.strides[i], b_access.strides[i], c_access.strides[i]],
         });
-        let product = Product {
+        Product {
             a: self.place_of(x, &a_access),
             b: self.place_of(y, &b_access),
-            c: Some(c),
+            c,
             batch: join_batch(batch),
             m: c_access.shape[rank - 2],
             n: c_access.shape[rank - 1],
@@ -238,9 +252,7 @@ impl<'a> Scheduler<'a> {
             c_strides: [c_access.strides[rank - 2], c_access.strides[rank - 1]],
             adds: Adds::Never,
             epilogue: None,
-        };
-        let origin = self.origin(value);
-        self.out.push(Task::Product { product: fold_batch(product), origin });
+        }
     }
 
     fn place_of(&self, value: Value, access: &Access) -> Arg {

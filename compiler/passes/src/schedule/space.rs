@@ -26,12 +26,12 @@ pub(crate) struct Draft {
 
 /// A joined axis.
 #[derive(Debug, Clone)]
-struct Axis {
-    size: u64,
+pub(super) struct Axis {
+    pub(super) size: u64,
     /// One for each operand.
-    strides: Vec<i64>,
+    pub(super) strides: Vec<i64>,
     /// Axes of the full space in it.
-    from: Vec<usize>,
+    pub(super) from: Vec<usize>,
 }
 
 impl Draft {
@@ -86,7 +86,7 @@ impl Draft {
         Some(self.kernel(skeleton, &outer, Some(&row), &inner))
     }
 
-    fn axis(&self, axis: usize) -> Axis {
+    pub(super) fn axis(&self, axis: usize) -> Axis {
         Axis {
             size: self.shape[axis],
             strides: self.operands.iter().map(|o| o.strides[axis]).collect(),
@@ -95,7 +95,7 @@ impl Draft {
     }
 
     /// Joins neighbouring axes that every operand walks with one stride; drops those of size 1.
-    fn join(&self, range: std::ops::Range<usize>) -> Vec<Axis> {
+    pub(super) fn join(&self, range: std::ops::Range<usize>) -> Vec<Axis> {
         let mut joined: Vec<Axis> = vec![];
         for index in range {
             let axis = self.axis(index);
@@ -122,11 +122,11 @@ impl Draft {
             && outer.strides.iter().zip(&inner.strides).all(|(o, i)| *o == i * size)
     }
 
-    fn is_indexed(&self, axis: usize) -> bool {
+    pub(super) fn is_indexed(&self, axis: usize) -> bool {
         self.body.contains(&Inst::Outer { axis })
     }
 
-    fn kernel(
+    pub(super) fn kernel(
         self,
         skeleton: Skeleton,
         outer: &[Axis],

@@ -60,7 +60,14 @@ fn is_direct(
     let Some(writer) = tasks.owner(value) else { return false };
     let readers = readers.get(state).map_or(&[][..], Vec::as_slice);
     let reads_itself = readers.contains(&writer);
-    let is_map = matches!(&tasks.task(writer).kind, Kind::Rows { reduces: false, .. });
+    let is_map = match &tasks.task(writer).kind {
+        Kind::Rows { reduces, .. } => !reduces,
+        // A product is written before what is behind it reads.
+        Kind::Dot { map } => {
+            map.as_ref().is_some_and(|map| !map.reduces) && !tasks.is_product(value)
+        }
+        Kind::Columns | Kind::Attention | Kind::Scatter | Kind::Concat | Kind::Copy => false,
+    };
     if reads_itself && !(is_map && reads_in_place(tasks, writer, state, value)) {
         return false;
     }

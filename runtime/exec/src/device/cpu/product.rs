@@ -225,7 +225,9 @@ struct Grid<'p> {
 
 impl<'p> Grid<'p> {
     fn new(p: &'p Product, adds: bool, threads: u64) -> Self {
-        let is_transposed = p.c_strides[0].abs() < p.c_strides[1].abs();
+        // An epilogue has rows of blocks.
+        let [row, col] = p.c_strides.map(i64::abs);
+        let is_transposed = row < col && p.epilogue.is_none();
         let (m, n) = if is_transposed { (p.n, p.m) } else { (p.m, p.n) };
         let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
         let [mut rows, mut cols] = MOST;

@@ -1,0 +1,148 @@
+//! Joins maps to the products whose results they read, to run behind them block by block.
+//!
+//! In: tasks, each value stored or not still open. Out: the same with fewer tasks. A map joins when
+//! it walks the elements of the result in their order, reads all that it reads of the product at
+//! its own place, and no third task stands between. So do rows with reductions where a block holds
+//! whole rows. A map that reads two products runs behind the later one.
+
+use ir::graph::Value;
+use ir::ops::{Lowering, View};
+use ir::schedule::Target;
+
+use super::{Kind, MAX_MEMBERS, Map, NodeRole, Tasks};
+
+/// Joins what can be joined.
+pub(super) fn join(tasks: &mut Tasks<'_>, target: &Target) {
+    let order = tasks.in_order();
+    for &consumer in &order {
+        if !matches!(tasks.task(consumer).kind, Kind::Rows { .. }) {
+            continue;
+        }
+        let mut sources = vec![];
+        for &member in &tasks.task(consumer).members {
+            for &arg in &tasks.graph[member].args {
+                tasks.sources(arg, &mut sources);
+            }
+        }
+        let is_product = |task: &&usize| {
+            sources.contains(task) && matches!(tasks.task(**task).kind, Kind::Dot { .. })
+        };
+        let place = |task: &usize| order.iter().position(|t| t == task);
+        let mut products: Vec<usize> = sources_once(&sources);
+        products.retain(|task| is_product(&task));
+        products.sort_by_key(place);
+        for &product in products.iter().rev() {
+            if let Some(map) = fits(tasks, product, consumer, target) {
+                tasks.merge(product, consumer, Kind::Dot { map: Some(map) });
+                break;
+            }
+        }
+    }
+}
+
+fn sources_once(sources: &[usize]) -> Vec<usize> {
+    let mut once = sources.to_vec();
+    once.sort_unstable();
+    once.dedup();
+    once
+}
+
+/// The map behind a product that a task becomes with what is there already; none if it does not fit.
+fn fits(tasks: &Tasks<'_>, product: usize, consumer: usize, target: &Target) -> Option<Map> {
+    let (first, second) = (tasks.task(product), tasks.task(consumer));
+    let (Kind::Dot { map }, Kind::Rows { shape, reduces }) = (&first.kind, &second.kind) else {
+        return None;
+    };
+    let (dot, result) = tasks.product(product)?;
+    let sizes = &tasks.graph[dot].ty.shape;
+    let [m, n] = [sizes[sizes.len() - 2], sizes[sizes.len() - 1]];
+    let has_axes = map.as_ref().is_none_or(|map| map.shape == *shape)
+        && !shape.contains(&0)
+        && split(shape, m, n).is_some();
+    let last = *shape.last()?;
+    let has_block = if *reduces {
+        last == n && n <= target.epilogue_cols[1]
+    } else {
+        block(last, n, target).is_some()
+    };
+    let is_small = first.members.len() + second.members.len() <= MAX_MEMBERS;
+    let joins = has_axes
+        && has_block
+        && is_small
+        && reads_in_place(tasks, consumer, product, result, shape)
+        && !tasks.has_path_around(product, consumer);
+    let reduces = *reduces || map.as_ref().is_some_and(|map| map.reduces);
+    joins.then(|| Map { shape: shape.clone(), reduces })
+}
+
+/// Where the rows and where the columns of a product of `m` by `n` start among the axes of a space
+/// that has its elements in the same order.
+pub(crate) fn split(shape: &[u64], m: u64, n: u64) -> Option<[usize; 2]> {
+    let start = |end: usize, size: u64| {
+        (0..=end).rev().find(|&at| shape[at..end].iter().product::<u64>() == size)
+    };
+    let cols = start(shape.len(), n)?;
+    Some([start(cols, m)?, cols])
+}
+
+/// Columns of a block: a part of neighbouring ones of the `n` that a product has, as many as allowed.
+pub(crate) fn block(neighbours: u64, n: u64, target: &Target) -> Option<u64> {
+    let [multiple, most] = target.epilogue_cols;
+    let fits = |&cols: &u64| {
+        neighbours.is_multiple_of(cols) && (cols == n || cols.is_multiple_of(multiple))
+    };
+    (1..=most.min(neighbours)).rev().find(fits)
+}
+
+/// Whether all that `consumer` reads of the task of a product is at its own place.
+fn reads_in_place(
+    tasks: &Tasks<'_>,
+    consumer: usize,
+    product: usize,
+    result: Value,
+    shape: &[u64],
+) -> bool {
+    tasks.task(consumer).members.iter().all(|&member| {
+        let node = &tasks.graph[member];
+        let is_map = matches!(node.op.lowering(), Lowering::Pointwise(_) | Lowering::Reduce { .. });
+        node.args.iter().all(|&arg| {
+            let read = Read { product, result, shape };
+            let is_same = is_map && tasks.graph[arg].ty.shape == shape;
+            read.is_in_place(tasks, arg, is_same, is_same)
+        })
+    })
+}
+
+/// What is read of the task of a product, over a space.
+struct Read<'a> {
+    product: usize,
+    result: Value,
+    shape: &'a [u64],
+}
+
+impl Read<'_> {
+    /// `is_ordered`: the elements of the value are read in their order; `is_same`: they have the
+    /// axes of the space as well.
+    fn is_in_place(
+        &self,
+        tasks: &Tasks<'_>,
+        value: Value,
+        is_ordered: bool,
+        is_same: bool,
+    ) -> bool {
+        let node = &tasks.graph[value];
+        match tasks.roles[value.index()] {
+            NodeRole::Leaf | NodeRole::Inline => true,
+            NodeRole::Computed if tasks.owner(value) != Some(self.product) => true,
+            // The result is addressed by strides, so other axes in the same order will do.
+            NodeRole::Computed if value == self.result => is_ordered,
+            NodeRole::Computed => is_same && node.ty.shape == self.shape,
+            NodeRole::Widened => self.is_in_place(tasks, node.args[0], is_ordered, is_same),
+            NodeRole::View => {
+                let Lowering::View(view) = node.op.lowering() else { return false };
+                let keeps_order = matches!(view, View::Reshape(_));
+                self.is_in_place(tasks, node.args[0], is_ordered && keeps_order, false)
+            }
+        }
+    }
+}
