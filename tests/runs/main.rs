@@ -19,6 +19,7 @@ mod model_of_log;
 mod plans;
 mod poison;
 mod precision;
+mod recompute;
 mod replay;
 mod rules;
 mod same;

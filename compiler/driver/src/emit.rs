@@ -7,9 +7,19 @@ use crate::compile::Compiled;
 pub fn emit(compiled: &Compiled, stage: Stage) -> String {
     match stage {
         Stage::Ast | Stage::Program => unreachable!("printed before compilation"),
-        Stage::Graph => ir::text::print_module(&compiled.scheduled.module),
+        Stage::Graph => ir::text::print_module(&scheduled(compiled)),
         Stage::Kernels => ir::text::print_schedule(&compiled.scheduled.schedule),
         Stage::Clif => compiled.plan.code.iter().map(|c| format!("{}\n", c.text)).collect(),
         Stage::Plan => compiled.plan.print(),
     }
+}
+
+/// The graphs as they were scheduled.
+fn scheduled(compiled: &Compiled) -> ir::graph::Module {
+    let mut module = compiled.scheduled.module.clone();
+    if let Some(recomputed) = &compiled.scheduled.recomputed {
+        let place = module.functions.iter_mut().find(|f| f.name == recomputed.name);
+        *place.expect("it stands for one of them") = recomputed.clone();
+    }
+    module
 }

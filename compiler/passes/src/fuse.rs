@@ -8,7 +8,7 @@
 
 pub(crate) mod maps;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ir::graph::{Graph, Node, Value};
 use ir::ops::attend::Part;
@@ -67,6 +67,9 @@ pub(crate) struct Task {
     deps: Bits,
 }
 
+/// Views that may be read only after another value is known.
+pub(crate) type Waits = BTreeMap<Value, Value>;
+
 /// The roles of nodes and the tasks that compute them.
 #[derive(Debug)]
 pub(crate) struct Tasks<'a> {
@@ -78,6 +81,8 @@ pub(crate) struct Tasks<'a> {
     uses: Vec<usize>,
     /// Computed values that are in memory for other tasks to read.
     stored: Vec<bool>,
+    /// What readers of a view wait for beside its operand.
+    waits: &'a Waits,
 }
 
 /// What becomes of a node.
@@ -99,10 +104,11 @@ enum NodeRole {
 const MAX_MEMBERS: usize = 96;
 
 /// Groups the nodes of `graph` into tasks.
-pub(crate) fn fuse<'a>(graph: &'a Graph, target: &Target) -> Tasks<'a> {
+pub(crate) fn fuse<'a>(graph: &'a Graph, waits: &'a Waits, target: &Target) -> Tasks<'a> {
     let roles = roles(graph);
     let owner = vec![None; graph.nodes.len()];
-    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses: uses(graph), stored: vec![] };
+    let (uses, stored) = (uses(graph), vec![]);
+    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses, stored, waits };
     for index in 0..graph.nodes.len() {
         if tasks.roles[index] == NodeRole::Computed {
             tasks.place(Value(u32::try_from(index).expect("node counts fit")));
@@ -314,6 +320,30 @@ impl Tasks<'_> {
         into.extend(computed.iter().filter_map(|v| self.owner[v.index()]));
     }
 
+    /// Tasks that a value's reader must wait for without reading them.
+    fn waited(&self, value: Value, into: &mut Vec<usize>) {
+        if let Some(&after) = self.waits.get(&value) {
+            self.sources(after, into);
+        }
+        if matches!(
+            self.roles[value.index()],
+            NodeRole::Inline | NodeRole::Widened | NodeRole::View
+        ) {
+            for &arg in &self.graph[value].args {
+                self.waited(arg, into);
+            }
+        }
+    }
+
+    /// Computed values that are kept for tasks behind a barrier.
+    pub(crate) fn kept(&self) -> Vec<Value> {
+        let mut kept = vec![];
+        for &view in self.waits.keys() {
+            self.computed(view, &mut kept);
+        }
+        kept
+    }
+
     /// Computed values that a value reads, itself included.
     pub(crate) fn computed(&self, value: Value, into: &mut Vec<Value>) {
         match self.roles[value.index()] {
@@ -382,8 +412,12 @@ impl Tasks<'_> {
         }
         direct.sort_unstable();
         direct.dedup();
+        let mut waited = vec![];
+        for &arg in &self.graph[value].args {
+            self.waited(arg, &mut waited);
+        }
         let mut deps = Bits::default();
-        for &task in &direct {
+        for &task in direct.iter().chain(&waited) {
             deps.insert(task);
             deps.union(&self.task(task).deps);
         }

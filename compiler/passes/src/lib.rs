@@ -15,6 +15,8 @@ mod origins;
 pub mod pipeline;
 pub mod plan_of;
 mod recompute;
+mod recompute_blocks;
+mod regions;
 mod rewrite;
 mod round_once;
 mod schedule;

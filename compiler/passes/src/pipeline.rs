@@ -3,14 +3,17 @@
 use diag::Diagnostic;
 use ir::graph::{Graph, Module};
 use ir::schedule::{Schedule, Target};
+use sema::Recompute;
 
 use crate::cse::cse;
 use crate::dce::dce;
 use crate::memory::{self, Memory};
+use crate::recompute_blocks::recompute_blocks;
+use crate::regions::Regions;
 use crate::round_once::round_once;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
-use crate::train::{self, Training};
+use crate::train::{self, Parts, Training};
 use crate::weight_copies::weight_copies;
 
 /// What a step of the pipeline made, for `--emit`, timing and tests.
@@ -27,8 +30,10 @@ pub enum Stage<'a> {
 /// The result of all passes.
 #[derive(Debug)]
 pub struct Scheduled {
-    /// The graphs that were scheduled.
+    /// The graphs that say what every number is.
     pub module: Module,
+    /// `micro` as it was scheduled, where it computes parts again.
+    pub recomputed: Option<Graph>,
     /// Their tasks.
     pub schedule: Schedule,
     /// Their memory.
@@ -69,12 +74,49 @@ pub fn run(
     target: &Target,
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Result<Scheduled, Vec<Diagnostic>> {
-    let mut module = train::module(training)?;
-    check("train", &module, observe);
-    graph_passes(&mut module, observe);
-    weight_copies(&mut module);
-    check("weight_copies", &module, observe);
-    Ok(place(module, target, observe))
+    let graphs = Graphs::of(training, observe)?;
+    Ok(graphs.schedule(&training.program.train.recompute, target, observe))
+}
+
+/// What does not depend on how memory is used: graphs after all passes that may change numbers.
+#[derive(Debug)]
+pub struct Graphs(Parts);
+
+impl Graphs {
+    /// Runs these passes.
+    pub fn of(
+        training: &Training<'_>,
+        observe: &mut dyn FnMut(&str, Stage<'_>),
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut parts = train::parts(training)?;
+        let module = &mut parts.module;
+        check("train", module, observe);
+        graph_passes(module, observe);
+        weight_copies(module);
+        check("weight_copies", module, observe);
+        Ok(Self(parts))
+    }
+
+    /// The passes from there to memory.
+    pub fn schedule(
+        self,
+        recompute: &Recompute,
+        target: &Target,
+        observe: &mut dyn FnMut(&str, Stage<'_>),
+    ) -> Scheduled {
+        let Parts { mut module, scopes, params } = self.0;
+        let Some(regions) = Regions::of(recompute, &scopes, &params) else {
+            return place(module, target, observe);
+        };
+        let at = module.functions.iter().position(|f| f.name == "micro");
+        let at = at.expect("a training program has micro-batches");
+        let recomputed = recompute_blocks(&module.functions[at], &|o| regions.region(o));
+        let defined = std::mem::replace(&mut module.functions[at], recomputed);
+        check("recompute_blocks", &module, observe);
+        let mut scheduled = place(module, target, observe);
+        let recomputed = std::mem::replace(&mut scheduled.module.functions[at], defined);
+        Scheduled { recomputed: Some(recomputed), ..scheduled }
+    }
 }
 
 /// The passes from graphs to memory.
@@ -101,7 +143,7 @@ fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_
     observe("schedule", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Scheduled { module, schedule, memory }
+    Scheduled { module, recomputed: None, schedule, memory }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {

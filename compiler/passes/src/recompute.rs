@@ -74,6 +74,11 @@ fn escapes(tasks: &Tasks<'_>) -> (Vec<bool>, Vec<bool>) {
             }
         }
     }
+    // Computed again, it would have to be kept alive by what it is computed from.
+    for value in tasks.kept() {
+        escapes[value.index()] = true;
+        forced[value.index()] = true;
+    }
     for (_, value) in &graph.stores {
         read.clear();
         tasks.computed(*value, &mut read);

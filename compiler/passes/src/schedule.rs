@@ -14,8 +14,11 @@ mod tile_kernels;
 
 use ir::graph::{Graph, Module, State};
 use ir::ops::Op;
+use ir::ops::barrier::Barrier;
+use ir::ops::reshape::Reshape;
 use ir::schedule::{Arg, Buffer, BufferId, Schedule, Target};
 
+use crate::fuse::Waits;
 use crate::rewrite::rewrite;
 
 use function::Scheduler;
@@ -34,21 +37,27 @@ pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
     let mut kernels = Kernels::default();
     let mut functions = vec![];
     for graph in &module.functions {
-        let graph = &unmarked(graph);
-        let scheduler = Scheduler::new(module, graph, target, &mut buffers, &mut kernels);
+        let (graph, waits) = &unmarked(graph);
+        let scheduler = Scheduler::new(module, graph, waits, target, &mut buffers, &mut kernels);
         functions.push(scheduler.run());
     }
     Schedule { buffers, kernels: kernels.into_list(), functions }
 }
 
-/// The graph without marks of stages, which compute nothing.
-fn unmarked(graph: &Graph) -> Graph {
-    rewrite(
-        graph,
-        |b, node, args| {
-            if let Op::Stage(_) = node.op { args[0] } else { b.push(node.op.clone(), args) }
-        },
-    )
+/// The graph without marks of stages, which compute nothing, and with a view for each barrier.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other ops compute something")]
+fn unmarked(graph: &Graph) -> (Graph, Waits) {
+    let mut waits = Waits::new();
+    let graph = rewrite(graph, |b, node, args| match &node.op {
+        Op::Stage(_) => args[0],
+        Op::Barrier(Barrier { shape }) => {
+            let view = b.push(Reshape { shape: shape.clone() }, &args[..1]);
+            waits.insert(view, args[1]);
+            view
+        }
+        op => b.push(op.clone(), args),
+    });
+    (graph, waits)
 }
 
 /// Where a state is: a piece lies in its parent.

@@ -90,8 +90,17 @@ pub struct Training<'a> {
     pub map: &'a SourceMap,
 }
 
-/// The module of a training program.
-pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>> {
+/// A training program as graphs, and what they know of the model.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) module: Module,
+    /// For each origin the path of the module around it.
+    pub(crate) scopes: Vec<String>,
+    pub(crate) params: Vec<Param>,
+}
+
+/// The graphs of a training program.
+pub(crate) fn parts(training: &Training<'_>) -> Result<Parts, Vec<Diagnostic>> {
     let Training { program, map } = training;
     let train = &program.train;
     refuse_frozen(program)?;
@@ -109,7 +118,9 @@ pub(crate) fn module(training: &Training<'_>) -> Result<Module, Vec<Diagnostic>>
     if let &Schedule::Plateau { factor, patience, min, .. } = &train.schedule {
         functions.push(plateau::build(factor, patience, min));
     }
-    Ok(Module { states, functions, origins: origins.into_texts() })
+    let (origins, scopes) = origins.into_parts();
+    let params = micro.model.params;
+    Ok(Parts { module: Module { states, functions, origins }, scopes, params })
 }
 
 /// Every weight is updated here: a program that freezes some is refused, not trained another way.

@@ -10,7 +10,7 @@ mod traces;
 
 use diag::Span;
 
-pub use policy::{Float, Group, LossScale, Measure, OnNan, Precision, Schedule};
+pub use policy::{Float, Group, LossScale, Measure, OnNan, Precision, Recompute, Schedule};
 pub use sets::{ParamSet, Step, Term};
 
 use crate::library::Library;
@@ -178,6 +178,8 @@ pub struct Train {
     pub loss_scale: LossScale,
     /// What a number that is not finite does.
     pub on_nan: OnNan,
+    /// What the backward pass computes again.
+    pub recompute: Recompute,
     /// Share of the old average that an update keeps in the averaged weights.
     pub ema: Option<f64>,
     /// What is measured beside the loss.

@@ -273,6 +273,7 @@ ops! {
     or: Or,
     select: Select,
     stage: Stage,
+    barrier: Barrier,
     random: Random,
     reshape: Reshape,
     permute: Permute,

@@ -16,7 +16,7 @@ use super::space::Draft;
 use super::stores::{Late, Stores};
 use crate::access::Access;
 use crate::coords::Coords;
-use crate::fuse::{Kind, Map, Tasks, fuse};
+use crate::fuse::{Kind, Map, Tasks, Waits, fuse};
 
 /// The state of scheduling one function.
 pub(crate) struct Scheduler<'a> {
@@ -35,11 +35,12 @@ impl<'a> Scheduler<'a> {
     pub(crate) fn new(
         module: &'a Module,
         graph: &'a Graph,
+        waits: &'a Waits,
         target: &'a Target,
         buffers: &'a mut Vec<Buffer>,
         kernels: &'a mut Kernels,
     ) -> Self {
-        let tasks = fuse(graph, target);
+        let tasks = fuse(graph, waits, target);
         let places = vec![None; graph.nodes.len()];
         Self { module, graph, target, tasks, buffers, kernels, places, out: vec![] }
     }

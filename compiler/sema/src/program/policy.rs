@@ -65,6 +65,21 @@ pub enum OnNan {
     },
 }
 
+/// What the backward pass computes again instead of keeping it; no number depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recompute {
+    /// As much as the memory asks for.
+    Auto,
+    /// Nothing.
+    None,
+    /// Every block of a `repeat`.
+    All,
+    /// So many blocks at a time.
+    Every(u64),
+    /// Modules whose weights are all in the set.
+    Only(ParamSet),
+}
+
 /// The factor of the learning rate over the run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Schedule {

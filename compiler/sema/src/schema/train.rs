@@ -22,6 +22,17 @@ const DTYPES: &[Word] =
 
 const LOSS_SCALES: &[Form] = &[word("none"), word("dynamic"), value(Kind::Positive)];
 
+const RECOMPUTES: &[Form] = &[
+    word("auto"),
+    word("none"),
+    word("all"),
+    Form {
+        flags: &[built("blocks"), built("block")],
+        ..lead("every", Kind::Count { min: 1, max: 1 << 16 })
+    },
+    lead("only", Kind::Set),
+];
+
 const ON_NANS: &[Form] = &[word("stop"), word("skip"), form_later("rollback")];
 
 const CLIPS: &[Form] = &[
@@ -160,7 +171,13 @@ pub(super) const TRAIN: &[Directive] = &[
     )
     .with(&[opt("limit", Kind::Count { min: 1, max: 1 << 31 })]),
     unbuilt("on_spike", "none", Trajectory, "What a sudden rise of the loss does."),
-    unbuilt("recompute", "none", Observation, "Which activations are computed again."),
+    directive(
+        "recompute",
+        RECOMPUTES,
+        "none",
+        Observation,
+        "Which activations are computed again in the backward pass instead of being kept.",
+    ),
     unbuilt("memory", "60% of RAM", Observation, "How much memory the run may use."),
     unbuilt("offload", "none", Observation, "What is kept in host memory."),
     directive(

@@ -7,7 +7,8 @@ use diag::{Code, Diagnostic, Span};
 use super::Checker;
 use super::args::Given;
 use super::lines::{Line, Lines};
-use crate::program::{Float, LossScale, OnNan, Precision};
+use super::sets;
+use crate::program::{Float, LossScale, OnNan, Precision, Recompute};
 
 /// The first scale, as scalers usually have it; the prescale of `micro` comes on top, and an
 /// overflow only halves it.
@@ -170,6 +171,20 @@ fn on_nan(cx: &mut Checker<'_>, lines: &Lines<'_>, loss_scale: LossScale) -> OnN
     OnNan::Skip { limit: limit.unwrap_or(SKIP_LIMIT) }
 }
 
+/// What the line says; `auto` without one.
+pub(super) fn recompute(lines: &Lines<'_>) -> Recompute {
+    let Some(line) = lines.get("recompute") else { return Recompute::Auto };
+    match line.lead() {
+        Some("none") => Recompute::None,
+        Some("all") => Recompute::All,
+        Some("every") => {
+            line.value().and_then(Given::count).map_or(Recompute::All, Recompute::Every)
+        }
+        Some("only") => sets::of_line(Some(line)).map_or(Recompute::None, Recompute::Only),
+        Some(_) | None => Recompute::Auto,
+    }
+}
+
 fn ema(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<f64> {
     let given = lines.get("ema")?.value()?;
     let share = given.real()?;
@@ -201,6 +216,20 @@ impl LossScale {
             Self::Dynamic { start, growth, min } => {
                 format!("dynamic from {start} growth {growth} min {min}")
             }
+        }
+    }
+}
+
+impl Recompute {
+    /// As it would be written.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::All => "all".to_owned(),
+            Self::Every(1) => "every 1 block".to_owned(),
+            Self::Every(n) => format!("every {n} blocks"),
+            Self::Only(set) => format!("only {}", set.text),
         }
     }
 }

@@ -81,6 +81,7 @@ pub(super) fn resolve(
         precision: policies.precision,
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
+        recompute: policies::recompute(lines),
         ema: policies.ema,
         measures,
         seed,

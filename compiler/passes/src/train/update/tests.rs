@@ -38,7 +38,7 @@ fn faults(edit: impl FnOnce(&mut Train), orders: &[Vec<usize>]) -> Vec<BTreeSet<
     let (program, faults) = sema::check("model", &spec, &[], &std, &map, Some(&facts));
     let Some(mut program) = program else { panic!("{faults:?}") };
     edit(&mut program.train);
-    let mut module = train::module(&Training { program: &program, map: &map }).unwrap();
+    let mut module = train::parts(&Training { program: &program, map: &map }).unwrap().module;
     let at = module.functions.iter().position(|f| f.name == "update").unwrap();
     let params = program.trace_model(2, 4).unwrap().params;
     let rules = Rules::trace(&program, &params).unwrap();
