@@ -8,7 +8,11 @@ pub fn emit(compiled: &Compiled, stage: Stage) -> String {
     match stage {
         Stage::Ast | Stage::Program => unreachable!("printed before compilation"),
         Stage::Graph => ir::text::print_module(&scheduled(compiled)),
-        Stage::Kernels => ir::text::print_schedule(&compiled.scheduled.schedule),
+        Stage::Kernels => {
+            let notes = &compiled.scheduled.notes;
+            let notes: String = notes.iter().map(|note| format!("# {note}\n")).collect();
+            notes + &ir::text::print_schedule(&compiled.scheduled.schedule)
+        }
         Stage::Clif => compiled.plan.code.iter().map(|c| format!("{}\n", c.text)).collect(),
         Stage::Plan => compiled.plan.print(),
     }

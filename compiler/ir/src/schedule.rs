@@ -22,6 +22,25 @@ pub struct Target {
     pub epilogue_cols: [u64; 2],
     /// Rows and keys of a tile of scores.
     pub score_tile: [u64; 2],
+    /// When large temporaries are computed in chunks of rows.
+    pub tiling: Tiling,
+}
+
+/// Sizes that decide about [`Task::Tiles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiling {
+    /// Rows of a chunk; a multiple of the slices of a product keeps every bit.
+    pub rows: u64,
+    /// Bytes of a chunk of one temporary, at most; fewer rows where they are that long.
+    pub bytes: u64,
+    /// Bytes up to which a temporary stays whole.
+    pub above: u64,
+}
+
+impl Default for Tiling {
+    fn default() -> Self {
+        Self { rows: 512, bytes: 32 << 20, above: 4 << 20 }
+    }
 }
 
 /// A buffer of a [`Schedule`].

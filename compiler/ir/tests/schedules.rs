@@ -8,7 +8,7 @@ use ir::graph::Role;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
 use ir::schedule::{
     Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Function, Product, Schedule,
-    Target, Task,
+    Target, Task, Tiling,
 };
 use ir::text::{parse_kernel, parse_schedule, print_kernel, print_schedule};
 use ir::types::Dtype;
@@ -19,6 +19,11 @@ fn operand(dtype: Dtype, is_output: bool, outer: &[i64], row: i64, col: i64) -> 
 
 fn arg(buffer: u32, offset: u64) -> Arg {
     Arg { buffer: BufferId(buffer), offset }
+}
+
+fn target(product_k_slice: u64) -> Target {
+    let tiling = Tiling::default();
+    Target { name: "cpu".to_owned(), column_block: 4, product_k_slice, epilogue_cols: [2, 4], score_tile: [4, 4], tiling }
 }
 
 fn f32s(memory: &Memory, buffer: usize) -> Vec<f32> {
@@ -309,13 +314,7 @@ fn tiles_move_on_and_add_after_the_first() {
         adds: Adds::Never,
         epilogue: None,
     };
-    let target = Target {
-        name: "cpu".to_owned(),
-        column_block: 4,
-        product_k_slice: 4,
-        epilogue_cols: [2, 4],
-        score_tile: [4, 4],
-    };
+    let target = target(4);
     let run = |task: Task| {
         let zeros = Data::F32(vec![0.5]);
         let mut memory = Memory(vec![Data::F32(a.clone()), Data::F32(b.clone()), zeros]);
@@ -341,13 +340,7 @@ fn tiles_move_on_and_add_after_the_first() {
 fn scatter_sums_in_position_order_and_leaves_out_other_ids() {
     let mut schedule = schedule();
     schedule.functions[0].tasks.truncate(2);
-    let target = Target {
-        name: "cpu".to_owned(),
-        column_block: 4,
-        product_k_slice: 1,
-        epilogue_cols: [2, 4],
-        score_tile: [4, 4],
-    };
+    let target = target(1);
     let mut memory = memory(&schedule);
     memory.0[0] = Data::I32(vec![2, -1, 0, 2, 3]);
     memory.0[1] = Data::F32((1..=10).map(|x| x as f32).collect());

@@ -22,6 +22,7 @@ mod round_once;
 mod schedule;
 mod simplify;
 mod split_reductions;
+mod tiles;
 mod train;
 mod weight_copies;
 

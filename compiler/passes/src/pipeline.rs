@@ -2,7 +2,7 @@
 
 use diag::Diagnostic;
 use ir::graph::{Graph, Module};
-use ir::schedule::{Schedule, Target};
+use ir::schedule::{Schedule, Target, Tiling};
 use sema::Recompute;
 
 use crate::cse::cse;
@@ -13,6 +13,7 @@ use crate::regions::Regions;
 use crate::round_once::round_once;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
+use crate::tiles::tile_rows;
 use crate::train::{self, Parts, Training};
 use crate::weight_copies::weight_copies;
 
@@ -38,6 +39,8 @@ pub struct Scheduled {
     pub schedule: Schedule,
     /// Their memory.
     pub memory: Memory,
+    /// What runs on chunks of rows, and what does not and why.
+    pub notes: Vec<String>,
 }
 
 /// The CPU as the scheduler sees it.
@@ -48,6 +51,7 @@ pub fn cpu() -> Target {
         product_k_slice: 512,
         epilogue_cols: [64, 512],
         score_tile: [64, 64],
+        tiling: Tiling::default(),
     }
 }
 
@@ -139,11 +143,13 @@ fn graph_passes(module: &mut Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
 }
 
 fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_>)) -> Scheduled {
-    let schedule = crate::schedule::schedule(&module, target);
+    let mut schedule = crate::schedule::schedule(&module, target);
     observe("schedule", Stage::Schedule(&schedule));
+    let notes = tile_rows(&mut schedule, target);
+    observe("tiles", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Scheduled { module, recomputed: None, schedule, memory }
+    Scheduled { module, recomputed: None, schedule, memory, notes }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
