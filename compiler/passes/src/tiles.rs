@@ -19,6 +19,7 @@
 mod apply;
 mod cut;
 mod search;
+mod split;
 mod touch;
 
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ use std::collections::BTreeSet;
 use ir::kernel::{Inst, Skeleton};
 use ir::schedule::{Buffer, BufferId, Product, Schedule, Target, Task};
 
-use search::Search;
+use search::{Blocked, Search};
 
 /// Cuts every function; says what was cut, and what was not and why.
 pub(crate) fn tile_rows(schedule: &mut Schedule, target: &Target) -> Vec<String> {
@@ -45,7 +46,10 @@ pub(crate) fn tile_rows(schedule: &mut Schedule, target: &Target) -> Vec<String>
                         notes.push(format!("{name}: {buffer} is not in that loop: {why}"));
                     }
                 }
-                Err(why) => {
+                Err(Blocked::Mixed(task, parts)) => {
+                    apply::take_apart(schedule, function, task, *parts);
+                }
+                Err(Blocked::By(why)) => {
                     whole.insert(candidate.result);
                     notes.push(format!("{name}: {about} stays whole: {why}"));
                 }

@@ -187,7 +187,6 @@ fn shorter_chunks_change_the_order_of_sums_only() {
         let [Task::Tiles { count: 9, .. }] = loops(&tiled.schedule, "micro")[..] else {
             panic!("{:?}", tiled.notes)
         };
-        println!("{:?}", tiled.notes);
         let got = run(&tiled.schedule, &target, &functions);
         let mut n_other = 0;
         for (name, data) in &wanted {

@@ -46,6 +46,23 @@ pub(super) fn apply(
     summary
 }
 
+/// Puts two kernels in the place of a task.
+pub(super) fn take_apart(
+    schedule: &mut Schedule,
+    function: usize,
+    at: usize,
+    parts: [(Kernel, Vec<Arg>); 2],
+) {
+    let Task::Kernel { origin, .. } = schedule.functions[function].tasks[at].clone() else {
+        unreachable!("only kernels are taken apart")
+    };
+    let tasks = parts.map(|(kernel, args)| {
+        let kernel = intern(&mut schedule.kernels, kernel);
+        Task::Kernel { kernel, args, origin: origin.clone() }
+    });
+    schedule.functions[function].tasks.splice(at..=at, tasks);
+}
+
 fn summary(count: u64, chunk: u64, rest: u64, n_tasks: usize, bytes: u64, rows: u64) -> String {
     let rest = if rest > 0 { format!(" and {rest}") } else { String::new() };
     let whole = bytes / chunk * rows;
@@ -74,6 +91,15 @@ fn arranged(tasks: Vec<Task>, found: &Found, tiles: Task, rest: Vec<Task>) -> Ve
     before
 }
 
+/// The index of a kernel equal to this one; the name is no part of it.
+fn intern(kernels: &mut Vec<Kernel>, kernel: Kernel) -> usize {
+    let is_same = |other: &Kernel| Kernel { name: kernel.name.clone(), ..other.clone() } == kernel;
+    kernels.iter().position(is_same).unwrap_or_else(|| {
+        kernels.push(kernel);
+        kernels.len() - 1
+    })
+}
+
 struct Cutter<'s> {
     schedule: &'s mut Schedule,
     found: &'s Found,
@@ -85,7 +111,7 @@ impl Cutter<'_> {
         match task {
             Task::Kernel { kernel, args, origin } => {
                 let part = part_of_kernel(&self.schedule.kernels[*kernel], axis, rows);
-                let kernel = self.intern(part);
+                let kernel = intern(&mut self.schedule.kernels, part);
                 Task::Kernel { kernel, args: args.clone(), origin: origin.clone() }
             }
             Task::Product { product, origin } => {
@@ -93,20 +119,6 @@ impl Cutter<'_> {
                 Task::Product { product, origin: origin.clone() }
             }
             Task::Sort { .. } | Task::Tiles { .. } => unreachable!("these are not cut"),
-        }
-    }
-
-    /// The index of a kernel equal to this one.
-    fn intern(&mut self, kernel: Kernel) -> usize {
-        let kernels = &mut self.schedule.kernels;
-        let is_same =
-            |other: &Kernel| Kernel { name: kernel.name.clone(), ..other.clone() } == kernel;
-        match kernels.iter().position(is_same) {
-            Some(found) => found,
-            None => {
-                kernels.push(kernel);
-                kernels.len() - 1
-            }
         }
     }
 

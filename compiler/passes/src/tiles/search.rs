@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ir::schedule::{BufferId, Schedule, Task};
+use ir::kernel::Kernel;
+use ir::schedule::{Arg, BufferId, Schedule, Task};
 
 use super::cut::{Access, Axis, Cut, Effect, cuts};
+use super::split::split;
 use super::touch::{Touch, conflict, moved, overlap, touches};
 use super::{Candidate, is_temporary};
 
@@ -20,6 +22,14 @@ pub(super) struct Found {
     pub(super) advance: BTreeMap<BufferId, u64>,
     /// Temporaries as wide as the result that stay whole, and why.
     pub(super) whole: BTreeMap<BufferId, String>,
+}
+
+/// Why there is no loop.
+pub(super) enum Blocked {
+    /// In words.
+    By(String),
+    /// A task stands before and behind it; it can be taken apart into these.
+    Mixed(usize, Box<[(Kernel, Vec<Arg>); 2]>),
 }
 
 /// Looks for the tasks; every buffer as wide as the result of the product is to be
@@ -46,7 +56,7 @@ impl<'s> Search<'s> {
         schedule: &'s Schedule,
         function: usize,
         candidate: &Candidate,
-    ) -> Result<Found, String> {
+    ) -> Result<Found, Blocked> {
         let tasks = &schedule.functions[function].tasks;
         let all = tasks.iter().map(|task| touches(schedule, task)).collect();
         let mut search = Search {
@@ -68,22 +78,23 @@ impl<'s> Search<'s> {
             search.taken = None;
             let why = match search.grow() {
                 Ok(found) => return Ok(Found { whole: search.whole, ..found }),
-                Err(why) => why,
+                Err(Blocked::By(why)) => why,
+                Err(Blocked::Mixed(task, parts)) => return Err(Blocked::Mixed(task, parts)),
             };
             // Without the readers of the last wide buffer there may be a loop.
             match search.taken {
                 Some(buffer) => search.whole.insert(buffer, why),
-                None => return Err(why),
+                None => return Err(Blocked::By(why)),
             };
         }
     }
 
-    fn grow(&mut self) -> Result<Found, String> {
-        self.add(self.producer)?;
+    fn grow(&mut self) -> Result<Found, Blocked> {
+        self.add(self.producer).map_err(Blocked::By)?;
         while let Some(at) = self.missing() {
-            self.add(at)?;
+            self.add(at).map_err(|why| self.mixed(at).unwrap_or(Blocked::By(why)))?;
         }
-        self.rows_are_apart()?;
+        self.rows_are_apart().map_err(Blocked::By)?;
         let axes = self.chosen.iter().map(|(&at, cut)| (at, cut.axis)).collect();
         let (behind, local) = (self.behind(), self.local());
         let (advance, whole) = (self.advance.clone(), BTreeMap::new());
@@ -138,6 +149,19 @@ impl<'s> Search<'s> {
         }
         self.chosen.insert(at, cut);
         Ok(())
+    }
+
+    /// A task in the way that does two things, one before the loop and one behind it.
+    fn mixed(&self, at: usize) -> Option<Blocked> {
+        let behind = self.behind();
+        let late = |&other: &usize| self.chosen.contains_key(&other) || behind.contains(&other);
+        let earlier: Vec<usize> = (0..at).filter(late).collect();
+        let is_late = |arg: Arg| {
+            let writes = |t: &Touch| t.buffer == arg.buffer && t.writes;
+            earlier.iter().any(|&other| self.touches[other].iter().any(writes))
+        };
+        let parts = split(self.schedule, &self.tasks[at], is_late)?;
+        Some(Blocked::Mixed(at, Box::new(parts)))
     }
 
     fn name(&self, at: usize) -> String {
