@@ -273,6 +273,7 @@ fn an_epilogue_reads_the_sums_of_its_block() {
             product_k_slice: 512,
             epilogue_cols: [2, 4],
             score_tile: [4, 4],
+            tiling: Tiling::default(),
         };
         assert!(eval_schedule(&schedule, &target, "f", &mut memory));
         let sum = |z: usize, i: usize, j: usize| {

@@ -25,9 +25,10 @@ mod touch;
 use std::collections::BTreeSet;
 
 use ir::kernel::{Inst, Skeleton};
-use ir::schedule::{Buffer, BufferId, Product, Schedule, Target, Task};
+use ir::schedule::{Arg, Buffer, BufferId, Product, Schedule, Target, Task};
 
 use search::{Blocked, Search};
+use touch::behind;
 
 /// Cuts every function; says what was cut, and what was not and why.
 pub(crate) fn tile_rows(schedule: &mut Schedule, target: &Target) -> Vec<String> {
@@ -80,7 +81,17 @@ fn each_kernel(tasks: &mut [Task], change: &mut impl FnMut(&mut usize)) {
     for task in tasks {
         match task {
             Task::Kernel { kernel, .. } => change(kernel),
-            Task::Product { .. } | Task::Sort { .. } => {}
+            Task::Product { product, .. } => {
+                if let Some(epilogue) = &mut product.epilogue {
+                    change(&mut epilogue.kernel);
+                }
+            }
+            Task::Attention { attention, .. } => {
+                for tile in attention.pass.kernels_mut() {
+                    change(&mut tile.kernel);
+                }
+            }
+            Task::Sort { .. } => {}
             Task::Tiles { body, .. } => each_kernel(body, change),
         }
     }
@@ -113,27 +124,23 @@ impl Candidate {
             if whole.contains(&candidate.result) {
                 return None;
             }
-            let reduces = |task: &Task| reduces_rows(schedule, task, product);
+            let reduces = |task: &Task| reduces_rows(schedule, task, product.n, candidate.result);
             tasks[at..].iter().any(reduces).then_some(candidate)
         })
     }
 
     fn of(schedule: &Schedule, target: &Target, at: usize, p: &Product) -> Option<Candidate> {
         let tiling = &target.tiling;
-        let buffer = &schedule.buffers[p.c.buffer.0 as usize];
+        let result = result(schedule, p)?;
+        let buffer = &schedule.buffers[result.0 as usize];
         let row_bytes = p.n * buffer.dtype.bytes();
-        let is_plain = p.batch.is_empty()
-            && p.c.offset == 0
-            && p.c_strides == [p.n.cast_signed(), 1]
-            && buffer.bytes() == p.m * row_bytes;
-        if !is_plain || !is_temporary(buffer) || buffer.bytes() <= tiling.above || p.n <= p.k {
+        if !is_temporary(buffer) || buffer.bytes() <= tiling.above || p.n <= p.k {
             return None;
         }
         let fitting = tiling.bytes / row_bytes.max(1);
         let block = target.column_block;
         let chunk =
             if fitting >= tiling.rows { tiling.rows } else { (fitting / block * block).max(block) };
-        let result = p.c.buffer;
         (p.m > chunk).then_some(Candidate { producer: at, result, rows: p.m, chunk })
     }
 
@@ -151,16 +158,32 @@ fn is_temporary(buffer: &Buffer) -> bool {
     buffer.role.is_none() && buffer.within.is_none()
 }
 
+/// The buffer that a product, or what follows it block by block, fills with rows of its columns.
+fn result(schedule: &Schedule, p: &Product) -> Option<BufferId> {
+    let rows = p.n.cast_signed();
+    let fills = |arg: Arg| {
+        let buffer = &schedule.buffers[arg.buffer.0 as usize];
+        arg.offset == 0 && buffer.bytes() == p.m * p.n * buffer.dtype.bytes()
+    };
+    if !p.batch.is_empty() {
+        return None;
+    }
+    let own = p.c.filter(|_| p.c_strides == [rows, 1]);
+    let behind = behind(schedule, p).into_iter().filter_map(|(arg, walks, writes)| {
+        let outer = p.epilogue.as_ref().map(|e| &schedule.kernels[e.kernel].outer)?;
+        (writes && walks[outer.len() - 1].1 == rows).then_some(arg)
+    });
+    own.into_iter().chain(behind).find(|&arg| fills(arg)).map(|arg| arg.buffer)
+}
+
 /// Whether a task reduces whole rows of a product's result: no work for an epilogue.
-fn reduces_rows(schedule: &Schedule, task: &Task, p: &Product) -> bool {
+fn reduces_rows(schedule: &Schedule, task: &Task, width: u64, result: BufferId) -> bool {
     let Task::Kernel { kernel, args, .. } = task else { return false };
     let kernel = &schedule.kernels[*kernel];
     let reads = args.iter().zip(&kernel.operands).any(|(arg, operand)| {
-        *arg == p.c
-            && !operand.is_output
-            && operand.outer == [p.n.cast_signed()]
-            && operand.col == 1
+        let is_row = operand.outer == [width.cast_signed()] && operand.col == 1;
+        arg.buffer == result && !operand.is_output && is_row
     });
     let reduces = kernel.body.iter().any(|inst| matches!(inst, Inst::Reduce { .. }));
-    kernel.skeleton == Skeleton::Rows && kernel.cols == p.n && reduces && reads
+    kernel.skeleton == Skeleton::Rows && kernel.cols == width && reduces && reads
 }

@@ -198,6 +198,14 @@ impl Attention {
 }
 
 impl Pass {
+    /// The kernels, to be changed.
+    pub fn kernels_mut(&mut self) -> Vec<&mut TileKernel> {
+        match self {
+            Self::Forward { score, finish } => vec![score, finish],
+            Self::Backward { weights, .. } => vec![weights],
+        }
+    }
+
     /// The kernels, in the order of their fields.
     pub fn kernels(&self) -> Vec<&TileKernel> {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ir::kernel::Kernel;
-use ir::schedule::{Arg, Buffer, BufferId, Product, Schedule, Task};
+use ir::schedule::{Arg, Buffer, BufferId, Schedule, Task};
 
 use super::Candidate;
 use super::cut::{Axis, part_of_kernel, part_of_product};
@@ -115,10 +115,17 @@ impl Cutter<'_> {
                 Task::Kernel { kernel, args: args.clone(), origin: origin.clone() }
             }
             Task::Product { product, origin } => {
-                let product = part_of_product(product, axis, rows);
+                let mut product = part_of_product(product, axis, rows);
+                if let Some(epilogue) = &mut product.epilogue {
+                    let kernel = &self.schedule.kernels[epilogue.kernel];
+                    let part = part_of_kernel(kernel, Axis::Outer(kernel.outer.len() - 1), rows);
+                    epilogue.kernel = intern(&mut self.schedule.kernels, part);
+                }
                 Task::Product { product, origin: origin.clone() }
             }
-            Task::Sort { .. } | Task::Tiles { .. } => unreachable!("these are not cut"),
+            Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+                unreachable!("these are not cut")
+            }
         }
     }
 
@@ -144,10 +151,12 @@ fn with_buffers(task: Task, own: &BTreeMap<BufferId, BufferId>) -> Task {
         Task::Kernel { kernel, args, origin } => {
             Task::Kernel { kernel, args: args.into_iter().map(place).collect(), origin }
         }
-        Task::Product { product: p, origin } => {
-            let (a, b, c) = (place(p.a), place(p.b), place(p.c));
-            Task::Product { product: Product { a, b, c, ..p }, origin }
+        Task::Product { mut product, origin } => {
+            product.args_mut().for_each(|arg| *arg = place(*arg));
+            Task::Product { product, origin }
         }
-        Task::Sort { .. } | Task::Tiles { .. } => unreachable!("these are not cut"),
+        Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+            unreachable!("these are not cut")
+        }
     }
 }

@@ -6,10 +6,10 @@
 use std::ops::Range;
 
 use ir::kernel::{Inst, Kernel, Skeleton};
-use ir::schedule::{Adds, Arg, Product, Schedule, Task};
+use ir::schedule::{Adds, Arg, Epilogue, Product, Schedule, Task};
 use ir::types::Dtype;
 
-use super::touch::{product_walks, span, starts_anew, walks};
+use super::touch::{Walk, behind, product_walks, span, walks};
 
 /// The axis of a task that is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +67,11 @@ pub(super) fn cuts(schedule: &Schedule, task: &Task, rows: u64, chunk: u64) -> V
             let axes = kernel_axes(kernel, rows, chunk);
             axes.into_iter().filter_map(|axis| cut_kernel(kernel, args, axis, chunk)).collect()
         }
-        Task::Product { product, .. } => {
-            let result = schedule.buffers[product.c.buffer.0 as usize].dtype;
-            product_axes(product, result, rows)
-                .into_iter()
-                .filter_map(|axis| cut_product(product, axis, chunk))
-                .collect()
-        }
-        Task::Sort { .. } | Task::Tiles { .. } => vec![],
+        Task::Product { product, .. } => product_axes(schedule, product, rows)
+            .into_iter()
+            .filter_map(|axis| cut_product(schedule, product, axis, chunk))
+            .collect(),
+        Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => vec![],
     }
 }
 
@@ -142,41 +139,58 @@ fn cut_kernel(kernel: &Kernel, args: &[Arg], axis: Axis, chunk: u64) -> Option<C
     Some(Cut { axis, accesses: accesses? })
 }
 
-fn product_axes(p: &Product, result: Dtype, rows: u64) -> Vec<Axis> {
+fn product_axes(schedule: &Schedule, p: &Product, rows: u64) -> Vec<Axis> {
     let mut axes = vec![];
-    if p.m == rows {
+    if p.m == rows && p.epilogue.as_ref().is_none_or(|e| walks_rows(schedule, e, rows)) {
         axes.push(Axis::M);
     }
-    if p.n == rows {
+    if p.n == rows && p.epilogue.is_none() {
         axes.push(Axis::N);
     }
     // Sums that were rounded cannot be gone on from.
-    if p.k == rows && result == Dtype::F32 && starts_anew(p) {
+    let is_f32 = |c: Arg| schedule.buffers[c.buffer.0 as usize].dtype == Dtype::F32;
+    let is_plain = p.epilogue.is_none() && p.adds == Adds::Never;
+    if p.k == rows && is_plain && p.c.is_some_and(is_f32) {
         axes.push(Axis::K);
     }
     axes
 }
 
-fn cut_product(p: &Product, axis: Axis, chunk: u64) -> Option<Cut> {
-    let [mut a, mut b, mut c] = product_walks(p);
+/// Whether the last outer axis of an epilogue are the rows, of which its body reads no index.
+fn walks_rows(schedule: &Schedule, epilogue: &Epilogue, rows: u64) -> bool {
+    let kernel = &schedule.kernels[epilogue.kernel];
+    let Some(axis) = kernel.outer.len().checked_sub(1) else { return false };
+    kernel.outer[axis] == rows && !kernel.body.contains(&Inst::Outer { axis })
+}
+
+fn cut_product(schedule: &Schedule, p: &Product, axis: Axis, chunk: u64) -> Option<Cut> {
+    let [a, b, c] = product_walks(p);
     let n_batch = p.batch.len();
-    let (rows, cols) = (n_batch, n_batch + 1);
-    let take = |walks: &mut Vec<(u64, i64)>, at: usize| {
-        walks[at].0 = 1;
-        walks[at].1
-    };
-    let strides = match axis {
-        Axis::M => [take(&mut a, rows), 0, take(&mut c, rows)],
-        Axis::N => [0, take(&mut b, cols), take(&mut c, cols)],
-        Axis::K => [take(&mut a, cols), take(&mut b, rows), 0],
+    let (rows, cols) = (Some(n_batch), Some(n_batch + 1));
+    let cuts = match axis {
+        Axis::M => [rows, None, rows],
+        Axis::N => [None, cols, cols],
+        Axis::K => [cols, rows, None],
         Axis::Outer(_) | Axis::Reduced | Axis::Flat(_) => unreachable!("an axis of a product"),
     };
     let written = if axis == Axis::K { Effect::Adds } else { Effect::Writes };
-    let operands = [(p.a, a, Effect::Reads), (p.b, b, Effect::Reads), (p.c, c, written)];
     let mut accesses = vec![];
-    for ((arg, walks, effect), stride) in operands.into_iter().zip(strides) {
+    let mut push = |arg: Arg, mut walks: Vec<Walk>, at: Option<usize>, effect: Effect| {
+        let stride = at.map_or(0, |at| std::mem::replace(&mut walks[at], (1, 0)).1);
         let advance = chunk * u64::try_from(stride).ok()?;
         accesses.push(Access { arg, advance, row: span(&walks), effect });
+        Some(())
+    };
+    push(p.a, a, cuts[0], Effect::Reads)?;
+    push(p.b, b, cuts[1], Effect::Reads)?;
+    if let Some(result) = p.c {
+        push(result, c, cuts[2], written)?;
+    }
+    for (arg, walks, writes) in behind(schedule, p) {
+        // Behind the outer axes is the column alone, and what indices reach.
+        let kernel = p.epilogue.as_ref().map(|e| &schedule.kernels[e.kernel]);
+        let rows = kernel.and_then(|k| k.outer.len().checked_sub(1));
+        push(arg, walks, rows, if writes { Effect::Writes } else { Effect::Reads })?;
     }
     Some(Cut { axis, accesses })
 }

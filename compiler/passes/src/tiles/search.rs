@@ -170,6 +170,7 @@ impl<'s> Search<'s> {
                 format!("kernel {kernel} `{}` of {origin}", self.schedule.kernels[*kernel].name)
             }
             Task::Product { origin, .. } => format!("a product of {origin}"),
+            Task::Attention { origin, .. } => format!("the attention of {origin}"),
             Task::Sort { .. } => "a sort".to_owned(),
             Task::Tiles { .. } => "another loop".to_owned(),
         }

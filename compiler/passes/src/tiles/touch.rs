@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ir::kernel::{Inst, Kernel, Operand, Skeleton};
-use ir::schedule::{Adds, Arg, BufferId, Product, Schedule, Task};
+use ir::schedule::{Arg, BufferId, EpilogueArg, Product, Schedule, Task};
 
 /// Elements of a buffer that a task may read or write.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub(super) struct Touch {
 }
 
 /// An axis that an operand is walked along: its size and its stride.
-type Walk = (u64, i64);
+pub(super) type Walk = (u64, i64);
 
 /// All that a task touches.
 pub(super) fn touches(schedule: &Schedule, task: &Task) -> Vec<Touch> {
@@ -34,17 +34,19 @@ pub(super) fn touches(schedule: &Schedule, task: &Task) -> Vec<Touch> {
             args.iter().enumerate().map(touch).collect()
         }
         Task::Product { product, .. } => {
-            let walks = product_walks(product);
-            let args = [(product.a, false), (product.b, false), (product.c, true)];
-            let touch = |(at, (arg, writes)): (usize, (Arg, bool))| Touch {
+            let touch = |(arg, walks, writes): (Arg, Vec<Walk>, bool)| Touch {
                 buffer: arg.buffer,
-                range: moved(span(&walks[at]), arg),
+                range: moved(span(&walks), arg),
                 writes,
             };
-            args.into_iter().enumerate().map(touch).collect()
+            let [a, b, c] = product_walks(product);
+            let operands = [(product.a, a, false), (product.b, b, false)];
+            let result = product.c.map(|arg| (arg, c, true));
+            let behind = behind(schedule, product);
+            operands.into_iter().chain(result).chain(behind).map(touch).collect()
         }
         // Which of them these write is of no matter to tiles: they keep their place among others.
-        Task::Sort { .. } | Task::Tiles { .. } => {
+        Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
             let touch = |arg: Arg| Touch {
                 buffer: arg.buffer,
                 range: whole(schedule, arg.buffer),
@@ -121,9 +123,16 @@ pub(super) fn product_walks(p: &Product) -> [Vec<Walk>; 3] {
     ]
 }
 
-/// Whether a product starts its sums anew.
-pub(super) fn starts_anew(p: &Product) -> bool {
-    p.adds == Adds::Never
+/// What the epilogue of a product reads and writes in memory: the place, the axes of its kernel,
+/// and whether it is written.
+pub(super) fn behind(schedule: &Schedule, p: &Product) -> Vec<(Arg, Vec<Walk>, bool)> {
+    let Some(epilogue) = &p.epilogue else { return vec![] };
+    let kernel = &schedule.kernels[epilogue.kernel];
+    let operand = |(at, arg): (usize, &EpilogueArg)| match arg {
+        EpilogueArg::Memory(arg) => Some((*arg, walks(kernel, at), kernel.operands[at].is_output)),
+        EpilogueArg::Sums => None,
+    };
+    epilogue.args.iter().enumerate().filter_map(operand).collect()
 }
 
 fn whole(schedule: &Schedule, buffer: BufferId) -> Range<i64> {
