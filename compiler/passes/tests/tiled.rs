@@ -41,7 +41,8 @@ fn spec(model: &str, lines: &str) -> String {
 /// Small pieces, so that small tensors are cut; chunks of so many bytes.
 fn target(rows: u64, bytes: u64) -> Target {
     let tiling = Tiling { rows, bytes, above: 0 };
-    Target { column_block: 2, product_k_slice: 4, tiling, ..pipeline::cpu() }
+    let epilogue_cols = [2, 4];
+    Target { column_block: 2, product_k_slice: 4, epilogue_cols, tiling, ..pipeline::cpu() }
 }
 
 /// A target that cuts nothing.
