@@ -1,11 +1,13 @@
-//! Runs a plan: walks the steps of its functions in order on one device.
+//! Runs a plan: the steps of its functions in order on one device.
+//!
+//! Native functions make the steps; the walk of the list is the reference, and it is what profiles.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plan::{Arg, Count, Function, FunctionId, Plan, Step};
 
-use crate::device::cpu::{Cpu, Memory};
+use crate::device::cpu::{Cpu, Functions, Memory, Turns};
 use crate::error::Error;
 use crate::generate::Silent;
 use crate::verify::verify;
@@ -85,16 +87,16 @@ type Costs = BTreeMap<String, Cost>;
 pub struct Executor {
     plan: Plan,
     cpu: Cpu,
-    /// Where costs go while they are asked for.
-    costs: Option<Costs>,
+    functions: Functions,
 }
 
 impl Executor {
     /// Checks a plan, compiles its code and allocates its memory, zeroed.
     pub fn load(plan: Plan, options: &Options) -> Result<Self, Error> {
         verify(&plan)?;
-        let cpu = Cpu::load(&plan, options.threads)?;
-        Ok(Self { plan, cpu, costs: None })
+        let mut cpu = Cpu::load(&plan, options.threads)?;
+        let functions = cpu.functions(&plan)?;
+        Ok(Self { plan, cpu, functions })
     }
 
     /// The plan that was loaded.
@@ -114,9 +116,8 @@ impl Executor {
 
     /// Runs a function to its end.
     pub fn call(&mut self, function: FunctionId, host: &mut dyn Host) -> Result<(), Error> {
-        let costs = self.costs.as_mut();
-        let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host, costs };
-        walk.function(&self.plan[function])
+        let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host, costs: None };
+        self.functions.call(&self.plan, function, &mut walk)
     }
 
     /// Rebuilds what is derived from the weights; due whenever these were written from outside.
@@ -127,16 +128,17 @@ impl Executor {
         }
     }
 
-    /// Runs a function and gives what its kernels, products and sorts took, most first.
+    /// Walks the steps of a function and gives what its kernels, products and sorts took, most first.
     pub fn profile(
         &mut self,
         function: FunctionId,
         host: &mut dyn Host,
     ) -> Result<Vec<Cost>, Error> {
-        self.costs = Some(Costs::new());
-        let result = self.call(function, host);
-        let costs = self.costs.take().unwrap_or_default();
-        result.map(|()| Cost::sum(costs.into_values()))
+        let mut costs = Costs::new();
+        let (cpu, costs_of) = (&mut self.cpu, Some(&mut costs));
+        let mut walk = Walk { plan: &self.plan, cpu, host, costs: costs_of };
+        walk.function(&self.plan[function])?;
+        Ok(Cost::sum(costs.into_values()))
     }
 }
 
@@ -156,7 +158,7 @@ impl Walk<'_> {
     fn steps(&mut self, steps: &[Step]) -> Result<(), Error> {
         for step in steps {
             let start = self.costs.is_some().then(Instant::now);
-            self.step(step)?;
+            self.walk(step)?;
             if let Some(start) = start {
                 self.add_cost(step, start);
             }
@@ -187,7 +189,7 @@ impl Walk<'_> {
         }
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Error> {
+    fn walk(&mut self, step: &Step) -> Result<(), Error> {
         match step {
             Step::Kernel { code, args, extent, grain, origin: _ } => {
                 self.cpu.kernel(*code, args, *extent, *grain);
@@ -198,22 +200,43 @@ impl Walk<'_> {
                 let [ids, order, starts]: [Arg; 3] = [*ids, *order, *starts];
                 self.cpu.sort(ids, *n, *rows, order, starts);
             }
-            Step::Loop { count: Count::Accumulate, body } => {
-                for _ in 0..self.plan.run.accumulate {
+            Step::Loop { body, .. } => {
+                for _ in 0..self.count(step) {
                     self.steps(body)?;
                 }
             }
-            Step::Tiles { count, body, advance } => {
+            Step::Tiles { count, body, .. } => {
                 for iteration in 0..*count {
-                    self.cpu.begin_iteration(advance, iteration);
+                    self.iterate(step, iteration);
                     self.steps(body)?;
                 }
-                self.cpu.begin_iteration(advance, 0);
+                self.iterate(step, 0);
             }
             Step::Call(callee) => self.function(&self.plan[*callee])?,
             Step::Yield(what) => self.host.turn(*what, self.cpu.memory_mut())?,
         }
         Ok(())
+    }
+}
+
+impl Turns for Walk<'_> {
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
+        self.walk(step)
+    }
+
+    fn count(&mut self, step: &Step) -> u64 {
+        match step {
+            Step::Loop { count: Count::Accumulate, .. } => self.plan.run.accumulate,
+            Step::Tiles { count, .. } => *count,
+            Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => 1,
+            Step::Sort { .. } | Step::Call(_) | Step::Yield(_) => 1,
+        }
+    }
+
+    fn iterate(&mut self, step: &Step, iteration: u64) {
+        if let Step::Tiles { advance, .. } = step {
+            self.cpu.begin_iteration(advance, iteration);
+        }
     }
 }
 
@@ -288,6 +311,40 @@ mod tests {
     }
 
     #[test]
+    fn native_functions_and_the_walk_leave_the_same_memory() {
+        let bytes = |run: fn(&mut Executor, FunctionId, &mut Script)| {
+            let mut executor = load(tiny::plan());
+            for _ in 0..3 {
+                let step = executor.plan().function("step").expect("it has one");
+                run(&mut executor, step, &mut script(0));
+            }
+            let all = (0..executor.plan().buffers.len() as u32).map(BufferId);
+            all.map(|id| executor.memory().bytes(id).to_vec()).collect::<Vec<_>>()
+        };
+        let native = bytes(|e, f, host| e.call(f, host).expect("nothing fails"));
+        let walked = bytes(|e, f, host| assert!(e.profile(f, host).is_ok()));
+        assert_eq!(native, walked);
+    }
+
+    /// Panics at its first turn.
+    struct Panics;
+
+    impl Host for Panics {
+        fn turn(&mut self, _: Yield, _: &mut Memory) -> Result<(), Error> {
+            std::panic::resume_unwind(Box::new("a panic of the host"))
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_host_comes_through() {
+        let mut executor = load(tiny::plan());
+        let step = executor.plan().function("step").expect("it has one");
+        let call = std::panic::AssertUnwindSafe(|| executor.call(step, &mut Panics));
+        let panic = std::panic::catch_unwind(call).expect_err("the host panics");
+        assert_eq!(panic.downcast_ref(), Some(&"a panic of the host"));
+    }
+
+    #[test]
     fn costs_count_every_call() {
         let mut executor = load(tiny::plan());
         let step = executor.plan().function("step").expect("it has one");
@@ -349,11 +406,15 @@ mod tests {
         let w = id(&executor, "w");
         executor.memory_mut().f32_mut(w).copy_from_slice(&[2.0, 3.0, 5.0, 7.0]);
         let f = executor.plan().function("f").expect("just added");
+        executor.call(f, &mut script(0)).expect("nothing fails");
+        let b = id(&executor, "b");
+        let native = executor.memory().f32(b).to_vec();
         let costs = executor.profile(f, &mut script(0)).expect("nothing fails");
         assert_eq!(costs.iter().map(|c| c.calls).sum::<u64>(), 5);
         let one = 2.0 * 2.0 + 3.0 * 5.0;
         assert_eq!(executor.memory().f32(id(&executor, "w.m")), [one, one, 0.0, 0.0]);
-        assert_eq!(executor.memory().f32(id(&executor, "b")), [2.0 * one, one, 0.0]);
+        assert_eq!(executor.memory().f32(b), [2.0 * one, one, 0.0]);
+        assert_eq!(native, [2.0 * one, one, 0.0]);
     }
 
     fn epilogue(code: u32, cols: u64) -> Option<Epilogue> {

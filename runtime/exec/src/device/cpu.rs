@@ -6,6 +6,7 @@
 
 mod attention;
 mod ceilings;
+mod functions;
 mod jit;
 mod memory;
 mod pool;
@@ -13,18 +14,21 @@ mod product;
 mod sort;
 
 pub use ceilings::Ceilings;
+pub(crate) use functions::{Functions, Turns};
 pub use memory::Memory;
 pub use pool::Pool;
+
+use std::sync::Arc;
 
 use plan::{EpilogueArg, Step};
 
 use crate::error::Error;
-use jit::{Entry, Jit};
+use jit::{Entry, Jit, Shape};
 
 /// A loaded plan on this machine.
 #[derive(Debug)]
 pub struct Cpu {
-    jit: Jit,
+    jit: Arc<Jit>,
     pool: Pool,
     memory: Memory,
     /// Addresses of the operands of the kernel that runs; kept so that a run does not allocate.
@@ -49,7 +53,7 @@ impl Cpu {
     /// Compiles the code of a verified plan and allocates its arena, zeroed.
     pub fn load(plan: &plan::Plan, threads: usize) -> Result<Self, Error> {
         let memory = Memory::new(plan)?;
-        let jit = Jit::compile(&plan.code, threads)?;
+        let jit = Arc::new(Jit::compile(&plan.code, threads, Shape::Kernel)?);
         let cpu = Self {
             jit,
             pool: Pool::new(threads),
@@ -84,6 +88,11 @@ impl Cpu {
         product::reserve(&products, n_args, &mut self.pool);
         attention::reserve(&attentions, &mut self.pool);
         self
+    }
+
+    /// The functions of the plan that was loaded, as native code.
+    pub(crate) fn functions(&mut self, plan: &plan::Plan) -> Result<Functions, Error> {
+        Functions::compile(plan, &mut self.memory, &self.jit)
     }
 
     /// The arena.

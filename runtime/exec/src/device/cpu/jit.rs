@@ -18,6 +18,15 @@ use crate::error::Error;
 /// A compiled kernel: operands, begin, end.
 pub(super) type Entry = unsafe extern "C" fn(*const *mut u8, u64, u64);
 
+/// What a code takes and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// [`Entry`].
+    Kernel,
+    /// An address in, a word out.
+    Function,
+}
+
 /// Compiled code; lives as long as its entries are called.
 pub(super) struct Jit {
     modules: Vec<JITModule>,
@@ -37,7 +46,11 @@ impl fmt::Debug for Jit {
 
 impl Jit {
     /// Compiles each code to the entry at its index; equal bodies once.
-    pub(super) fn compile(code: &[plan::Code], threads: usize) -> Result<Self, Error> {
+    pub(super) fn compile(
+        code: &[plan::Code],
+        threads: usize,
+        shape: Shape,
+    ) -> Result<Self, Error> {
         let isa = host()?;
         let (mut order, of) = distinct(code);
         // The longest first, so that threads end together.
@@ -46,7 +59,7 @@ impl Jit {
         let part = || {
             let isa = Arc::clone(&isa);
             let own = || order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
-            compile_part(isa, code, own)
+            compile_part(isa, code, shape, own)
         };
         let n_parts = threads.clamp(1, 16).min(order.len().max(1));
         let parts: Vec<Result<Part, Error>> = std::thread::scope(|scope| {
@@ -126,6 +139,7 @@ fn host() -> Result<OwnedTargetIsa, Error> {
 fn compile_part(
     isa: OwnedTargetIsa,
     code: &[plan::Code],
+    shape: Shape,
     next: impl Fn() -> Option<usize>,
 ) -> Result<Part, Error> {
     let builder = JITBuilder::with_isa(isa, default_libcall_names());
@@ -133,7 +147,7 @@ fn compile_part(
     let mut ids = vec![];
     let mut context = module.make_context();
     while let Some(at) = next() {
-        ids.push((at, compile_one(&mut module, &mut context, &code[at])?));
+        ids.push((at, compile_one(&mut module, &mut context, &code[at], shape)?));
     }
     let refuse = |e| Error::Resources(format!("executable memory: {e}"));
     module.finalize_definitions().map_err(refuse)?;
@@ -141,7 +155,8 @@ fn compile_part(
         .into_iter()
         .map(|(at, id)| {
             let address = module.get_finalized_function(id);
-            // SAFETY: the function was compiled with the signature of `Entry`.
+            // SAFETY: the function was compiled with the signature of `Entry`, or is cast to that
+            // of its shape before it is called.
             (at, unsafe { std::mem::transmute::<*const u8, Entry>(address) })
         })
         .collect();
@@ -152,19 +167,20 @@ fn compile_one(
     module: &mut JITModule,
     context: &mut Context,
     code: &plan::Code,
+    shape: Shape,
 ) -> Result<FuncId, Error> {
     let refuse = |what: String| Error::BadPlan(format!("code `{}`: {what}", code.name));
     let functions = cranelift_reader::parse_functions(&code.text)
         .map_err(|e| refuse(format!("line {}: {}", e.location.line_number, e.message)))?;
     let [mut function] = <[Function; 1]>::try_from(functions)
         .map_err(|all| refuse(format!("expected one function, found {}", all.len())))?;
-    let signature = signature(module.isa());
+    let signature = signature(module.isa(), shape);
     if function.signature.params != signature.params
         || function.signature.returns != signature.returns
         || !function.dfg.ext_funcs.is_empty()
         || !function.global_values.is_empty()
     {
-        return Err(refuse("expected a function of three i64 that refers to no other".to_owned()));
+        return Err(refuse(format!("expected {} that refers to no other", shape.title())));
     }
     function.signature = signature.clone();
     let id = module
@@ -176,8 +192,29 @@ fn compile_one(
     Ok(id)
 }
 
-fn signature(isa: &dyn TargetIsa) -> Signature {
+fn signature(isa: &dyn TargetIsa, shape: Shape) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
-    signature.params.extend([AbiParam::new(types::I64); 3]);
+    let word = AbiParam::new(types::I64);
+    match shape {
+        Shape::Kernel => signature.params.extend([word; 3]),
+        Shape::Function => {
+            signature.params.push(word);
+            signature.returns.push(word);
+        }
+    }
     signature
+}
+
+impl Shape {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Kernel => "a function of three i64",
+            Self::Function => "a function from i64 to i64",
+        }
+    }
+}
+
+/// How functions call each other on this machine, as CLIF says it.
+pub(super) fn convention() -> Result<String, Error> {
+    Ok(host()?.default_call_conv().to_string())
 }
