@@ -144,6 +144,7 @@ impl Sandbox {
         let path = format!("{}:{}", self.0.join("bin").display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
         let shell = shell.args(["-c", command]).current_dir(&self.0).env("PATH", path);
+        let shell = shell.env("LLMC_CACHE", "off");
         let output = shell.output().unwrap();
         let (out, err) = (&output.stdout, &output.stderr);
         let text = String::from_utf8_lossy(out) + String::from_utf8_lossy(err);

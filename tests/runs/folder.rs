@@ -93,7 +93,11 @@ impl Folder {
         let bin = Path::new(env!("CARGO_BIN_EXE_llmc")).parent().unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
-        command.args(["-c", line]).current_dir(&self.path).env("PATH", path);
+        command
+            .args(["-c", line])
+            .current_dir(&self.path)
+            .env("PATH", path)
+            .env("LLMC_CACHE", "off");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end(command.spawn().unwrap())
     }
@@ -101,7 +105,7 @@ impl Folder {
     /// `llmc` with these words, in this folder.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_llmc"));
-        command.args(words).current_dir(&self.path).stdin(Stdio::null());
+        command.args(words).current_dir(&self.path).env("LLMC_CACHE", "off").stdin(Stdio::null());
         command
     }
 

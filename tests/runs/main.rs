@@ -7,10 +7,12 @@
 mod backend;
 mod bench;
 mod bench_command;
+mod cached;
 mod clip;
 mod exits;
 mod faults;
 mod folder;
+mod functions;
 mod fused;
 mod generate;
 mod golden;

@@ -2,6 +2,7 @@
 //!
 //! The stages of the compiler are pure; this crate reads files and the clock for them.
 
+pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod compile;

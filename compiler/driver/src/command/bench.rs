@@ -13,7 +13,7 @@ use exec::executor::Options;
 use exec::train::bench::Bench;
 
 use super::Failure;
-use super::build::compile_or_report;
+use super::build::{compile_or_report, plan_or_report};
 use super::out::say;
 use super::source::ready;
 use super::train::threads;
@@ -38,11 +38,11 @@ struct Figures {
 
 pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let ready = ready(&args.source)?;
-    let compiled = compile_or_report(&ready, &args.source)?;
+    let plan = plan_or_report(&ready, &args.source)?;
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
     let threads = threads(&args.machine);
-    let tokens = compiled.plan.run.batch * compiled.plan.run.context;
-    let mut bench = Bench::new(compiled.plan.clone(), corpus, &Options { threads })?;
+    let tokens = plan.run.batch * plan.run.context;
+    let mut bench = Bench::new(plan.clone(), corpus, &Options { threads })?;
     let first_step_begins_s = start.elapsed().as_secs_f64();
     bench.step()?;
     let first_step_s = start.elapsed().as_secs_f64();
@@ -62,9 +62,11 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
         say(format_args!("{}", figures.json()));
         return Ok(());
     }
-    figures.print(&compiled.plan.name, args.steps);
+    figures.print(&plan.name, args.steps);
     let costs = bench.profile(PROFILED)?;
-    let traffic = traffic::of(&compiled.plan, &compiled.scheduled.schedule.kernels);
+    // The plan has their code only, and may come from the cache.
+    let compiled = compile_or_report(&ready, &args.source)?;
+    let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
     table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));
     Ok(())

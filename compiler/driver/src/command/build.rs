@@ -2,9 +2,13 @@
 
 use std::time::Instant;
 
+use diag::Diagnostic;
+use plan::Plan;
+
 use super::Failure;
 use super::out::{say, say_part};
 use super::source::{Ready, parse, ready, report};
+use crate::cache;
 use crate::cli::{Build, Source, Stage};
 use crate::compile::{Compiled, compile};
 use crate::emit::emit;
@@ -39,11 +43,19 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
 
 /// The plan of a checked spec; what compilation finds wrong is printed.
 pub(super) fn compile_or_report(ready: &Ready, source: &Source) -> Result<Compiled, Failure> {
-    compile(&ready.program, &ready.front.map, ready.facts.as_ref()).map_err(|diagnostics| {
-        let checked = Checked { program: None, diagnostics };
-        report(&ready.front, &checked, source.error_format);
-        Failure::Spec
-    })
+    compile(&ready.program, &ready.front.map, ready.facts.as_ref())
+        .map_err(|diagnostics| refuse(ready, source, diagnostics))
+}
+
+/// The same, when the plan alone will do: it may have been compiled before.
+pub(super) fn plan_or_report(ready: &Ready, source: &Source) -> Result<Plan, Failure> {
+    cache::plan(&ready.program, &ready.front.map, ready.facts.as_ref())
+        .map_err(|diagnostics| refuse(ready, source, diagnostics))
+}
+
+fn refuse(ready: &Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
+    report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
+    Failure::Spec
 }
 
 fn print(text: &str) {

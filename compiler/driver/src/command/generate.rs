@@ -15,8 +15,8 @@ use super::Failure;
 use super::out::say;
 use super::source::report;
 use super::train::threads;
+use crate::cache;
 use crate::cli::{self, ErrorFormat};
-use crate::compile::compile;
 use crate::front::{Checked, Front};
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
@@ -119,7 +119,7 @@ pub(super) fn load_run(
         report(&front, &checked, ErrorFormat::Human);
         return Err(Failure::Spec);
     };
-    let compiled = compile(program, &front.map, Some(&facts)).map_err(|diagnostics| {
+    let plan = cache::plan(program, &front.map, Some(&facts)).map_err(|diagnostics| {
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec
     })?;
@@ -129,7 +129,6 @@ pub(super) fn load_run(
     for warning in &found.warnings {
         eprintln!("warning: {warning}");
     }
-    let plan = compiled.plan;
     let mut executor = Executor::load(plan.clone(), &Options { threads: threads(machine) })?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;

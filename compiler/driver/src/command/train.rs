@@ -12,19 +12,19 @@ use exec::progress::{Pace, line};
 use exec::run_dir::{self, Decision, OnChange, RunInfo};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
+use plan::Plan;
 
 use super::Failure;
-use super::build::compile_or_report;
+use super::build::plan_or_report;
 use super::out::{say, say_part};
 use super::source::{Ready, ready};
 use crate::cli;
-use crate::compile::Compiled;
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let ready = ready(&args.source)?;
-    let compiled = compile_or_report(&ready, &args.source)?;
-    let info = info(args, &ready, &compiled);
-    let (decision, _lock) = run_dir::open(&folder(args, &compiled), &info, on_change(args))?;
+    let plan = plan_or_report(&ready, &args.source)?;
+    let info = info(args, &ready, &plan);
+    let (decision, _lock) = run_dir::open(&folder(args, &plan), &info, on_change(args))?;
     let dir = decision.folder().to_owned();
     match &decision {
         Decision::Finished(_, ended) => {
@@ -48,7 +48,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let options = Options { threads: threads(&args.machine) };
     let mut show = Show::new(ready.program.train.steps);
     let mut report = |event: Event| show.event(event);
-    let outcome = train(compiled.plan, corpus, &dir, &options, &stop, &mut report);
+    let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
     show.end_line();
     finish(&dir, args, outcome?)
 }
@@ -107,12 +107,12 @@ fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn folder(args: &cli::Train, compiled: &Compiled) -> PathBuf {
-    let named = compiled.plan.run.checkpoint.as_ref().and_then(|c| c.path.clone());
+fn folder(args: &cli::Train, plan: &Plan) -> PathBuf {
+    let named = plan.run.checkpoint.as_ref().and_then(|c| c.path.clone());
     match (&args.out, named) {
         (Some(out), _) => out.clone(),
         (None, Some(path)) => PathBuf::from(path),
-        (None, None) => Path::new("runs").join(&compiled.plan.name),
+        (None, None) => Path::new("runs").join(&plan.name),
     }
 }
 
@@ -124,7 +124,7 @@ fn on_change(args: &cli::Train) -> OnChange {
     }
 }
 
-fn info(args: &cli::Train, ready: &Ready, compiled: &Compiled) -> RunInfo {
+fn info(args: &cli::Train, ready: &Ready, plan: &Plan) -> RunInfo {
     let settings: BTreeMap<String, String> = ready
         .program
         .train
@@ -134,10 +134,10 @@ fn info(args: &cli::Train, ready: &Ready, compiled: &Compiled) -> RunInfo {
         .map(|s| (s.name.clone(), s.value.clone()))
         .collect();
     RunInfo {
-        name: compiled.plan.name.clone(),
-        compiler: compiled.plan.compiler.clone(),
-        identity: compiled.plan.run.identity.clone(),
-        trajectory: compiled.plan.run.trajectory.clone(),
+        name: plan.name.clone(),
+        compiler: plan.compiler.clone(),
+        identity: plan.run.identity.clone(),
+        trajectory: plan.run.trajectory.clone(),
         settings,
         sets: args.source.sets.clone(),
     }

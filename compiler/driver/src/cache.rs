@@ -1,0 +1,181 @@
+//! Plans that were compiled before, by content, in the user's cache folder.
+//!
+//! In: a program's texts and facts. Out: its plan, read back or compiled. A file holds a line with
+//! its key and the hash of what follows, then the plan's text; one that is damaged, cut short or
+//! of another key is compiled again and written anew. Nothing that goes wrong here is an error: the
+//! cache only saves time. `LLMC_CACHE` names another folder, or is `off`.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use diag::{Diagnostic, SourceMap};
+use plan::Plan;
+use sema::{Facts, Program};
+use sha2::{Digest, Sha256};
+
+use crate::compile::compile;
+
+/// What files start with; another layout is another word.
+const FORMAT: &str = "llmc-plan-1";
+/// How the files end.
+const ENDING: &str = "plan";
+/// Bytes of all files; the longest unused go first.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The plan of a checked program, for the CPU.
+///
+/// `program` must be what these texts and facts say, as [`crate::Front`] makes it.
+pub fn plan(
+    program: &Program,
+    map: &SourceMap,
+    facts: Option<&Facts>,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let compile = || Ok(compile(program, map, facts)?.plan);
+    match Cache::of_user().zip(build()) {
+        Some((cache, build)) => cache.plan(&key(&build, map, facts), compile),
+        None => compile(),
+    }
+}
+
+/// This build of the compiler: two of one version may differ while it is worked on.
+fn build() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    let about = fs::metadata(path).ok()?;
+    let written = about.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{} {} {}", env!("CARGO_PKG_VERSION"), about.len(), written.as_nanos()))
+}
+
+/// A hash of all that decides a plan: the build, every text that was read, what the data hold.
+fn key(build: &str, map: &SourceMap, facts: Option<&Facts>) -> String {
+    let mut hasher = Sha256::new();
+    let mut add = |part: &str| {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    };
+    add(build);
+    for (_, file) in map.iter() {
+        add(&file.name);
+        add(&file.text);
+    }
+    add(&format!("{facts:?}"));
+    hex(hasher)
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A folder of plans.
+#[derive(Debug)]
+struct Cache {
+    folder: PathBuf,
+    most_bytes: u64,
+}
+
+impl Cache {
+    /// That of the user, unless there is none.
+    fn of_user() -> Option<Cache> {
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let folder = folder(var("LLMC_CACHE"), var("XDG_CACHE_HOME"), var("HOME"))?;
+        Some(Cache { folder, most_bytes: MOST_BYTES })
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(key).with_extension(ENDING)
+    }
+
+    /// The plan of a key; one that is not here is made and kept.
+    fn plan<E>(&self, key: &str, make: impl FnOnce() -> Result<Plan, E>) -> Result<Plan, E> {
+        if let Some(plan) = self.read(key) {
+            return Ok(plan);
+        }
+        let plan = make()?;
+        // A full disk or a folder of somebody else's costs the next start some time.
+        let _ = self.write(key, &plan).and_then(|()| self.prune());
+        Ok(plan)
+    }
+
+    /// The plan of a key, if its file is whole.
+    fn read(&self, key: &str) -> Option<Plan> {
+        let path = self.path(key);
+        let content = fs::read_to_string(&path).ok()?;
+        let (head, text) = content.split_once('\n')?;
+        let plan =
+            if head == self::head(key, text) { Plan::parse(text).ok()? } else { return None };
+        // What is used stays.
+        let _ =
+            File::options().append(true).open(path).and_then(|f| f.set_modified(SystemTime::now()));
+        Some(plan)
+    }
+
+    fn write(&self, key: &str, plan: &Plan) -> io::Result<()> {
+        let text = plan.print();
+        let content = format!("{}\n{text}", head(key, &text));
+        fs::create_dir_all(&self.folder)?;
+        let draft = self.folder.join(format!("{key}.tmp-{}", std::process::id()));
+        let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, self.path(key)));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written
+    }
+
+    /// Removes files until the rest is small enough, drafts that others left behind among them.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = vec![];
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let (path, about) = (entry.path(), entry.metadata()?);
+            if about.is_file() && is_ours(&path) {
+                files.push((about.modified()?, path, about.len()));
+            }
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, path, bytes) in files {
+            if total <= self.most_bytes {
+                break;
+            }
+            fs::remove_file(path)?;
+            total -= bytes;
+        }
+        Ok(())
+    }
+}
+
+/// The first line of a file.
+fn head(key: &str, text: &str) -> String {
+    format!("{FORMAT} {key} {}", hex(Sha256::new_with_prefix(text)))
+}
+
+/// Whether the cache made a file of this name: a key, and how plans or drafts end.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split_once('.').is_some_and(|(key, ending)| {
+        let is_key = key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+        is_key && (ending == ENDING || ending.starts_with("tmp-"))
+    })
+}
+
+/// Where plans are kept, by what the environment says.
+fn folder(
+    named: Option<OsString>,
+    caches: Option<OsString>,
+    home: Option<OsString>,
+) -> Option<PathBuf> {
+    match named {
+        Some(named) if named == "off" => None,
+        Some(named) => Some(PathBuf::from(named)),
+        None => {
+            let caches = caches.map(PathBuf::from).filter(|path| path.is_absolute());
+            let caches = caches.or_else(|| Some(PathBuf::from(home?).join(".cache")));
+            caches.map(|caches| caches.join("llmc"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
