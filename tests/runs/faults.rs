@@ -123,7 +123,7 @@ const TABLE: [(At, Verdicts); 9] = [
         At::Weight,
         [
             (Moment::First, Ends(IN_A_ROW, 0), "a lost weight never comes back"),
-            (Moment::WarmUp, Ends(IN_A_ROW, 0), "a lost weight never comes back"),
+            (Moment::WarmUp, Ends(IN_A_ROW, 1), "a lost weight never comes back"),
             (Moment::MidAccumulation, Ends(IN_A_ROW, 4), "a lost weight never comes back"),
             (
                 Moment::Evaluation,
@@ -136,8 +136,12 @@ const TABLE: [(At, Verdicts); 9] = [
     (
         At::Moment,
         [
-            (Moment::First, Ends(IN_A_ROW, 0), "the update takes it into the weight"),
-            (Moment::WarmUp, Ends(IN_A_ROW, 0), "the update takes it into the weight"),
+            (
+                Moment::First,
+                Ends("step 1 was not saved", 0),
+                "the first save looks before it writes",
+            ),
+            (Moment::WarmUp, Ends(IN_A_ROW, 1), "the update takes it into the weight"),
             (Moment::MidAccumulation, Ends(IN_A_ROW, 4), "the update takes it into the weight"),
             (Moment::Evaluation, Ends("step 8 was not saved", 4), "moments are saved too"),
             (Moment::Last, Ends("step 12 was not saved", 8), "the last save looks as well"),
@@ -147,7 +151,7 @@ const TABLE: [(At, Verdicts); 9] = [
         At::Scale,
         [
             (Moment::First, Ends(IN_A_ROW, 0), "NaN halves to NaN; no scaler mends it"),
-            (Moment::WarmUp, Ends(IN_A_ROW, 0), "NaN halves to NaN; no scaler mends it"),
+            (Moment::WarmUp, Ends(IN_A_ROW, 1), "NaN halves to NaN; no scaler mends it"),
             (Moment::MidAccumulation, Ends(IN_A_ROW, 4), "NaN halves to NaN; no scaler mends it"),
             (Moment::Evaluation, Ends("step 8 was not saved", 4), "a start from it would be lost"),
             (Moment::Last, Ends(IN_A_ROW, 8), "NaN halves to NaN; no scaler mends it"),
@@ -157,7 +161,7 @@ const TABLE: [(At, Verdicts); 9] = [
         At::Lr,
         [
             (Moment::First, Ends(IN_A_ROW, 0), "t stays where the schedule has no number"),
-            (Moment::WarmUp, Ends(IN_A_ROW, 0), "t stays where the schedule has no number"),
+            (Moment::WarmUp, Ends(IN_A_ROW, 1), "t stays where the schedule has no number"),
             (Moment::MidAccumulation, Nothing, "the rate is made in the update, from t"),
             (Moment::Evaluation, Nothing, "the rate is made in the update, from t"),
             (Moment::Last, Ends(IN_A_ROW, 8), "t stays where the schedule has no number"),
@@ -297,8 +301,10 @@ fn ends(left: &Left, bench: &Bench, run: &str, text: &str, newest: u64) {
     let (code, error) = left.error();
     assert_eq!(code, 5, "{error}");
     assert!(error.contains(text), "no `{text}` in {error}");
-    let found = load::newest(&bench.folder.at(run)).unwrap().unwrap();
-    assert_eq!((found.manifest.step, found.warnings.len()), (newest, 0));
+    let found = load::newest(&bench.folder.at(run)).unwrap();
+    // Without a checkpoint the run starts again from step 0.
+    let (step, warnings) = found.map_or((0, vec![]), |f| (f.manifest.step, f.warnings));
+    assert_eq!((step, warnings.len()), (newest, 0));
     assert!(bench.folder.at(run).join("failure.json").exists());
 }
 
