@@ -49,7 +49,7 @@ fn memory(plan: &Plan, run: impl Fn(&mut Executor, plan::FunctionId, &mut dyn Ho
 fn small(spec: &str) -> Plan {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/").to_owned() + spec;
     let text = std::fs::read_to_string(&path).unwrap();
-    let sets = ["train.batch=2", "train.context=16"].map(str::to_owned);
+    let sets = ["train.batch=8", "train.context=16"].map(str::to_owned);
     let front = Front::parse(&path, &text, &sets);
     let base = llmc::front::base_of(path.as_ref());
     let (checked, data) = front.check_with_data(&base).unwrap();
