@@ -41,6 +41,8 @@ pub enum Role {
     Input,
     /// Read by the host after a call: logits.
     Output,
+    /// Keys or values of an attention, by place of the text that is being written; not saved.
+    Cache,
 }
 
 /// Where a state lies inside of another one.
@@ -91,7 +93,7 @@ pub struct Node {
 /// All reads of state see the values from before the call.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
-    /// Its name: `init`, `micro`, `update`, `eval`, `prefill`.
+    /// Its name: `init`, `micro`, `update`, `eval`, `prefill`, `decode`.
     pub name: String,
     /// Operands precede users.
     pub nodes: Vec<Node>,

@@ -8,6 +8,7 @@ mod bits;
 mod coords;
 mod cse;
 mod dce;
+pub mod decode;
 mod fuse;
 mod lower;
 mod memory;

@@ -7,6 +7,7 @@ use sema::Recompute;
 
 use crate::cse::cse;
 use crate::dce::dce;
+use crate::decode::Blocked;
 use crate::memory::{self, Memory};
 use crate::recompute_blocks::recompute_blocks;
 use crate::regions::Regions;
@@ -41,6 +42,8 @@ pub struct Scheduled {
     pub memory: Memory,
     /// What runs on chunks of rows, and what does not and why.
     pub notes: Vec<String>,
+    /// Why there is no `decode`, where a model was asked for it.
+    pub blocked: Option<Blocked>,
 }
 
 /// The CPU as the scheduler sees it.
@@ -108,9 +111,9 @@ impl Graphs {
         target: &Target,
         observe: &mut dyn FnMut(&str, Stage<'_>),
     ) -> Scheduled {
-        let Parts { mut module, scopes, params } = self.0;
+        let Parts { mut module, scopes, params, blocked } = self.0;
         let Some(regions) = Regions::of(recompute, &scopes, &params) else {
-            return place(module, target, observe);
+            return Scheduled { blocked, ..place(module, target, observe) };
         };
         let at = module.functions.iter().position(|f| f.name == "micro");
         let at = at.expect("a training program has micro-batches");
@@ -119,7 +122,7 @@ impl Graphs {
         check("recompute_blocks", &module, observe);
         let mut scheduled = place(module, target, observe);
         let recomputed = std::mem::replace(&mut scheduled.module.functions[at], defined);
-        Scheduled { recomputed: Some(recomputed), ..scheduled }
+        Scheduled { recomputed: Some(recomputed), blocked, ..scheduled }
     }
 }
 
@@ -149,7 +152,7 @@ fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_
     observe("tiles", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Scheduled { module, recomputed: None, schedule, memory, notes }
+    Scheduled { module, recomputed: None, schedule, memory, notes, blocked: None }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {

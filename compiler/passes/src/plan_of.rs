@@ -114,6 +114,7 @@ fn role(role: Option<Role>) -> plan::Role {
         Some(Role::Metric) => plan::Role::Metric,
         Some(Role::Input) => plan::Role::Input,
         Some(Role::Output) => plan::Role::Output,
+        Some(Role::Cache) => plan::Role::Cache,
         None => plan::Role::Temp,
     }
 }

@@ -24,6 +24,7 @@ use ir::types::{Dtype, Type};
 use sema::trace::Param;
 use sema::{Float, Measure, Program, Schedule};
 
+use crate::decode::Blocked;
 use crate::origins::Origins;
 use forward::Forward;
 use optimizer::Rules;
@@ -97,6 +98,8 @@ pub(crate) struct Parts {
     /// For each origin the path of the module around it.
     pub(crate) scopes: Vec<String>,
     pub(crate) params: Vec<Param>,
+    /// What keeps it from having `decode`, when it has none.
+    pub(crate) blocked: Option<Blocked>,
 }
 
 /// The graphs of a training program.
@@ -107,20 +110,36 @@ pub(crate) fn parts(training: &Training<'_>) -> Result<Parts, Vec<Diagnostic>> {
     let mut origins = Origins::new(map);
     let micro = Forward::trace(program, train.micro_batch, train.context)?;
     let rules = Rules::trace(program, &micro.model.params)?;
-    let states = states(program, &micro.model.params, &rules);
+    let mut states = states(program, &micro.model.params, &rules);
     let mut functions = vec![
         init::build(program, &states, &micro.model.params, &rules, &mut origins),
         micro::build(program, &micro, &mut origins),
         update::build(program, &micro.model.params, &rules, &mut origins)?,
         forward::eval(program, &micro, &mut origins),
-        forward::prefill(program, &Forward::trace(program, 1, train.context)?, &mut origins),
     ];
+    let text = forward::text(program, &Forward::trace(program, 1, train.context)?, &mut origins);
+    states.extend(text.caches);
+    functions.push(text.prefill);
+    let blocked = match text.decode {
+        Ok(decode) => {
+            states.extend(decode_inputs());
+            functions.push(decode);
+            None
+        }
+        Err(blocked) => Some(blocked),
+    };
     if let &Schedule::Plateau { factor, patience, min, .. } = &train.schedule {
         functions.push(plateau::build(factor, patience, min));
     }
     let (origins, scopes) = origins.into_parts();
     let params = micro.model.params;
-    Ok(Parts { module: Module { states, functions, origins }, scopes, params })
+    Ok(Parts { module: Module { states, functions, origins }, scopes, params, blocked })
+}
+
+/// The token that `decode` goes on with, and its place.
+fn decode_inputs() -> [State; 2] {
+    [("decode.id", Type::new(Dtype::I32, [1, 1])), ("decode.position", Type::scalar(Dtype::I32))]
+        .map(|(name, ty)| State { name: name.to_owned(), ty, role: Role::Input, within: None })
 }
 
 /// Every weight is updated here: a program that freezes some is refused, not trained another way.

@@ -17,7 +17,7 @@ use ir::types::Type;
 use crate::dce::dce;
 
 /// The functions that read weights and change none.
-const READERS: [&str; 3] = ["micro", "eval", "prefill"];
+const READERS: [&str; 4] = ["micro", "eval", "prefill", "decode"];
 
 /// Adds the states and `refresh`; see the module.
 pub(crate) fn weight_copies(module: &mut Module) {

@@ -27,6 +27,7 @@ fn file_of(buffer: &Buffer) -> Option<&'static str> {
         | Role::Metric
         | Role::Input
         | Role::Output
+        | Role::Cache
         | Role::Flat
         | Role::Temp => None,
     }

@@ -146,6 +146,7 @@ pub(crate) fn title(buffer: &Buffer) -> String {
         | Role::Metric
         | Role::Input
         | Role::Output
+        | Role::Cache
         | Role::Flat
         | Role::Temp => name.to_owned(),
     }

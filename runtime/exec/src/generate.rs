@@ -1,7 +1,12 @@
-//! Text from a model: one token after the other, by the plan's `prefill`.
+//! Text from a model: one token after the other, by the plan's `prefill` and `decode`.
 //!
 //! In: the ids of a prompt. Out: text, given away as it becomes certain. The choice of token `n`
-//! depends on the text before it, the seed and `n` only. The window is the last `context` tokens.
+//! depends on the text before it, the seed and `n` only.
+//!
+//! `prefill` reads the prompt at once and fills the caches of keys and values; `decode` reads one
+//! token more. A plan without `decode` takes `prefill` for every token, to the same logits.
+//! The model sees a window of at most `context` tokens; a token that has no room left pushes the
+//! older half out, and what is left is read again, at its new places.
 
 mod sampler;
 mod stream;
@@ -18,6 +23,9 @@ use crate::{
 use sampler::Sampler;
 pub use sampler::Sampling;
 use stream::{Flow, Stream};
+
+/// More than this part of a context is read by `prefill`, not token by token.
+const MANY: usize = 8;
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,15 +93,38 @@ struct Prefill {
 
 impl Prefill {
     fn of(plan: &Plan) -> Result<Prefill, Error> {
-        let missing = |name: &str| Error::BadPlan(format!("it has no `{name}` to generate with"));
-        let buffer = |name: &str| plan.buffer(name).ok_or_else(|| missing(name));
         Ok(Prefill {
             function: plan.function("prefill").ok_or_else(|| missing("prefill"))?,
-            ids: buffer("prefill.ids")?,
-            last: buffer("prefill.last")?,
-            logits: buffer("prefill.logits")?,
+            ids: buffer(plan, "prefill.ids")?,
+            last: buffer(plan, "prefill.last")?,
+            logits: buffer(plan, "prefill.logits")?,
         })
     }
+}
+
+/// The buffers of `decode`, which stores the same logits.
+#[derive(Debug, Clone, Copy)]
+struct Decode {
+    function: FunctionId,
+    id: BufferId,
+    position: BufferId,
+}
+
+impl Decode {
+    /// None where the model has to be computed for the whole text.
+    fn of(plan: &Plan) -> Result<Option<Decode>, Error> {
+        let Some(function) = plan.function("decode") else { return Ok(None) };
+        let (id, position) = (buffer(plan, "decode.id")?, buffer(plan, "decode.position")?);
+        Ok(Some(Decode { function, id, position }))
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::BadPlan(format!("it has no `{name}` to generate with"))
+}
+
+fn buffer(plan: &Plan, name: &str) -> Result<BufferId, Error> {
+    plan.buffer(name).ok_or_else(|| missing(name))
 }
 
 /// A text under way: what the model has read and written.
@@ -102,9 +133,12 @@ pub struct Session<'s> {
     executor: &'s mut Executor,
     vocabulary: &'s Vocabulary,
     prefill: Prefill,
-    /// The last tokens, `context` at most.
+    decode: Option<Decode>,
+    /// The tokens that the model sees, `context` at most.
     window: Vec<i32>,
     context: usize,
+    /// The first so many of the window are in the caches, and the logits are those after them.
+    cached: usize,
     sampler: Sampler,
 }
 
@@ -113,6 +147,8 @@ pub struct Session<'s> {
 pub struct Mark {
     window: Vec<i32>,
     sampler: Sampler,
+    /// After the window.
+    logits: Vec<f32>,
 }
 
 impl<'s> Session<'s> {
@@ -121,8 +157,8 @@ impl<'s> Session<'s> {
         let prefill = Prefill::of(executor.plan())?;
         let context = executor.memory().i32(prefill.ids).len();
         let sampler = Sampler::new(executor.memory().f32(prefill.logits).len());
-        let window = Vec::with_capacity(context + 1);
-        Ok(Self { executor, vocabulary, prefill, window, context, sampler })
+        let (decode, window) = (Decode::of(executor.plan())?, Vec::with_capacity(context));
+        Ok(Self { executor, vocabulary, prefill, decode, window, context, cached: 0, sampler })
     }
 
     /// Goes on with a text that is given.
@@ -139,16 +175,25 @@ impl<'s> Session<'s> {
 
     fn push(&mut self, id: u32) {
         if self.window.len() == self.context {
-            self.window.remove(0);
+            // Every place changes, so nothing of the caches holds; half of them makes it rare.
+            self.window.drain(..self.context.div_ceil(2));
+            self.cached = 0;
         }
         self.window.push(i32::try_from(id).expect("a vocabulary fits an i32"));
         self.sampler.note(id);
     }
 
+    /// An empty text starts from token 0.
+    fn start(&mut self) {
+        if self.window.is_empty() {
+            self.window.push(0);
+        }
+    }
+
     /// Writes on; `give` gets the text of each token, empty while nothing is certain, and says
     /// whether to go on.
     ///
-    /// An empty text starts from token 0. Gives the number of tokens and why the text ended.
+    /// Gives the number of tokens and why the text ended.
     pub fn write(
         &mut self,
         request: &Request,
@@ -156,9 +201,7 @@ impl<'s> Session<'s> {
     ) -> Result<(u64, End), Error> {
         let mut stream = Stream::new(&request.stops);
         let (mut bytes, mut text) = (Vec::new(), String::new());
-        if self.window.is_empty() {
-            self.window.push(0);
-        }
+        self.start();
         for n in 0..request.length {
             self.run()?;
             let logits = self.executor.memory().f32(self.prefill.logits);
@@ -181,25 +224,69 @@ impl<'s> Session<'s> {
         Ok((request.length, End::Length))
     }
 
-    /// The logits after the last token of the window.
+    /// Makes the logits those after the last token of the window.
     fn run(&mut self) -> Result<(), Error> {
+        let new = self.window.len() - self.cached;
+        if new == 0 {
+            return Ok(());
+        }
+        // Many tokens at once are faster together, though the rest of the window comes with them.
+        let is_few = self.cached > 0 && new <= (self.context / MANY).max(1);
+        match self.decode.filter(|_| is_few) {
+            Some(decode) => {
+                for at in self.cached..self.window.len() {
+                    self.decode(decode, at)?;
+                }
+            }
+            None => self.prefill()?,
+        }
+        self.cached = self.window.len();
+        Ok(())
+    }
+
+    /// Runs the whole window.
+    fn prefill(&mut self) -> Result<(), Error> {
         let memory = self.executor.memory_mut();
         let ids = memory.i32_mut(self.prefill.ids);
         ids.fill(0);
         ids[..self.window.len()].copy_from_slice(&self.window);
-        let last = i32::try_from(self.window.len() - 1).expect("a context fits an i32");
-        memory.i32_mut(self.prefill.last)[0] = last;
+        memory.i32_mut(self.prefill.last)[0] = place(self.window.len() - 1);
         self.executor.call(self.prefill.function, &mut Silent)
     }
 
-    /// The place where the text ends now.
-    pub fn mark(&self) -> Mark {
-        Mark { window: self.window.clone(), sampler: self.sampler.clone() }
+    /// Runs one token of the window; those before it are in the caches.
+    fn decode(&mut self, decode: Decode, at: usize) -> Result<(), Error> {
+        let memory = self.executor.memory_mut();
+        memory.i32_mut(decode.id)[0] = self.window[at];
+        memory.i32_mut(decode.position)[0] = place(at);
+        self.executor.call(decode.function, &mut Silent)
     }
 
-    /// Forgets what came after a mark.
-    pub fn rewind(&mut self, mark: &Mark) {
+    /// The place where the text ends now.
+    pub fn mark(&mut self) -> Result<Mark, Error> {
+        self.start();
+        self.run()?;
+        let logits = self.executor.memory().f32(self.prefill.logits).to_vec();
+        Ok(Mark { window: self.window.clone(), sampler: self.sampler.clone(), logits })
+    }
+
+    /// Forgets what came after a mark of this text.
+    pub fn rewind(&mut self, mark: &Mark) -> Result<(), Error> {
+        let is_cached = self.cached >= mark.window.len() && self.window.starts_with(&mark.window);
         self.window.clone_from(&mark.window);
         self.sampler.clone_from(&mark.sampler);
+        if !is_cached {
+            // The window moved on, and the caches with it.
+            self.cached = 0;
+            return self.run();
+        }
+        self.cached = mark.window.len();
+        let logits = self.executor.memory_mut().f32_mut(self.prefill.logits);
+        logits.copy_from_slice(&mark.logits);
+        Ok(())
     }
+}
+
+fn place(at: usize) -> i32 {
+    i32::try_from(at).expect("a context fits an i32")
 }

@@ -70,6 +70,8 @@ pub enum Role {
     Input,
     /// Read by the host after a call.
     Output,
+    /// Keys or values of a text that is being written; not saved.
+    Cache,
     /// Holds others, which lie within it; what it is for they say.
     Flat,
     /// Lives within one function.

@@ -28,7 +28,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let ids = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
     let mut session = Session::new(&mut executor, &vocabulary)?;
     session.read(&ids)?;
-    let start = session.mark();
+    let start = session.mark()?;
     for n in 0..args.samples {
         request.sampling.seed = args.text.seed.wrapping_add(n);
         if args.json {
@@ -39,7 +39,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
             }
             show(&mut session, &args.prompt, &request)?;
         }
-        session.rewind(&start);
+        session.rewind(&start)?;
     }
     Ok(())
 }

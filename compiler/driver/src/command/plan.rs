@@ -109,12 +109,13 @@ fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
             Role::Grad => "gradients",
             Role::OptState => "optimizer",
             Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
+            Role::Cache => "caches",
             Role::Flat | Role::Temp => continue,
         };
         *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
     }
     let held: u64 = kinds.values().sum();
-    let order = ["weights", "copies", "gradients", "optimizer", "batch, scalars"];
+    let order = ["weights", "copies", "gradients", "optimizer", "batch, scalars", "caches"];
     let of = |kind: &'static str| kinds.get(kind).map(|&size| (kind, size));
     let mut rows: Vec<(&'static str, u64)> = order.into_iter().filter_map(of).collect();
     rows.push(("temporaries", plan.arena_bytes - held));

@@ -7,7 +7,7 @@ use crate::attr::{Attr, Attrs};
 use crate::graph::{Graph, Module, Node, Origin, Role, State, Value, Within};
 use crate::ops::Op;
 
-const ROLES: [(Role, &str); 8] = [
+const ROLES: [(Role, &str); 9] = [
     (Role::Param, "param"),
     (Role::Cast, "cast"),
     (Role::Grad, "grad"),
@@ -16,6 +16,7 @@ const ROLES: [(Role, &str); 8] = [
     (Role::Metric, "metric"),
     (Role::Input, "input"),
     (Role::Output, "output"),
+    (Role::Cache, "cache"),
 ];
 
 pub(super) fn role_name(role: Role) -> &'static str {

@@ -289,7 +289,14 @@ impl Walk<'_> {
             let is_copy = match self.role(name) {
                 Some(Role::Param | Role::OptState) => false,
                 Some(Role::Cast) => true,
-                Some(Role::Grad | Role::Counter | Role::Metric | Role::Input | Role::Output)
+                Some(
+                    Role::Grad
+                    | Role::Counter
+                    | Role::Metric
+                    | Role::Input
+                    | Role::Output
+                    | Role::Cache,
+                )
                 | None => continue,
             };
             let state = name.clone();

@@ -10,6 +10,7 @@ use sema::Program;
 use sema::trace::Trace;
 
 use super::read_averages;
+use crate::decode::{self, Derived};
 use crate::lower::{Draw, Operands, Results, lower};
 use crate::origins::Origins;
 
@@ -113,19 +114,16 @@ pub(super) fn eval(program: &Program, forward: &Forward, origins: &mut Origins<'
     b.finish()
 }
 
-/// `prefill`: the logits of every id after one position of a sequence.
-pub(super) fn prefill(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Graph {
+/// `prefill` and `decode`: the logits of every id after one place of a text.
+pub(super) fn text(program: &Program, forward: &Forward, origins: &mut Origins<'_>) -> Derived {
     let mut b = Builder::new("prefill");
     let params = read_averages(&mut b, program, &forward.model.params);
-    let ids = b.state("prefill.ids", Type::new(Dtype::I32, [1, forward.context]));
-    let last = b.state("prefill.last", Type::scalar(Dtype::I32));
+    let ids = b.state(decode::IDS, Type::new(Dtype::I32, [1, forward.context]));
     let logits = forward.logits(&mut b, &params, ids, None, origins).outputs[0];
     let logits = b.cast(logits, Dtype::F32);
-    let vocab = b.ty(logits).shape[2];
-    let rows = b.reshape(logits, &[forward.context, vocab]);
-    let row = b.gather(rows, last);
     // Rows that pad the vocabulary stand for no id.
-    let row = if vocab == program.vocab { row } else { b.slice(row, 0, 0, program.vocab) };
-    b.store("prefill.logits", row);
-    b.finish()
+    let is_padded = b.ty(logits).shape[2] != program.vocab;
+    let logits = if is_padded { b.slice(logits, 2, 0, program.vocab) } else { logits };
+    b.store("prefill.logits", logits);
+    decode::derive(&b.finish())
 }

@@ -42,7 +42,12 @@ pub(super) fn build(
             // A piece is set with its parent.
             Role::Grad => state.within.is_none().then_some(0.0),
             Role::Metric => Some(0.0),
-            Role::Param | Role::Cast | Role::OptState | Role::Input | Role::Output => None,
+            Role::Param
+            | Role::Cast
+            | Role::OptState
+            | Role::Input
+            | Role::Output
+            | Role::Cache => None,
         };
         if let Some(first) = first {
             let value = b.full(first, state.ty.dtype, &state.ty.shape);

@@ -259,7 +259,7 @@ fn running_id(line: &mut Line, letter: char, expected: usize) -> Result<(), Pars
 }
 
 fn role(line: &mut Line) -> Result<Role, ParseError> {
-    const ROLES: [Role; 10] = [
+    const ROLES: [Role; 11] = [
         Role::Param,
         Role::Cast,
         Role::Grad,
@@ -268,6 +268,7 @@ fn role(line: &mut Line) -> Result<Role, ParseError> {
         Role::Metric,
         Role::Input,
         Role::Output,
+        Role::Cache,
         Role::Flat,
         Role::Temp,
     ];

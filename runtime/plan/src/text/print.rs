@@ -186,6 +186,7 @@ pub(super) fn role(role: Role) -> &'static str {
         Role::Metric => "metric",
         Role::Input => "input",
         Role::Output => "output",
+        Role::Cache => "cache",
         Role::Flat => "flat",
         Role::Temp => "temp",
     }

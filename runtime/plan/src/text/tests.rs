@@ -194,7 +194,7 @@ impl Rng {
     }
 
     fn buffer(&mut self) -> Buffer {
-        const ROLES: [Role; 10] = [
+        const ROLES: [Role; 11] = [
             Role::Param,
             Role::Cast,
             Role::Grad,
@@ -203,6 +203,7 @@ impl Rng {
             Role::Metric,
             Role::Input,
             Role::Output,
+            Role::Cache,
             Role::Flat,
             Role::Temp,
         ];
@@ -210,7 +211,7 @@ impl Rng {
             name: self.text(),
             dtype: Dtype::ALL[self.below(5) as usize],
             shape: self.many(|r| r.below(99)),
-            role: ROLES[self.below(10) as usize],
+            role: ROLES[self.below(11) as usize],
             offset: self.next() * 64,
             bytes: self.next(),
             within: [None, Some(BufferId(self.below(9) as u32))][self.below(2) as usize],
