@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use passes::decode::Why;
 use plan::{Plan, Role, Step};
 use sema::trace::Param;
 use sema::{Program, Train};
@@ -11,6 +12,7 @@ use super::build::compile_or_report;
 use super::out::{say, say_part};
 use super::source::ready;
 use crate::cli;
+use crate::compile::Compiled;
 use crate::curve;
 
 pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
@@ -41,6 +43,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     for (kind, size) in by_kind(plan) {
         say(format_args!("  {kind:<12} {:>10}", bytes(size)));
     }
+    say(format_args!("\ngeneration   {}", generation(&compiled)));
     say(format_args!("\nsettings"));
     for setting in &train.settings {
         say(format_args!("  {:<15} {:<34} {}", setting.name, setting.value, setting.origin));
@@ -51,6 +54,20 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
         list_params(&ready.program);
     }
     Ok(())
+}
+
+/// How text is written: by token, or by what keeps it from that.
+fn generation(compiled: &Compiled) -> String {
+    let Some(blocked) = &compiled.scheduled.blocked else {
+        return "one token at a time, with keys and values in caches".to_owned();
+    };
+    let why = match blocked.why {
+        Why::Joins => "joins places of the text",
+        Why::LooksAhead => "looks at later places",
+    };
+    let origins = &compiled.scheduled.module.origins;
+    let place = origins.get(blocked.origin.0 as usize).map_or("", String::as_str);
+    format!("the whole context for each token: `{}` at {place} {why}", blocked.op)
 }
 
 /// Every weight with its shape and what updates it.
