@@ -72,10 +72,11 @@ fn token(seed: usize, i: usize, below: i32) -> u64 {
 fn feed(pair: &mut Pair<'_>, plan: &Plan, round: usize) {
     for (at, buffer) in plan.buffers.iter().enumerate() {
         match buffer.name.as_str() {
-            "ids" | "eval.ids" | "prefill.ids" => pair.set(at, |i| token(round, i, 0)),
+            "ids" | "eval.ids" | "prefill.ids" | "decode.id" => pair.set(at, |i| token(round, i, 0)),
             "targets" | "eval.targets" => pair.set(at, |i| token(round, i, -1)),
             "row" => pair.set(at, |_| round as u64),
             "prefill.last" => pair.set(at, |_| 2),
+            "decode.position" => pair.set(at, |_| 3),
             "seed" => pair.set(at, |_| 5),
             "val_loss" => pair.set(at, |_| 2.5f64.to_bits()),
             _ => {}
@@ -106,7 +107,7 @@ fn every_function_agrees_with_the_interpreter() {
         // The second plateau is an evaluation without an improvement.
         let functions = [
             "init", "refresh", "micro", "micro", "update", "eval", "plateau", "micro", "micro",
-            "update", "plateau", "prefill",
+            "update", "plateau", "prefill", "decode",
         ];
         let is_there = |f: &&str| compiled.plan.function(f).is_some();
         for (round, function) in functions.into_iter().filter(is_there).enumerate() {

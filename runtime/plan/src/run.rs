@@ -3,8 +3,9 @@
 //! The state contract between the compiled functions and the executor, by buffer name:
 //! inputs `ids`, `targets` (i32 `[micro_batch, context]`, targets -1 = none), `row` (i32, the
 //! global row of the micro-batch's first sequence), `eval.ids`, `eval.targets`, `prefill.ids`
-//! (i32 `[1, context]`), `prefill.last` (i32: the position whose logits are wanted); output
-//! `prefill.logits` (f32 `[vocab]`); `seed` (i32 counter, set before `init`).
+//! (i32 `[1, context]`), `prefill.last` (i32: the position whose logits are wanted), `decode.id`
+//! (i32 `[1, 1]`: the token behind those in the caches) and `decode.position` (i32: its place);
+//! output of both `prefill` and `decode` `prefill.logits` (f32 `[vocab]`); `seed` (i32 counter, set before `init`).
 //! Counters (saved; f64 scalars): `applied_updates`, `skipped_updates` and its parts
 //! `skipped_overflow`, `skipped_nonfinite`, `skipped_empty`, `skips_in_row`, `consumed_batches`,
 //! `loss_scale` (of the next step), `clean_updates`; `recent_skips` (f32 `[200]`, a ring by
@@ -15,7 +16,7 @@
 //! call); where they are measured `noise_scale` and, for each parameter, `grad_norm.PATH`.
 //! `micro` adds to `loss_sum` and `token_sum`, which `update` sets back; gradients stay as they
 //! were, so that the host can look at those of a skipped step and make them again.
-//! Optional functions: `refresh` rebuilds what is derived from the weights, after `init` and after
+//! Optional functions: `decode`, where a model can go on with one token; `refresh` rebuilds what is derived from the weights, after `init` and after
 //! they were loaded; `plateau` takes notice of the input `val_loss` (f64) after an evaluation.
 
 /// The training loop's settings, all resolved.
