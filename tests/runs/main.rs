@@ -9,6 +9,7 @@ mod bench;
 mod bench_command;
 mod cached;
 mod clip;
+mod decode;
 mod exits;
 mod faults;
 mod folder;

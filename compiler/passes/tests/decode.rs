@@ -1,5 +1,7 @@
 //! `prefill` and `decode` out of a model's graph: the same logits, and what stands in the way.
 
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
 use std::collections::BTreeMap;
 
 use ir::builder::Builder;

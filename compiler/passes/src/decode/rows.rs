@@ -73,9 +73,8 @@ pub(super) fn decode(cx: &Context<'_>) -> Graph {
     // Keys and values come out of the caches, all else that is whole does not depend on the text.
     let is_constant = |value: &Value| !cx.survey.reads_ids[value.index()];
     let is_there = ancestors(cx.graph, cx.survey.wholes.iter().copied().filter(is_constant));
-    for at in 0..cx.graph.nodes.len() {
-        let value = Value(u32::try_from(at).expect("node counts fit"));
-        if is_there[at] {
+    for (value, is_there) in (0..).map(Value).zip(is_there) {
+        if is_there {
             made.whole(value);
         }
         for &(_, axis) in cx.survey.rows.range((value, 0)..=(value, usize::MAX)) {
