@@ -54,15 +54,17 @@ layer block(d: dim, heads: int)(x: [b, t, d]) -> [b, t, d] {
 
 /// Each place sees itself and the three before it.
 const WINDOW: &str = "\
+fn near(q: [b, h, t, k], key: [b, h, s, k], v: [b, h, s, k]) -> [b, h, t, k] {
+  z = fp32(einsum(q, key, [b, h, t, k], [b, h, s, k] -> [b, h, t, s])) / sqrt(k)
+  z = mask(z, row(t) >= row(s) and row(t) - row(s) < 4)
+  p = softmax(z, over: s) |> cast(like: v)
+  einsum(p, v, [b, h, t, s], [b, h, s, k] -> [b, h, t, k])
+}
 layer block(d: dim, heads: int)(x: [b, t, d]) -> [b, t, d] {
   qkv = linear(d, 3 * d)
   out = linear(d, d)
   q, k, v = rearrange(qkv(x), [b, t, 3 * heads * e] -> [3, b, heads, t, e])
-  z = fp32(einsum(q, k, [b, h, t, e], [b, h, s, e] -> [b, h, t, s])) / sqrt(e)
-  z = mask(z, row(t) >= row(s) and row(t) - row(s) < 4)
-  p = softmax(z, over: s) |> cast(like: v)
-  a = einsum(p, v, [b, h, t, s], [b, h, s, e] -> [b, h, t, e])
-  x + tanh(a |> rearrange([b, heads, t, e] -> [b, t, heads * e]) |> out)
+  x + tanh(near(q, k, v) |> rearrange([b, heads, t, e] -> [b, t, heads * e]) |> out)
 }";
 
 /// The block of the examples.
