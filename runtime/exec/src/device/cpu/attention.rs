@@ -14,9 +14,10 @@ use plan::{Attention, Pass, Scratch, Strided};
 use super::jit::Entry;
 use super::memory::Memory;
 use super::pool::Pool;
+use super::product::tile::Onto;
 use super::product::{Machine, Matrix};
 use band::key_tiles;
-use matrix::{Into, Rows, Tensor, multiply};
+use matrix::{Rows, Tensor, multiply};
 use scratch::{Compiled, Room, Tile};
 
 pub(super) use scratch::Place;
@@ -120,7 +121,7 @@ impl Step<'_> {
         // SAFETY: the caller's promise, and scratch has whole tiles.
         unsafe {
             let result = Matrix { base: to, row: tile as isize, col: 1 };
-            multiply(self.machine.kernel, size, left, columns, result, Into::Empty);
+            multiply(self.machine.kernel, size, left, columns, result, Onto::Nothing);
             for row in 0..height {
                 let rest = to.add((row * tile + n_keys) as usize);
                 rest.write_bytes(0, (tile - n_keys) as usize);
@@ -250,7 +251,7 @@ impl Forward<'_> {
             let acc = Matrix { base: tile.of(Scratch::Acc), row: a.value_width as isize, col: 1 };
             scale(acc, a.value_width as usize, tile.of(Scratch::Factor), height as usize);
             let size = [height, a.value_width, n_keys].map(|x| x as usize);
-            multiply(machine.kernel, size, of_tile(a, scores), values, acc, Into::Sum);
+            multiply(machine.kernel, size, of_tile(a, scores), values, acc, Onto::Sum);
         }
     }
 }
@@ -388,13 +389,13 @@ impl Backward<'_> {
             room.run(&self.weights, tile, [batch, head, row, keys.first], height);
             let (weights, grads) = (of_tile(a, scores), of_tile(a, grads));
             let dq = self.dq.rows([batch, head, row]).result();
-            multiply(kernel, size([height, a.width, n_keys]), grads, keys.k, dq, Into::Sum);
+            multiply(kernel, size([height, a.width, n_keys]), grads, keys.k, dq, Onto::Sum);
             let dk = self.dk.rows([batch, group, keys.first]).result();
             let by_rows = size([n_keys, a.width, height]);
-            multiply(kernel, by_rows, grads.transposed(), q, dk, Into::Sum);
+            multiply(kernel, by_rows, grads.transposed(), q, dk, Onto::Sum);
             let dv = self.dv.rows([batch, group, keys.first]).result();
             let by_rows = size([n_keys, a.value_width, height]);
-            multiply(kernel, by_rows, weights.transposed(), dout, dv, Into::Sum);
+            multiply(kernel, by_rows, weights.transposed(), dout, dv, Onto::Sum);
         }
     }
 }

@@ -3,7 +3,7 @@
 use plan::Dtype;
 
 use crate::device::cpu::product::element::{Bf16, F16};
-use crate::device::cpu::product::tile::{Kernel, Sources};
+use crate::device::cpu::product::tile::{Kernel, Onto, Sources};
 use crate::device::cpu::product::{Line, Machine, Matrix, pack_columns, room};
 
 /// A tensor of four axes: sequence, head or group, row, column.
@@ -92,13 +92,19 @@ impl Part {
         // SAFETY: the caller's promise.
         unsafe {
             match self.dtype {
-                Dtype::F32 => pack_columns::<f32>(typed(self), rows, cols, whole, to),
-                Dtype::Bf16 => pack_columns::<Bf16>(typed(self), rows, cols, whole, to),
+                Dtype::F32 => {
+                    pack_columns::<f32>(machine.kernel, typed(self), rows, cols, whole, to)
+                }
+                Dtype::Bf16 => {
+                    pack_columns::<Bf16>(machine.kernel, typed(self), rows, cols, whole, to)
+                }
                 #[cfg(target_arch = "x86_64")]
                 Dtype::F16 if machine.converts_f16 => {
-                    pack_machine_f16(typed(self), rows, cols, whole, to);
+                    pack_machine_f16(machine.kernel, typed(self), rows, cols, whole, to);
                 }
-                Dtype::F16 => pack_columns::<F16>(typed(self), rows, cols, whole, to),
+                Dtype::F16 => {
+                    pack_columns::<F16>(machine.kernel, typed(self), rows, cols, whole, to)
+                }
                 Dtype::F64 | Dtype::I32 => unreachable!("the plan was verified"),
             }
         }
@@ -110,6 +116,7 @@ impl Part {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx,f16c")]
 unsafe fn pack_machine_f16(
+    kernel: Kernel,
     from: Matrix<*const super::super::product::element::MachineF16>,
     rows: usize,
     cols: usize,
@@ -117,7 +124,7 @@ unsafe fn pack_machine_f16(
     to: *mut f32,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { pack_columns(from, rows, cols, whole, to) }
+    unsafe { pack_columns(kernel, from, rows, cols, whole, to) }
 }
 
 /// A matrix as products read it: f32, as a right operand with neighbours side by side and whole
@@ -136,13 +143,6 @@ impl Rows {
     }
 }
 
-/// Whether a result is replaced, or its new sums added to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
-    Empty,
-    Sum,
-}
-
 /// `c[m,n]` of chains over `k` of `a[m,k] * b[k,n]`.
 ///
 /// # Safety
@@ -154,7 +154,7 @@ pub(super) unsafe fn multiply(
     a: Rows,
     b: Rows,
     c: Matrix<*mut f32>,
-    into: Into,
+    onto: Onto,
 ) {
     let mut j = 0;
     while j < n {
@@ -173,7 +173,7 @@ pub(super) unsafe fn multiply(
                 };
                 let to = c.base.offset(i as isize * c.row + j as isize * c.col);
                 let size = [kernel.rows.min(m - i), width];
-                kernel.run(vectors, size, sources, to, [c.row, c.col], into == Into::Sum);
+                kernel.run(vectors, size, sources, to, [c.row, c.col], onto);
             }
         }
         j += width;

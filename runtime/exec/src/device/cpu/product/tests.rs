@@ -161,6 +161,14 @@ fn strides_of_two_leave_the_gaps_alone() {
 }
 
 #[test]
+fn equals_sequential_fma_where_panels_are_too_large_to_keep() {
+    let mut pools: Vec<Pool> = [1, 2].map(Pool::new).into();
+    for t in [[false; 3], [true, true, false]] {
+        check(&product(1, 70, 96, 11_000, t), &mut pools);
+    }
+}
+
+#[test]
 fn equals_sequential_fma_over_slices() {
     let mut pools: Vec<Pool> = [1, 3].map(Pool::new).into();
     for k in [511, 512, 513, 514, 700, 1024, 1026, 1536, 2049] {

@@ -65,9 +65,12 @@ impl Lanes for [f32; 8] {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+        __m256, __m512, __m512d, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm512_add_ps,
+        _mm512_castpd512_pd256, _mm512_castps_pd, _mm512_extractf64x4_pd, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_permutex2var_pd, _mm512_set1_ps, _mm512_setr_epi64,
+        _mm512_setzero_ps, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+        _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
     use super::Lanes;
@@ -110,6 +113,49 @@ mod x86 {
         };
     }
 
+    /// Four rows of 16 as four vectors, in which a quarter holds one k of the four.
+    #[inline(always)]
+    unsafe fn quarters(x: [__m512; 4]) -> [__m512d; 4] {
+        // SAFETY: the machine has the instructions.
+        unsafe {
+            let a = _mm512_castps_pd(_mm512_unpacklo_ps(x[0], x[1]));
+            let b = _mm512_castps_pd(_mm512_unpacklo_ps(x[2], x[3]));
+            let c = _mm512_castps_pd(_mm512_unpackhi_ps(x[0], x[1]));
+            let d = _mm512_castps_pd(_mm512_unpackhi_ps(x[2], x[3]));
+            [
+                _mm512_unpacklo_pd(a, b),
+                _mm512_unpackhi_pd(a, b),
+                _mm512_unpacklo_pd(c, d),
+                _mm512_unpackhi_pd(c, d),
+            ]
+        }
+    }
+
+    /// Eight rows of 16 to 16 rows of eight.
+    ///
+    /// # Safety
+    /// The machine has AVX-512; the rows can be read and written.
+    #[inline(always)]
+    pub(super) unsafe fn transpose(from: *const f32, row: isize, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let load = |i: isize| _mm512_loadu_ps(from.offset(i * row));
+            let upper = quarters([load(0), load(1), load(2), load(3)]);
+            let lower = quarters([load(4), load(5), load(6), load(7)]);
+            let first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+            let last = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+            for i in 0..4 {
+                for (half, order) in [(0, first), (8, last)] {
+                    let two = _mm512_permutex2var_pd(upper[i], order, lower[i]);
+                    let to = to.add((half + i) * to_row).cast::<f64>();
+                    _mm256_storeu_pd(to, _mm512_castpd512_pd256(two));
+                    let to = to.cast::<f32>().add(4 * to_row).cast::<f64>();
+                    _mm256_storeu_pd(to, _mm512_extractf64x4_pd::<1>(two));
+                }
+            }
+        }
+    }
+
     lanes!(
         __m256,
         8,
@@ -130,6 +176,19 @@ mod x86 {
         _mm512_set1_ps,
         _mm512_add_ps
     );
+}
+
+/// Asks for a line of memory before it is used; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every machine of this kind has it, and it faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 /// What a tile reads: rows of the left operand, columns of the right one.
@@ -155,8 +214,18 @@ pub(crate) struct Target {
     pub(crate) c: *mut f32,
     /// From row to row, in elements.
     pub(crate) row: isize,
-    /// Whether the sums are added to what is there.
-    pub(crate) adds: bool,
+    pub(crate) onto: Onto,
+}
+
+/// What becomes of what a result holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onto {
+    /// It is replaced.
+    Nothing,
+    /// The new sums are added to it.
+    Sum,
+    /// The new sums go on from it.
+    Chain,
 }
 
 /// Computes `ROWS` rows of `WIDE` vectors of columns. Only `rows` of the left operand are read;
@@ -176,7 +245,7 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const WIDE: usize>(
         let mut a: [*const f32; ROWS] =
             std::array::from_fn(|i| s.a.offset(i.min(rows - 1) as isize * s.a_row));
         let mut b = s.b;
-        let mut sums = [[V::zero(); WIDE]; ROWS];
+        let mut sums = start::<V, ROWS, WIDE>(to);
         for _ in 0..s.k {
             let columns: [V; WIDE] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
             for (sums, a) in sums.iter_mut().zip(&mut a) {
@@ -188,19 +257,97 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const WIDE: usize>(
             }
             b = b.wrapping_offset(s.b_k);
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            let c = to.c.offset(i as isize * to.row);
-            for (j, sum) in sums.into_iter().enumerate() {
-                let c = c.add(j * V::N);
-                let sum = if to.adds { V::load(c).add(sum) } else { sum };
+        store(sums, to);
+    }
+}
+
+/// The sums that chains begin with.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn start<V: Lanes, const ROWS: usize, const WIDE: usize>(to: Target) -> [[V; WIDE]; ROWS] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if to.onto != Onto::Chain {
+            return [[V::zero(); WIDE]; ROWS];
+        }
+        let row = |i: usize| to.c.offset(i as isize * to.row);
+        std::array::from_fn(|i| std::array::from_fn(|j| V::load(row(i).add(j * V::N))))
+    }
+}
+
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn store<V: Lanes, const ROWS: usize, const WIDE: usize>(
+    sums: [[V; WIDE]; ROWS],
+    to: Target,
+) {
+    for (i, sums) in sums.into_iter().enumerate() {
+        for (j, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let c = to.c.offset(i as isize * to.row).add(j * V::N);
+                let sum = if to.onto == Onto::Sum { V::load(c).add(sum) } else { sum };
                 sum.store(c);
             }
         }
     }
 }
 
+/// How many k before they are used columns are asked for.
+const AHEAD: usize = 8;
+
+/// As [`tile`], of packed operands: `ROWS` of one k of the left operand side by side, and so the
+/// columns of the right one.
+///
+/// # Safety
+/// As for [`tile`], and the operands are packed.
+#[inline(always)]
+unsafe fn packed<V: Lanes, const ROWS: usize, const WIDE: usize>(s: Sources, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (i, j) in (0..ROWS).flat_map(|i| (0..WIDE).map(move |j| (i, j))) {
+            prefetch(to.c.offset(i as isize * to.row).add(j * V::N));
+        }
+        let mut sums = start::<V, ROWS, WIDE>(to);
+        let (mut a, mut b) = (s.a, s.b);
+        let mut link = |a: *const f32, b: *const f32| {
+            let columns: [V; WIDE] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
+            for j in 0..WIDE {
+                prefetch(b.wrapping_add((AHEAD * WIDE + j) * V::N));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = *a.add(i);
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = column.fma(x, *sum);
+                }
+            }
+        };
+        for _ in 0..s.k / 4 {
+            for at in 0..4 {
+                link(a.add(at * ROWS), b.add(at * WIDE * V::N));
+            }
+            a = a.add(4 * ROWS);
+            b = b.add(4 * WIDE * V::N);
+        }
+        for at in 0..s.k % 4 {
+            link(a.add(at * ROWS), b.add(at * WIDE * V::N));
+        }
+        store(sums, to);
+    }
+}
+
 /// See [`tile`].
-type Tile = unsafe fn(Sources, usize, Target);
+pub(crate) type Tile = unsafe fn(Sources, usize, Target);
+/// See [`packed`].
+type Packed = unsafe fn(Sources, Target);
+
+/// Brings eight rows of f32 with `k` neighbours, a multiple of 16, to `k` rows of eight.
+///
+/// Rows begin `row` elements from each other, and results `to_row`.
+type Transpose = unsafe fn(from: *const f32, row: isize, k: usize, to: *mut f32, to_row: usize);
 
 /// The tiles of an instruction set.
 #[derive(Clone, Copy)]
@@ -211,6 +358,12 @@ pub(crate) struct Kernel {
     pub(crate) vector: usize,
     /// Those of one vector of columns, two and so on.
     pub(crate) tiles: &'static [Tile],
+    /// The same of packed operands.
+    packed: &'static [Packed],
+    /// Those of one row: of one vector of columns, two, four and so on.
+    thin: &'static [Tile],
+    /// How rows are packed, where it pays to have instructions of its own.
+    pub(crate) transpose: Option<Transpose>,
 }
 
 impl Kernel {
@@ -228,11 +381,20 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// The widest tile of one row for `n` columns that are left, and how many vectors it has.
+    pub(crate) fn take_thin(&self, n: usize) -> (usize, Tile) {
+        let power = n.div_ceil(self.vector).ilog2() as usize;
+        let at = power.min(self.thin.len() - 1);
+        (1 << at, self.thin[at])
+    }
+
     /// Runs a tile of `height` rows and `width` of its `vectors` of columns.
     ///
     /// # Safety
     /// The kernel is this machine's. The sources have the rows and whole vectors of columns; `c`,
     /// with a row and a column stride, has the rows and columns of the result.
+    /// Chains do not go on.
+    #[inline(always)]
     pub(crate) unsafe fn run(
         &self,
         vectors: usize,
@@ -240,21 +402,48 @@ impl Kernel {
         sources: Sources,
         c: *mut f32,
         [row, col]: [isize; 2],
-        adds: bool,
+        onto: Onto,
     ) {
-        let (run, cols) = (self.tiles[vectors - 1], vectors * self.vector);
-        // SAFETY: the tile is inside the result, or goes to an array of its own first.
+        let cols = vectors * self.vector;
+        // SAFETY: the caller's promise.
         unsafe {
-            if height == self.rows && width == cols && col == 1 {
-                return run(sources, height, Target { c, row, adds });
+            if height != self.rows || width != cols || col != 1 {
+                return self.part(vectors, [height, width], sources, c, [row, col], onto);
             }
-            let mut whole = [0f32; MAX_TILE];
-            let target = Target { c: whole.as_mut_ptr(), row: cols as isize, adds: false };
-            run(sources, height, target);
+            let Sources { a_row, a_k, b_k, .. } = sources;
+            let strides = [1, self.rows, cols].map(|stride| stride as isize);
+            let to = Target { c, row, onto };
+            if [a_row, a_k, b_k] == strides {
+                return (self.packed[vectors - 1])(sources, to);
+            }
+            (self.tiles[vectors - 1])(sources, height, to);
+        }
+    }
+
+    /// A tile that is not whole, or whose columns do not lie side by side.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    #[cold]
+    unsafe fn part(
+        &self,
+        vectors: usize,
+        [height, width]: [usize; 2],
+        sources: Sources,
+        c: *mut f32,
+        [row, col]: [isize; 2],
+        onto: Onto,
+    ) {
+        let cols = vectors * self.vector;
+        let mut whole = [0f32; MAX_TILE];
+        let to = Target { c: whole.as_mut_ptr(), row: cols as isize, onto: Onto::Nothing };
+        // SAFETY: the array has room for every tile, and the result for this part of it.
+        unsafe {
+            (self.tiles[vectors - 1])(sources, height, to);
             for (i, sums) in whole.chunks_exact(cols).take(height).enumerate() {
                 for (j, sum) in sums[..width].iter().enumerate() {
                     let at = c.offset(i as isize * row + j as isize * col);
-                    *at = if adds { *at + sum } else { *sum };
+                    *at = if onto == Onto::Sum { *at + sum } else { *sum };
                 }
             }
         }
@@ -265,13 +454,32 @@ impl Kernel {
 pub(crate) const MAX_TILE: usize = 8 * 48;
 
 /// For every machine.
-const PLAIN: Kernel =
-    Kernel { rows: 4, vector: 8, tiles: &[tile::<[f32; 8], 4, 1>, tile::<[f32; 8], 4, 2>] };
+const PLAIN: Kernel = Kernel {
+    rows: 4,
+    vector: 8,
+    tiles: &[tile::<[f32; 8], 4, 1>, tile::<[f32; 8], 4, 2>],
+    packed: &[packed::<[f32; 8], 4, 1>, packed::<[f32; 8], 4, 2>],
+    thin: &[tile::<[f32; 8], 1, 1>, tile::<[f32; 8], 1, 2>],
+    transpose: None,
+};
 #[cfg(target_arch = "x86_64")]
-const AVX2: Kernel = Kernel { rows: 6, vector: 8, tiles: &[tile_avx2::<1>, tile_avx2::<2>] };
+const AVX2: Kernel = Kernel {
+    rows: 6,
+    vector: 8,
+    tiles: &[tile_avx2::<1>, tile_avx2::<2>],
+    packed: &[packed_avx2::<1>, packed_avx2::<2>],
+    thin: &[thin_avx2::<1>, thin_avx2::<2>, thin_avx2::<4>, thin_avx2::<8>],
+    transpose: None,
+};
 #[cfg(target_arch = "x86_64")]
-const AVX512: Kernel =
-    Kernel { rows: 8, vector: 16, tiles: &[tile_avx512::<1>, tile_avx512::<2>, tile_avx512::<3>] };
+const AVX512: Kernel = Kernel {
+    rows: 8,
+    vector: 16,
+    tiles: &[tile_avx512::<1>, tile_avx512::<2>, tile_avx512::<3>],
+    packed: &[packed_avx512::<1>, packed_avx512::<2>, packed_avx512::<3>],
+    thin: &[thin_avx512::<1>, thin_avx512::<2>, thin_avx512::<4>, thin_avx512::<8>],
+    transpose: Some(transpose_avx512),
+};
 
 /// The kernels that this machine can run, the fastest last.
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
@@ -303,6 +511,55 @@ unsafe fn tile_avx512<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
 unsafe fn tile_avx2<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
     // SAFETY: the caller's promise.
     unsafe { tile::<std::arch::x86_64::__m256, 6, WIDE>(s, rows, to) }
+}
+
+/// # Safety
+/// As for [`packed`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn packed_avx512<const WIDE: usize>(s: Sources, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::<std::arch::x86_64::__m512, 8, WIDE>(s, to) }
+}
+
+/// # Safety
+/// As for [`packed`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn packed_avx2<const WIDE: usize>(s: Sources, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::<std::arch::x86_64::__m256, 6, WIDE>(s, to) }
+}
+
+/// # Safety
+/// As for [`tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn thin_avx512<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { tile::<std::arch::x86_64::__m512, 1, WIDE>(s, rows, to) }
+}
+
+/// # Safety
+/// As for [`tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn thin_avx2<const WIDE: usize>(s: Sources, rows: usize, to: Target) {
+    // SAFETY: the caller's promise.
+    unsafe { tile::<std::arch::x86_64::__m256, 1, WIDE>(s, rows, to) }
+}
+
+/// See [`Transpose`].
+///
+/// # Safety
+/// The machine has the instructions; what is named can be read and written.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_avx512(from: *const f32, row: isize, k: usize, to: *mut f32, to_row: usize) {
+    for at in (0..k).step_by(16) {
+        // SAFETY: the caller's promise.
+        unsafe { x86::transpose(from.add(at), row, to.add(at * to_row), to_row) }
+    }
 }
 
 /// Chains of FMA that never leave the registers: as fast as a product can be.
