@@ -254,6 +254,7 @@ fn random_case(seed: u64) -> BTreeSet<&'static str> {
     let mut target = pipeline::cpu();
     // Small pieces, so that small tensors are cut.
     (target.column_block, target.product_k_slice, target.epilogue_cols) = (3, 5, [2, 4]);
+    target.score_tile = [16, 16];
     let Scheduled { schedule, memory: arena, .. } =
         pipeline::schedule(module.clone(), &target, &mut |_, _| {});
     let code = codegen::clif::code(&schedule.kernels);
@@ -305,7 +306,9 @@ fn random_modules_agree_with_the_interpreter() {
         }
     }
     let products = ["product", "product of 16 bits", "rounded product"];
-    for kind in ["rows", "columns", "segments", "sort"].into_iter().chain(products) {
+    let attention = ["attention", "gradient of attention"];
+    let kernels = ["rows", "columns", "segments", "sort"];
+    for kind in kernels.into_iter().chain(products).chain(attention) {
         let n_modules = kinds.get(kind).copied().unwrap_or(0);
         assert!(n_modules >= n / 20, "{n_modules} of {n} modules have {kind}");
     }

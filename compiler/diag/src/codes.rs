@@ -107,6 +107,7 @@ codes! {
     E0704 "too little data for one batch",
     E0815 "set that holds no weight",
     E0816 "weight that no rule updates",
+    W0907 "attention that stores its scores",
 }
 
 impl Code {

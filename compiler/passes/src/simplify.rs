@@ -1,7 +1,7 @@
 //! Local rewrites that keep every bit.
 //!
 //! Only exact ones: `x * 1`, `x / 1`, `x - 0`, double negation, casts of casts that lost nothing,
-//! views of views, constants seen through views. `x + 0` stays, because -0 + 0 is +0.
+//! views of views, constants seen through views, permutations ahead of concatenations. `x + 0` stays, because -0 + 0 is +0.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Node, Value};
@@ -12,9 +12,37 @@ use crate::rewrite::rewrite;
 
 /// In: any graph. Out: the same values from fewer nodes.
 pub(crate) fn simplify(graph: &Graph) -> Graph {
+    let readers = readers(graph);
     rewrite(graph, |b, node, args| {
-        simpler(b, node, args).unwrap_or_else(|| b.push(node.op.clone(), args))
+        simpler(b, node, args)
+            .or_else(|| permuted_parts(b, &readers, node, args))
+            .unwrap_or_else(|| b.push(node.op.clone(), args))
     })
+}
+
+/// How often each value is read or stored.
+fn readers(graph: &Graph) -> Vec<u32> {
+    let mut readers = vec![0; graph.nodes.len()];
+    let read = graph.nodes.iter().flat_map(|n| &n.args);
+    for value in read.chain(graph.stores.iter().map(|(_, value)| value)) {
+        readers[value.index()] += 1;
+    }
+    readers
+}
+
+/// A permutation of a concatenation that nobody else reads: its parts are permuted.
+///
+/// They are copied all the same, and what follows may be a view of the result.
+fn permuted_parts(b: &mut Builder, readers: &[u32], node: &Node, args: &[Value]) -> Option<Value> {
+    let Op::Permute(outer) = &node.op else { return None };
+    let Op::Concat(concat) = &b.graph()[args[0]].op else { return None };
+    let axis = outer.axes.iter().position(|&axis| axis == concat.axis)?;
+    if readers[node.args[0].index()] > 1 {
+        return None;
+    }
+    let parts = b.graph()[args[0]].args.clone();
+    let parts: Vec<Value> = parts.iter().map(|&x| b.permute(x, &outer.axes)).collect();
+    Some(b.concat(axis, &parts))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "an op needs a rule here only if it has one")]

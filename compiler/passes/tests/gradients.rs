@@ -243,3 +243,70 @@ fn gradients_are_handed_over_in_the_type_of_reduce() {
     assert!(rounded("precision bf16") < 0.9);
     assert!(rounded("precision fp32") < 0.9);
 }
+
+/// Grouped heads that attend to the last four equal ids, with dropout; `end` is added to the
+/// scores.
+fn attending(end: &str, lines: &str) -> Module {
+    let text = "fn attend(q: [b, h, t, k], key: [b, g, s, k], v: [b, g, s, k], ids: tok(256)[b, t], of: tok(256)[b, s], drop: prob = 0) -> [b, h, t, k] {
+  require g divides h \"heads come in groups\"
+  kk = expand(key, [b, g, s, k] -> [b, g * (h / g), s, k])
+  vv = expand(v, [b, g, s, k] -> [b, g * (h / g), s, k])
+  z  = fp32(einsum(q, kk, [b, h, t, k], [b, h, s, k] -> [b, h, t, s])) / sqrt(k)END
+  z  = mask(z, row(t) >= row(s))
+  is_near = expand(ids, [b, t] -> [b, 1, t, 1]) == expand(of, [b, s] -> [b, 1, 1, s])
+  z  = mask(z, row(t) - row(s) < 4 and is_near)
+  p  = softmax(z, over: s) |> cast(like: v) |> dropout(drop)
+  einsum(p, vv, [b, h, t, s], [b, h, s, k] -> [b, h, t, k])
+}
+layer net(hd: dim, drop: prob = 0)(ids: tok(256)[b, t]) -> [b, t, 256] {
+  emb = embedding(256, 4 * hd)
+  wq  = linear(4 * hd, 4 * hd)
+  wk  = linear(4 * hd, 2 * hd)
+  wv  = linear(4 * hd, 2 * hd)
+  pos = positions(9, 4 * hd)
+  x   = emb(ids) + pos(t)
+  q   = rearrange(wq(x), [b, t, 4 * hd] -> [b, 4, t, hd])
+  k   = rearrange(wk(x), [b, t, 2 * hd] -> [b, 2, t, hd])
+  v   = rearrange(wv(x), [b, t, 2 * hd] -> [b, 2, t, hd])
+  y   = attend(q, k, v, ids, ids, drop: drop) |> rearrange([b, h, t, e] -> [b, t, h * e])
+  unembed(x + y, emb)
+}
+model net(hd: 3)
+data text(\"t.txt\")
+train {
+  batch 3
+  micro_batch 3
+  context 9
+  lr 1e-3
+  steps 10
+  LINES
+}";
+    module(&text.replace("END", end).replace("LINES", lines)).0
+}
+
+#[test]
+fn attention_as_one_op_has_the_gradients_of_its_plain_definition() {
+    let is_one_op = |module: &Module| {
+        let mut nodes = module.functions.iter().flat_map(|f| &f.nodes);
+        nodes.any(|node| matches!(node.op, ir::ops::Op::Attention(_)))
+    };
+    for dropout in ["", "dropout 0.4"] {
+        for (precision, bound) in
+            [("precision fp32", 1e-5), ("precision bf16", 2e-2), ("precision fp16", 5e-3)]
+        {
+            let lines = format!("{precision}\n  {dropout}");
+            let (fused, plain) = (attending("", &lines), attending(" + 0", &lines));
+            assert!(is_one_op(&fused) && !is_one_op(&plain), "{lines}");
+            let wanted = gradients(&plain, Precision::F64);
+            // Constants of f32, such as the root of the width, are rounded in f64 too.
+            for (precision, bound) in [(Precision::F64, 1e-7), (Precision::AsTyped, bound)] {
+                let got = gradients(&fused, precision);
+                for (name, wanted) in wanted.iter().filter(|(name, _)| !name.ends_with("wk.bias")) {
+                    let difference = got[name].iter().zip(wanted).map(|(x, y)| x - y);
+                    let error = norm(difference) / norm(wanted.iter().copied());
+                    assert!(error < bound, "{lines}, {precision:?}: {name} is off by {error}");
+                }
+            }
+        }
+    }
+}

@@ -23,6 +23,7 @@ fn run_case(seed: u64) {
         module.states.iter().map(|s| (s.name.clone(), fill(s, &mut rng))).collect();
     let mut target = pipeline::cpu();
     (target.column_block, target.epilogue_cols) = (3, [2, 4]);
+    target.score_tile = [16, 16];
     // Which roundings there are is settled by a pass; what is left is what the graph means.
     let mut meant = None;
     let mut observe = |name: &str, stage: Stage<'_>| {

@@ -3,7 +3,9 @@
 use ir::builder::Builder;
 use ir::eval::tensor::Tensor;
 use ir::graph::{Module, Role, State, Value};
-use ir::ops::Op;
+use ir::ops::attend::Attend;
+use ir::ops::attention::Attention;
+use ir::ops::{Lowering, OpDef};
 use ir::types::{Dtype, Type};
 
 /// A small generator of numbers (Steele et al. 2014, SplitMix).
@@ -100,7 +102,13 @@ impl Gen {
 
     fn is_exact(&self, value: Value) -> bool {
         let node = &self.b.graph()[value];
-        let adds = matches!(node.op, Op::Sum(_) | Op::Dot(_) | Op::ScatterAdd(_));
+        let adds = matches!(
+            node.op.lowering(),
+            Lowering::Reduce { .. }
+                | Lowering::Dot
+                | Lowering::Scatter { .. }
+                | Lowering::Attention(..)
+        );
         !adds && node.args.iter().all(|&arg| self.is_exact(arg))
     }
 
@@ -115,7 +123,7 @@ impl Gen {
     }
 
     fn step(&mut self) {
-        let value = match self.rng.below(19) {
+        let value = match self.rng.below(20) {
             0..=2 => self.unary(),
             3..=5 => self.binary(),
             6 | 7 => self.reduce(),
@@ -127,6 +135,7 @@ impl Gen {
             13 => self.dot(),
             14 => self.gather_scatter(),
             15..=17 => self.narrow(),
+            18 => self.attention(),
             _ => self.select(),
         };
         let is_small = self.b.ty(value).len() <= 4000 && self.b.ty(value).shape.len() <= 5;
@@ -271,6 +280,52 @@ impl Gen {
             return self.b.cast(product, Dtype::Bf16);
         }
         self.b.tanh(product)
+    }
+
+    /// Attention of a value to itself, or a gradient of it.
+    fn attention(&mut self) -> Value {
+        let x = self.float();
+        let shape = self.b.shape(x);
+        if shape.len() < 2 || self.b.ty(x).is_empty() {
+            return x;
+        }
+        let x = self.b.cast(x, Dtype::F32);
+        let x = self.b.tanh(x);
+        let (front, [n, width]) = shape.split_at(shape.len() - 2) else { unreachable!("two axes") };
+        let lead: u64 = front.iter().product();
+        let heads = if lead % 2 == 0 { 2 } else { 1 };
+        let batch = lead / heads;
+        let q = self.b.reshape(x, &[batch, heads, *n, *width]);
+        let dtype = [Dtype::F32, Dtype::Bf16][self.rng.below(2)];
+        let q = if self.rounds(q) { self.b.cast(q, dtype) } else { q };
+        let groups = if self.rng.below(2) == 0 { 1 } else { heads };
+        let (k, v) = (self.b.slice(q, 1, 0, groups), self.b.slice(q, 1, heads - groups, groups));
+        let flag = |rng: &mut Rng| rng.below(2) == 0;
+        let attend = Attend {
+            scale: 0.7,
+            is_causal: flag(&mut self.rng),
+            window: flag(&mut self.rng).then_some(2),
+            has_segments: flag(&mut self.rng),
+            has_offset: flag(&mut self.rng),
+            drop: if flag(&mut self.rng) { 0.25 } else { 0.0 },
+        };
+        let mut args = vec![q, k, v];
+        if attend.has_segments {
+            let segments = self.b.iota(0, &[batch, *n]);
+            args.extend([segments, segments]);
+        }
+        let n_scalars = usize::from(attend.has_offset) + if attend.drop > 0.0 { 4 } else { 0 };
+        args.extend((0..n_scalars).map(|i| self.b.scalar_i32(i as i32)));
+        let op = Attention(attend);
+        let out = self.b.push(op.clone(), &args);
+        match self.rng.below(4) {
+            0 => out,
+            which => {
+                let grad = self.b.tanh(out);
+                let grads = op.vjp(&mut self.b, &args, out, grad);
+                grads[which - 1].expect("a gradient flows to each tensor")
+            }
+        }
     }
 
     fn gather_scatter(&mut self) -> Value {

@@ -1,5 +1,6 @@
 //! Lints: what is allowed but hardly meant.
 
+mod attention;
 mod precision;
 
 use diag::{Code, Diagnostic};
@@ -34,6 +35,7 @@ pub(super) fn check_traces(
     schedule: Option<&Trace>,
 ) {
     precision::check_model(cx, &program.train, model);
+    attention::check_model(cx, model);
     schedule_fits(cx, lines, &program.train, schedule);
 }
 
@@ -193,4 +195,10 @@ pub(super) fn check_lines(cx: &mut Checker<'_>, lines: &Lines<'_>) {
 fn position(line: &Line<'_>, span: diag::Span) -> Option<syntax::ast::ExprId> {
     let found = line.spec.exprs.iter().position(|e| e.span == span)?;
     u32::try_from(found).ok().map(syntax::ast::ExprId)
+}
+
+/// `3.1 GiB`, or in MiB below one.
+fn in_bytes(n: u64) -> String {
+    let mib = n as f64 / f64::from(1 << 20);
+    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.0} MiB") }
 }

@@ -6,6 +6,7 @@ use diag::{Code, Diagnostic, Span};
 
 use super::super::Checker;
 use super::super::lines::Lines;
+use super::in_bytes;
 use crate::program::{Float, LossScale, Train};
 use crate::trace::{Elem, Id, Instr, Prim, Reduce, Trace};
 
@@ -174,10 +175,4 @@ fn promoted(trace: &Trace, id: Id, span: Span) -> Option<Id> {
         | Prim::Iota { .. }
         | Prim::Dropout(_) => None,
     }
-}
-
-/// `3.1 GiB`, or in MiB below one.
-fn in_bytes(n: u64) -> String {
-    let mib = n as f64 / f64::from(1 << 20);
-    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.0} MiB") }
 }
