@@ -23,7 +23,14 @@ fn arg(buffer: u32, offset: u64) -> Arg {
 
 fn target(product_k_slice: u64) -> Target {
     let tiling = Tiling::default();
-    Target { name: "cpu".to_owned(), column_block: 4, product_k_slice, epilogue_cols: [2, 4], score_tile: [4, 4], tiling }
+    Target {
+        name: "cpu".to_owned(),
+        column_block: 4,
+        product_k_slice,
+        epilogue_cols: [2, 4],
+        score_tile: [4, 4],
+        tiling,
+    }
 }
 
 fn f32s(memory: &Memory, buffer: usize) -> Vec<f32> {

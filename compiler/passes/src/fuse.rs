@@ -234,6 +234,14 @@ fn feeds_columns_only(graph: &Graph) -> Vec<bool> {
 }
 
 impl Tasks<'_> {
+    /// The node that reads a value, when nothing else does and no state becomes it.
+    pub(crate) fn only_reader(&self, value: Value) -> Option<Value> {
+        let reads = |node: &&Node| node.args.contains(&value);
+        let at = || self.graph.nodes.iter().position(|node| reads(&node));
+        let reader = (self.uses[value.index()] == 1).then(at).flatten()?;
+        Some(Value(u32::try_from(reader).expect("node counts fit")))
+    }
+
     /// Whether a node is recomputed where it is used.
     pub(crate) fn is_inline(&self, value: Value) -> bool {
         matches!(self.roles[value.index()], NodeRole::Inline | NodeRole::Widened)

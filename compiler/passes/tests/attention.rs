@@ -135,9 +135,9 @@ fn close(about: &str, got: &[f64], wanted: &[f64], rtol: f64) {
 }
 
 fn sizes(rows: u64, keys: u64) -> Sizes {
-    // Large ones have fewer heads, to be done soon.
-    let (heads, groups) = if rows * keys < 4000 { (4, 2) } else { (2, 1) };
-    Sizes { batch: 2, heads, groups, rows, keys, width: 5, value_width: 3 }
+    // Large ones have fewer heads and sequences, to be done soon.
+    let (batch, heads, groups) = if rows * keys < 3000 { (2, 4, 2) } else { (1, 2, 1) };
+    Sizes { batch, heads, groups, rows, keys, width: 5, value_width: 3 }
 }
 
 /// Every kind of mask alone, and all of them.
@@ -205,6 +205,49 @@ fn tiles_of_any_size_are_near_each_other() {
             close(&format!("{tile:?} {name}"), &other[name], &first[name], RTOL_F32);
         }
     }
+}
+
+/// Queries, keys and values out of one projection, whose gradient a product reads.
+#[test]
+fn gradients_of_one_projection_are_written_where_they_are_joined() {
+    let mut case = Case {
+        module: Module { states: vec![], functions: vec![], origins: vec![String::new()] },
+        states: BTreeMap::new(),
+    };
+    let mut b = Builder::new("f");
+    let real = |shape: &[u64]| Type::new(Dtype::F32, shape);
+    let x = case.input(&mut b, "x", real(&[2, 8, 30]), noise);
+    let w = case.input(&mut b, "w", real(&[30, 4]), |i| noise(i + 99));
+    let grad = case.input(&mut b, "grad", real(&[2, 8, 2, 5]), |i| noise(i + 5));
+    let split = b.reshape(x, &[2, 8, 3, 2, 5]);
+    let split = b.permute(split, &[2, 0, 3, 1, 4]);
+    let tensors = [0, 1, 2].map(|i| {
+        let part = b.slice(split, 0, i, 1);
+        b.reshape(part, &[2, 2, 8, 5])
+    });
+    let op = Attention(Attend { is_causal: true, ..Attend::all(0.4) });
+    let out = b.push(op.clone(), &tensors);
+    let flows = op.vjp(&mut b, &tensors, out, grad);
+    let parts: Vec<Value> =
+        flows.into_iter().flatten().map(|flow| b.reshape(flow, &[1, 2, 2, 8, 5])).collect();
+    let joined = b.concat(0, &parts);
+    let joined = b.permute(joined, &[1, 3, 0, 2, 4]);
+    let joined = b.reshape(joined, &[16, 30]);
+    let dx = b.dot(joined, w);
+    case.output(&mut b, "dx", dx);
+    case.module.functions.push(b.finish());
+    let mut wanted = case.states.clone();
+    eval_graph(&case.module, "f", &mut wanted, Precision::AsTyped).expect("it runs");
+    let (got, schedule) = case.tiled([16, 16]);
+    close("dx", &got["dx"], &wanted["dx"].numbers(), RTOL_F32);
+    let kernels = schedule.functions[0].tasks.iter().filter_map(|task| match task {
+        Task::Kernel { kernel, .. } => Some(schedule.kernels[*kernel].name.as_str()),
+        Task::Product { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+            None
+        }
+    });
+    // What is left between the attentions: the sums of `delta`.
+    assert_eq!(kernels.collect::<Vec<_>>(), ["mul_sum"]);
 }
 
 #[test]

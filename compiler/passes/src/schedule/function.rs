@@ -1,6 +1,9 @@
 //! Schedules one function: buffers for what tasks leave, and a task list.
 
 mod attention;
+mod pieces;
+
+use std::collections::BTreeSet;
 mod epilogue;
 
 use ir::graph::{Graph, Module, Value};
@@ -28,6 +31,8 @@ pub(crate) struct Scheduler<'a> {
     kernels: &'a mut Kernels,
     /// Where states and computed values are.
     places: Vec<Option<Arg>>,
+    /// Parts of concatenations that are written where they go, by what computes them.
+    in_concat: BTreeSet<Value>,
     out: Vec<Task>,
 }
 
@@ -42,7 +47,8 @@ impl<'a> Scheduler<'a> {
     ) -> Self {
         let tasks = fuse(graph, waits, target);
         let places = vec![None; graph.nodes.len()];
-        Self { module, graph, target, tasks, buffers, kernels, places, out: vec![] }
+        let in_concat = BTreeSet::new();
+        Self { module, graph, target, tasks, buffers, kernels, places, in_concat, out: vec![] }
     }
 
     /// The function's tasks.
@@ -312,6 +318,10 @@ impl<'a> Scheduler<'a> {
         let (axis, parts) = parts(self.graph, value);
         let mut start = 0;
         for (part, len) in parts {
+            if part.is_some_and(|x| self.in_concat.contains(&x)) {
+                start += len;
+                continue;
+            }
             let mut shape = node.ty.shape.clone();
             shape[axis] = len;
             let mut emitter = Emitter::new(&self.tasks, &self.places, None, &shape);

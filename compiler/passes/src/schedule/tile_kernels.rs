@@ -10,7 +10,8 @@ use ir::schedule::Arg;
 use ir::schedule::attention::{Scratch, TileArg};
 use ir::types::Dtype;
 
-/// A tensor in memory, and its elements from one sequence, head, row and key to the next.
+/// A tensor in memory, and its elements from one sequence, head, row and column to the next; none
+/// moves with the keys of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) arg: Arg,
@@ -223,9 +224,10 @@ impl Draft {
     }
 
     fn global(&mut self, x: Source, is_output: bool) -> usize {
-        let [.., row, key] = x.strides;
-        let operand = Operand { dtype: x.dtype, is_output, outer: vec![row], row: 0, col: key };
-        self.operand(TileArg::Global { arg: x.arg, strides: x.strides }, operand)
+        let [batch, head, row, col] = x.strides;
+        let operand = Operand { dtype: x.dtype, is_output, outer: vec![row], row: 0, col };
+        let strides = [batch, head, row, 0];
+        self.operand(TileArg::Global { arg: x.arg, strides }, operand)
     }
 
     fn load(&mut self, x: Source) -> Reg {

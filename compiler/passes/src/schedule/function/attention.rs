@@ -71,7 +71,11 @@ impl Scheduler<'_> {
             (Part::Dv, ".dv", [batch, keys, groups, value_width]),
         ];
         let [dq, dk, dv] = shapes.map(|(part, suffix, shape)| {
-            let arg = match self.member(members, part) {
+            let member = self.member(members, part);
+            if let Some(place) = member.and_then(|member| self.place_in_concat(member)) {
+                return place;
+            }
+            let arg = match member {
                 Some(member) => self.output(member),
                 // Nobody reads it, but the task computes all three.
                 None => self.temp(value, suffix, Dtype::F32, &shape),
