@@ -72,7 +72,9 @@ fn token(seed: usize, i: usize, below: i32) -> u64 {
 fn feed(pair: &mut Pair<'_>, plan: &Plan, round: usize) {
     for (at, buffer) in plan.buffers.iter().enumerate() {
         match buffer.name.as_str() {
-            "ids" | "eval.ids" | "prefill.ids" | "decode.id" => pair.set(at, |i| token(round, i, 0)),
+            "ids" | "eval.ids" | "prefill.ids" | "decode.id" => {
+                pair.set(at, |i| token(round, i, 0))
+            }
             "targets" | "eval.targets" => pair.set(at, |i| token(round, i, -1)),
             "row" => pair.set(at, |_| round as u64),
             "prefill.last" => pair.set(at, |_| 2),

@@ -163,6 +163,9 @@ pub struct Bench {
     /// Steps whose median counts
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
+    /// Steps between the first and those that count
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub warm_up: u64,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub json: bool,

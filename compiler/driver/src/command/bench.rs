@@ -19,8 +19,6 @@ use super::source::ready;
 use super::train::threads;
 use crate::cli;
 
-/// Steps between the first and those that are timed.
-const WARM_UP: u64 = 3;
 /// Steps whose parts are timed.
 const PROFILED: u64 = 5;
 
@@ -46,7 +44,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let first_step_begins_s = start.elapsed().as_secs_f64();
     bench.step()?;
     let first_step_s = start.elapsed().as_secs_f64();
-    for _ in 0..WARM_UP {
+    for _ in 0..args.warm_up {
         bench.step()?;
     }
     let mut times = vec![];

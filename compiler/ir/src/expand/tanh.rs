@@ -1,42 +1,35 @@
-//! `tanh`: an odd polynomial near 0, `1 - 2 / (exp(2|x|) + 1)` elsewhere.
+//! `tanh`: in f32 a ratio of polynomials; in f64 by `exp`.
 
 use super::exp;
 use super::math::Math;
 use crate::kernel::{Reg, Scalar};
 
-/// P of tanh x = x + x^3 P(x^2) for |x| below 0.64; Chebyshev interpolation, error 2e-9.
-const SMALL: [f64; 6] = [
-    -0.333_333_331_234_391_9,
-    0.133_332_963_528_113,
-    -0.053_957_595_132_456_25,
-    0.021_755_700_345_853_29,
-    -0.008_301_695_360_635_958,
-    0.002_246_003_685_593_036_4,
+/// P and Q of tanh x = x P(x^2) / Q(x^2) for |x| up to [`END`]: the ratio of least relative error,
+/// 2.2e-8, found by weighted least squares.
+const P: [f64; 5] = [
+    0.999_999_979_626,
+    0.133_796_557_907,
+    0.003_493_955_663_07,
+    2.058_201_486_21e-5,
+    1.331_679_022_46e-8,
 ];
-
-/// Where the polynomial ends.
-const LIMIT: f64 = 0.64;
-
-fn large(m: &mut Math<'_>, exp: Reg) -> Reg {
-    let (one, two) = (m.c(1.0), m.c(2.0));
-    let below = m.add(exp, one);
-    let part = m.div(two, below);
-    m.sub(one, part)
-}
+const Q: [f64; 5] =
+    [1.0, 0.467_129_713_041, 0.025_870_785_797_8, 0.000_328_295_610_016, 7.761_135_087_07e-7];
+/// From here on tanh is 1 in f32.
+const END: f64 = 9.02;
 
 pub(super) fn f32(m: &mut Math<'_>, x: Reg) -> Reg {
-    let magnitude = m.one(Scalar::Abs, x);
-    let square = m.mul(magnitude, magnitude);
-    let p = m.horner(square, &SMALL);
-    let cube = m.mul(square, magnitude);
-    let small = m.fma(cube, p, magnitude);
-    let twice = m.add(magnitude, magnitude);
-    let exp = exp::f32(m, twice);
-    let large = large(m, exp);
-    let is_small = m.below(magnitude, LIMIT);
-    let result = m.select(is_small, small, large);
-    m.with_sign(result, x)
+    let x = m.clamp(x, -END, END);
+    let square = m.mul(x, x);
+    let above = m.horner(square, &P);
+    let above = m.mul(x, above);
+    let below = m.horner(square, &Q);
+    let ratio = m.div(above, below);
+    m.clamp(ratio, -1.0, 1.0)
 }
+
+/// Where the series of f64 ends.
+const LIMIT: f64 = 0.64;
 
 pub(super) fn f64(m: &mut Math<'_>, x: Reg) -> Reg {
     let magnitude = m.one(Scalar::Abs, x);
@@ -50,7 +43,10 @@ pub(super) fn f64(m: &mut Math<'_>, x: Reg) -> Reg {
     let below = m.add(t, two);
     let small = m.div(t, below);
     let exp = exp::f64(m, twice);
-    let large = large(m, exp);
+    let one = m.c(1.0);
+    let below = m.add(exp, one);
+    let part = m.div(two, below);
+    let large = m.sub(one, part);
     let is_small = m.below(magnitude, LIMIT);
     let result = m.select(is_small, small, large);
     m.with_sign(result, x)
