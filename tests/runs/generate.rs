@@ -1,6 +1,9 @@
-//! `llmc generate`: text from a run.
+//! `llmc generate` and `llmc chat`: text from a run.
 
-use crate::folder::{Ended, Folder, gpt};
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use crate::folder::{Ended, Folder, end, gpt, signal};
 
 fn trained(name: &str, tokenizer: &str) -> Folder {
     let folder = Folder::new(name);
@@ -162,4 +165,19 @@ fn a_chat_ends_at_its_word_and_goes_on_after_a_line_it_cannot_read() {
     ended.says("your line: byte 2: the character '€'");
     let count = ended.out.trim_end_matches('\n').chars().count();
     assert!((1..=12).contains(&count), "{}", ended.out);
+}
+
+#[test]
+fn an_interrupt_ends_the_reply_and_not_the_chat() {
+    let folder = trained("chat-interrupt", "chars");
+    let mut command = folder.command(&["chat", "runs/a", "--length", "100000000"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = child.stdin.take().unwrap();
+    lines.write_all(b"First\n").unwrap();
+    // A reply is under way.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
+    signal(child.id(), "INT");
+    lines.write_all(b"exit\n").unwrap();
+    end(child).exits(0);
 }
