@@ -1,7 +1,8 @@
 //! The stages of specs that compile, cut to the part that a case is about.
 //!
 //! `# show: graph update` in the header shows one function of the graph, `# show: graph update w` what
-//! it needs to store `w`, `# show: ast` all of the tree. Every case is also compiled twice, and each text form is parsed back.
+//! it needs to store `w`, `# show: kernels fn update` its tasks, `# show: ast` all of the tree. Every
+//! case is also compiled twice, and each text form is parsed back.
 
 use llmc::cli::Stage;
 use llmc::{Compiled, compile, emit::emit};
@@ -30,7 +31,10 @@ pub(crate) fn show(path: &str, text: &str) -> String {
             "ast" => syntax::print_spec(&front.spec),
             "program" => program_part(&program.print(), part),
             "graph" => graph(&compiled, part),
-            "kernels" => block(&emit(&compiled, Stage::Kernels), "kernel", part),
+            "kernels" => {
+                let (kind, name) = part.split_once(' ').unwrap_or(("kernel", part));
+                block(&emit(&compiled, Stage::Kernels), kind, name)
+            }
             "clif" => code(&compiled.plan, part),
             "plan" => block(&emit(&compiled, Stage::Plan), "function", part),
             other => panic!("`{other}` is no stage"),

@@ -1,5 +1,7 @@
 //! The text of each stage.
 
+use passes::pipeline::Scheduled;
+
 use crate::cli::Stage;
 use crate::compile::Compiled;
 
@@ -9,9 +11,9 @@ pub fn emit(compiled: &Compiled, stage: Stage) -> String {
         Stage::Ast | Stage::Program => unreachable!("printed before compilation"),
         Stage::Graph => ir::text::print_module(&scheduled(compiled)),
         Stage::Kernels => {
-            let notes = &compiled.scheduled.notes;
+            let Scheduled { schedule, fused, notes, .. } = &compiled.scheduled;
             let notes: String = notes.iter().map(|note| format!("# {note}\n")).collect();
-            notes + &ir::text::print_schedule(&compiled.scheduled.schedule)
+            notes + &ir::text::print_noted(schedule, |function, task| fused.about(function, task))
         }
         Stage::Clif => compiled.plan.code.iter().map(|c| format!("{}\n", c.text)).collect(),
         Stage::Plan => compiled.plan.print(),

@@ -15,6 +15,8 @@ pub struct Target {
     pub name: String,
     /// Rows a block of a column reduction.
     pub column_block: u64,
+    /// Nodes of a kernel at most, so that it stays small enough to compile fast.
+    pub kernel_nodes: usize,
     /// K elements a slice of an fp32 product.
     pub product_k_slice: u64,
     /// Columns of a block that an epilogue takes: all of them or a multiple of the first number,
@@ -70,7 +72,7 @@ impl Buffer {
 }
 
 /// A buffer and a constant offset into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Arg {
     /// Which buffer.
     pub buffer: BufferId,

@@ -10,4 +10,4 @@ pub(crate) use lexer::quote;
 pub use graph::{parse_module, print_module};
 pub use kernel::{parse_kernel, print_kernel};
 pub use lexer::TextError;
-pub use schedule::{parse_schedule, print_schedule};
+pub use schedule::{parse_schedule, print_noted, print_schedule};

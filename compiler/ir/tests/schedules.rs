@@ -22,14 +22,14 @@ fn arg(buffer: u32, offset: u64) -> Arg {
 }
 
 fn target(product_k_slice: u64) -> Target {
-    let tiling = Tiling::default();
     Target {
         name: "cpu".to_owned(),
         column_block: 4,
+        kernel_nodes: 9,
         product_k_slice,
         epilogue_cols: [2, 4],
         score_tile: [4, 4],
-        tiling,
+        tiling: Tiling::default(),
     }
 }
 
@@ -274,14 +274,7 @@ fn an_epilogue_reads_the_sums_of_its_block() {
         let x: Vec<f32> = (1..=14).map(|x| x as f32).collect();
         let mut memory = memory(&schedule);
         memory.0[1] = Data::F32(x.clone());
-        let target = Target {
-            name: "cpu".to_owned(),
-            column_block: 4,
-            product_k_slice: 512,
-            epilogue_cols: [2, 4],
-            score_tile: [4, 4],
-            tiling: Tiling::default(),
-        };
+        let target = target(512);
         assert!(eval_schedule(&schedule, &target, "f", &mut memory));
         let sum = |z: usize, i: usize, j: usize| {
             x[z + 2 * i] * x[2 + 2 * j] + x[z + 2 * i + 1] * x[3 + 2 * j]

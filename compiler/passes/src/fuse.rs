@@ -6,6 +6,7 @@
 //! reductions is computed inside them. What a task leaves for others is stored once, 16 bits that
 //! are widened in 16 bits, or computed again by them: see [`crate::recompute`].
 
+pub(crate) mod apart;
 pub(crate) mod maps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use ir::ops::{Lowering, Op, View};
 use ir::schedule::Target;
 use ir::types::Dtype;
 
+use self::apart::{Apart, Why};
 use crate::access::Access;
 use crate::bits::Bits;
 use crate::coords::{Coords, through};
@@ -83,6 +85,9 @@ pub(crate) struct Tasks<'a> {
     stored: Vec<bool>,
     /// What readers of a view wait for beside its operand.
     waits: &'a Waits,
+    apart: Vec<Apart>,
+    /// Members of one task at most.
+    max_members: usize,
 }
 
 /// What becomes of a node.
@@ -100,15 +105,14 @@ enum NodeRole {
     Computed,
 }
 
-/// Members of one group at most, so that kernels stay small enough to compile fast.
-const MAX_MEMBERS: usize = 96;
-
 /// Groups the nodes of `graph` into tasks.
 pub(crate) fn fuse<'a>(graph: &'a Graph, waits: &'a Waits, target: &Target) -> Tasks<'a> {
     let roles = roles(graph);
     let owner = vec![None; graph.nodes.len()];
-    let (uses, stored) = (uses(graph), vec![]);
-    let mut tasks = Tasks { graph, roles, tasks: vec![], owner, uses, stored, waits };
+    let (uses, stored, apart) = (uses(graph), vec![], vec![]);
+    let max_members = target.kernel_nodes;
+    let mut tasks =
+        Tasks { graph, roles, tasks: vec![], owner, uses, stored, waits, apart, max_members };
     for index in 0..graph.nodes.len() {
         if tasks.roles[index] == NodeRole::Computed {
             tasks.place(Value(u32::try_from(index).expect("node counts fit")));
@@ -461,7 +465,8 @@ impl Tasks<'_> {
 
     /// Joins the constants into one task: nothing leads to them, so no order can forbid it.
     fn gather_scalar(&mut self, new: usize) {
-        let fits = |task: &Task| task.members.len() < MAX_MEMBERS && task.deps == Bits::default();
+        let fits =
+            |task: &Task| task.members.len() < self.max_members && task.deps == Bits::default();
         let earlier = (0..new).rev().find(|&t| {
             self.tasks[t].as_ref().is_some_and(|task| {
                 fits(task) && task.members.iter().all(|&m| self.is_lone_scalar(m))
@@ -541,18 +546,37 @@ impl Tasks<'_> {
     /// Joins a consumer to its producer where one loop over rows can compute both.
     fn try_merge(&mut self, producer: usize, consumer: usize) {
         let Some(kind) = self.merged_kind(producer, consumer) else { return };
-        let (Kind::Rows { shape, .. }, first, second) =
-            (&kind, self.task(producer), self.task(consumer))
-        else {
-            return;
-        };
-        if first.members.len() + second.members.len() > MAX_MEMBERS
-            || !self.reads_in_place(consumer, producer, shape)
-            || self.has_path_around(producer, consumer)
-        {
-            return;
+        match self.bar(producer, consumer, &kind) {
+            None => self.merge(producer, consumer, kind),
+            Some(why) => self.set_apart(producer, consumer, why),
         }
-        self.merge(producer, consumer, kind);
+    }
+
+    /// What stands against one task of rows instead of two.
+    fn bar(&self, producer: usize, consumer: usize, kind: &Kind) -> Option<Why> {
+        let Kind::Rows { shape, .. } = kind else { unreachable!("rows join to rows") };
+        let n_members = self.task(producer).members.len() + self.task(consumer).members.len();
+        if n_members > self.max_members {
+            return Some(Why::Members(n_members));
+        }
+        if !self.reads_in_place(consumer, producer, shape) {
+            return Some(Why::Places);
+        }
+        self.path_around(producer, consumer).map(Why::Around)
+    }
+
+    fn set_apart(&mut self, producer: usize, consumer: usize, why: Why) {
+        let [read, reader] = [producer, consumer].map(|task| self.task(task).members[0]);
+        let read = self.product(producer).map_or(read, |(dot, _)| dot);
+        self.apart.push(Apart { reader, read, why });
+    }
+
+    /// The tasks that a task might have joined, and why not.
+    pub(crate) fn apart(&self, task: usize) -> impl Iterator<Item = &Apart> {
+        let is_of = move |a: &&Apart| {
+            self.owner(a.reader) == Some(task) && self.owner(a.read) != Some(task)
+        };
+        self.apart.iter().filter(is_of)
     }
 
     /// The kind of both together, when their elements walk the same rows.
@@ -636,12 +660,11 @@ impl Tasks<'_> {
         }
     }
 
-    /// Whether the consumer also waits for the producer through a third task.
-    fn has_path_around(&self, producer: usize, consumer: usize) -> bool {
-        let deps = &self.task(consumer).deps;
-        deps.iter().any(|t| {
-            t != producer && self.tasks[t].as_ref().is_some_and(|task| task.deps.contains(producer))
-        })
+    /// A node of a third task through which the consumer waits for the producer.
+    fn path_around(&self, producer: usize, consumer: usize) -> Option<Value> {
+        let between = self.task(consumer).deps.iter().filter(|&t| t != producer);
+        let mut tasks = between.filter_map(|t| self.tasks[t].as_ref());
+        tasks.find(|task| task.deps.contains(producer)).map(|task| task.members[0])
     }
 
     fn merge(&mut self, producer: usize, consumer: usize, kind: Kind) {

@@ -30,4 +30,5 @@ mod weight_copies;
 pub use autodiff::gradients;
 pub use dce::dce;
 pub use memory::Memory;
+pub use schedule::Notes;
 pub use train::{Training, names};

@@ -12,6 +12,7 @@ use crate::memory::{self, Memory};
 use crate::recompute_blocks::recompute_blocks;
 use crate::regions::Regions;
 use crate::round_once::round_once;
+use crate::schedule::Notes;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
 use crate::tiles::tile_rows;
@@ -38,6 +39,8 @@ pub struct Scheduled {
     pub recomputed: Option<Graph>,
     /// Their tasks.
     pub schedule: Schedule,
+    /// What was fused, and what was not and why.
+    pub fused: Notes,
     /// Their memory.
     pub memory: Memory,
     /// What runs on chunks of rows, and what does not and why.
@@ -51,6 +54,7 @@ pub fn cpu() -> Target {
     Target {
         name: "cpu".to_owned(),
         column_block: 64,
+        kernel_nodes: 96,
         product_k_slice: 512,
         epilogue_cols: [64, 512],
         score_tile: [64, 64],
@@ -146,13 +150,13 @@ fn graph_passes(module: &mut Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
 }
 
 fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_>)) -> Scheduled {
-    let mut schedule = crate::schedule::schedule(&module, target);
+    let (mut schedule, fused) = crate::schedule::schedule(&module, target);
     observe("schedule", Stage::Schedule(&schedule));
     let notes = tile_rows(&mut schedule, target);
     observe("tiles", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Scheduled { module, recomputed: None, schedule, memory, notes, blocked: None }
+    Scheduled { module, recomputed: None, schedule, fused, memory, notes, blocked: None }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {

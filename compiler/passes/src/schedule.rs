@@ -8,6 +8,7 @@ mod blocks;
 mod emit;
 mod function;
 mod kernels;
+mod notes;
 mod space;
 mod stores;
 mod tile_kernels;
@@ -24,8 +25,10 @@ use crate::rewrite::rewrite;
 use function::Scheduler;
 use kernels::Kernels;
 
+pub use notes::Notes;
+
 /// Schedules all functions for a target.
-pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
+pub(crate) fn schedule(module: &Module, target: &Target) -> (Schedule, Notes) {
     let buffer = |s: &State| Buffer {
         name: s.name.clone(),
         dtype: s.ty.dtype,
@@ -35,13 +38,14 @@ pub(crate) fn schedule(module: &Module, target: &Target) -> Schedule {
     };
     let mut buffers: Vec<Buffer> = module.states.iter().map(buffer).collect();
     let mut kernels = Kernels::default();
+    let mut notes = Notes::default();
     let mut functions = vec![];
     for graph in &module.functions {
         let (graph, waits) = &unmarked(graph);
         let scheduler = Scheduler::new(module, graph, waits, target, &mut buffers, &mut kernels);
-        functions.push(scheduler.run());
+        functions.push(scheduler.run(&mut notes));
     }
-    Schedule { buffers, kernels: kernels.into_list(), functions }
+    (Schedule { buffers, kernels: kernels.into_list(), functions }, notes)
 }
 
 /// The graph without marks of stages, which compute nothing, and with a view for each barrier.

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use ir::builder::Builder;
 use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::schedule::{eval_schedule, memory};
-use ir::eval::tensor::Tensor;
+use ir::eval::tensor::{Data, Tensor};
 use ir::graph::{Graph, Module, Role, State};
-use ir::schedule::{Buffer, Task};
+use ir::kernel::Inst;
+use ir::schedule::{Buffer, Schedule, Target, Task};
 use ir::types::{Dtype, Type};
 use passes::pipeline::{self, Scheduled, Stage};
 use random::{Rng, Rounds, fill, inputs, random_module};
@@ -60,11 +61,95 @@ fn close(seed: u64, name: &str, got: &[f64], wanted: &[f64]) {
     }
 }
 
+/// How many random modules a test takes: as many as `LLMC_CASES` says.
+fn n_cases(usual: u64) -> u64 {
+    std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 #[test]
 fn scheduled_kernels_mean_what_the_graph_means() {
-    let n = std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
-    for seed in 0..n {
+    for seed in 0..n_cases(400) {
         run_case(seed);
+    }
+}
+
+/// What a schedule leaves in each state, from states that the seed fills.
+fn left(schedule: &Schedule, target: &Target, states: &[State], seed: u64) -> Vec<Data> {
+    let mut held = memory(schedule);
+    let mut rng = Rng(seed ^ 0xabcd);
+    for (state, data) in states.iter().zip(&mut held.0) {
+        *data = fill(state, &mut rng).data;
+    }
+    assert!(eval_schedule(schedule, target, "f", &mut held));
+    held.0.truncate(states.len());
+    held.0
+}
+
+/// Bits, so that -0 is not 0 and a NaN equals itself.
+fn bits(data: &Data) -> Vec<u64> {
+    (0..data.len()).map(|at| data.bits(at)).collect()
+}
+
+/// What there was to fuse.
+#[derive(Default)]
+struct Fused {
+    /// Modules with an epilogue, with one that reduces, with one beside a stored result.
+    modules: [u64; 3],
+    tasks: [usize; 2],
+}
+
+impl Fused {
+    fn count(&mut self, fused: &Schedule, apart: &Schedule) {
+        let all = || {
+            fused.functions[0].tasks.iter().filter_map(|task| match task {
+                Task::Product { product, .. } => product.epilogue.as_ref().map(|e| (product, e)),
+                Task::Kernel { .. }
+                | Task::Sort { .. }
+                | Task::Attention { .. }
+                | Task::Tiles { .. } => None,
+            })
+        };
+        let reduces = |kernel: usize| {
+            fused.kernels[kernel].body.iter().any(|inst| matches!(inst, Inst::Reduce { .. }))
+        };
+        let found = [
+            all().next().is_some(),
+            all().any(|(_, epilogue)| reduces(epilogue.kernel)),
+            all().any(|(product, _)| product.c.is_some()),
+        ];
+        for (n, found) in self.modules.iter_mut().zip(found) {
+            *n += u64::from(found);
+        }
+        for (n, schedule) in self.tasks.iter_mut().zip([fused, apart]) {
+            *n += schedule.functions[0].tasks.len();
+        }
+    }
+}
+
+/// The same module with every node in a kernel of its own, and nothing behind a product.
+#[test]
+fn fusion_changes_no_bit() {
+    let n = n_cases(2000);
+    let mut found = Fused::default();
+    for seed in 0..n {
+        let module = random_module(seed, Rounds::Any);
+        let states = module.states.clone();
+        let mut target = pipeline::cpu();
+        (target.column_block, target.product_k_slice, target.epilogue_cols) = (3, 4, [2, 4]);
+        let apart = Target { kernel_nodes: 1, epilogue_cols: [1, 0], ..target.clone() };
+        let [fused, apart] = [target, apart].map(|target| {
+            let scheduled = pipeline::schedule(module.clone(), &target, &mut |_, _| {});
+            (left(&scheduled.schedule, &target, &states, seed), scheduled.schedule)
+        });
+        for ((state, fused), apart) in states.iter().zip(&fused.0).zip(&apart.0) {
+            assert!(bits(fused) == bits(apart), "seed {seed}: {}", state.name);
+        }
+        found.count(&fused.1, &apart.1);
+    }
+    let [fused, apart] = found.tasks;
+    assert!(3 * fused < 2 * apart, "{fused} of {apart} tasks are left");
+    for n_modules in found.modules {
+        assert!(n_modules >= n / 20, "{:?} of {n}", found.modules);
     }
 }
 

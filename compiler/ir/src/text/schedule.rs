@@ -14,6 +14,11 @@ use crate::schedule::{
 
 /// The text of a schedule.
 pub fn print_schedule(schedule: &Schedule) -> String {
+    print_noted(schedule, |_, _| vec![])
+}
+
+/// The same with comments: lines about a task of a function, how often each kernel is used.
+pub fn print_noted(schedule: &Schedule, about: impl Fn(&Function, &Task) -> Vec<String>) -> String {
     let mut out = String::from("schedule\n");
     for (i, buffer) in schedule.buffers.iter().enumerate() {
         let role = buffer.role.map_or("temporary", role_name);
@@ -23,16 +28,60 @@ pub fn print_schedule(schedule: &Schedule) -> String {
         let _ = writeln!(out, "${i} = {role} {name} : {dtype}{shape}{within}");
     }
     for (i, kernel) in schedule.kernels.iter().enumerate() {
-        let _ = write!(out, "# {i}\n{}", print_kernel(kernel));
+        let _ = write!(out, "# {i}, {}\n{}", used(schedule, i), print_kernel(kernel));
     }
     for function in &schedule.functions {
         let _ = writeln!(out, "fn {} {{", quote(&function.name));
         for task in &function.tasks {
-            let _ = writeln!(out, "  {}", print_task(task));
+            let about = |task: &Task| about(function, task);
+            print_noted_task(&mut out, "  ", task, &about);
         }
         out.push_str("}\n");
     }
     out
+}
+
+/// How often a kernel is used, for people.
+fn used(schedule: &Schedule, kernel: usize) -> String {
+    let mut uses = Uses::default();
+    for task in schedule.functions.iter().flat_map(|f| &f.tasks) {
+        uses.count(task, kernel);
+    }
+    let times = |n: usize| if n == 1 { "once".to_owned() } else { format!("{n} times") };
+    let parts = [
+        (uses.tasks, "alone"),
+        (uses.epilogues, "behind a product"),
+        (uses.tiles, "on the tiles of an attention"),
+    ];
+    let parts = parts.into_iter().filter(|(n, _)| *n > 0);
+    let parts: Vec<String> = parts.map(|(n, what)| format!("{} {what}", times(n))).collect();
+    format!("used {}", if parts.is_empty() { "by nobody".to_owned() } else { parts.join(", ") })
+}
+
+/// The uses of one kernel.
+#[derive(Default)]
+struct Uses {
+    tasks: usize,
+    epilogues: usize,
+    tiles: usize,
+}
+
+impl Uses {
+    fn count(&mut self, task: &Task, wanted: usize) {
+        match task {
+            Task::Kernel { kernel, .. } => self.tasks += usize::from(*kernel == wanted),
+            Task::Product { product, .. } => {
+                let kernel = product.epilogue.as_ref().map(|e| e.kernel);
+                self.epilogues += usize::from(kernel == Some(wanted));
+            }
+            Task::Attention { attention, .. } => {
+                let kernels = attention.pass.kernels();
+                self.tiles += kernels.iter().filter(|tile| tile.kernel == wanted).count();
+            }
+            Task::Sort { .. } => {}
+            Task::Tiles { body, .. } => body.iter().for_each(|task| self.count(task, wanted)),
+        }
+    }
 }
 
 fn print_arg(arg: Arg) -> String {
@@ -42,7 +91,19 @@ fn print_arg(arg: Arg) -> String {
     }
 }
 
-fn print_task(task: &Task) -> String {
+fn print_noted_task(
+    out: &mut String,
+    indent: &str,
+    task: &Task,
+    about: &dyn Fn(&Task) -> Vec<String>,
+) {
+    for line in about(task) {
+        let _ = writeln!(out, "{indent}# {line}");
+    }
+    let _ = writeln!(out, "{indent}{}", print_task(task, about));
+}
+
+fn print_task(task: &Task, about: &dyn Fn(&Task) -> Vec<String>) -> String {
     match task {
         Task::Kernel { kernel, args, origin } => {
             let args: Vec<String> = args.iter().map(|&a| print_arg(a)).collect();
@@ -81,7 +142,7 @@ fn print_task(task: &Task) -> String {
                 advance.iter().map(|(buffer, by)| format!("${} {by}", buffer.0)).collect();
             let mut out = format!("tiles {count} advance ({}) {{\n", moves.join(", "));
             for task in body {
-                let _ = writeln!(out, "    {}", print_task(task));
+                print_noted_task(&mut out, "    ", task, about);
             }
             out + "  }"
         }

@@ -9,7 +9,8 @@ use ir::graph::Value;
 use ir::ops::{Lowering, View};
 use ir::schedule::Target;
 
-use super::{Kind, MAX_MEMBERS, Map, NodeRole, Tasks};
+use super::apart::Why;
+use super::{Kind, Map, NodeRole, Tasks};
 
 /// Joins what can be joined.
 pub(super) fn join(tasks: &mut Tasks<'_>, target: &Target) {
@@ -32,9 +33,12 @@ pub(super) fn join(tasks: &mut Tasks<'_>, target: &Target) {
         products.retain(|task| is_product(&task));
         products.sort_by_key(place);
         for &product in products.iter().rev() {
-            if let Some(map) = fits(tasks, product, consumer, target) {
-                tasks.merge(product, consumer, Kind::Dot { map: Some(map) });
-                break;
+            match fits(tasks, product, consumer, target) {
+                Ok(map) => {
+                    tasks.merge(product, consumer, Kind::Dot { map: Some(map) });
+                    break;
+                }
+                Err(why) => tasks.set_apart(product, consumer, why),
             }
         }
     }
@@ -47,32 +51,36 @@ fn sources_once(sources: &[usize]) -> Vec<usize> {
     once
 }
 
-/// The map behind a product that a task becomes with what is there already; none if it does not fit.
-fn fits(tasks: &Tasks<'_>, product: usize, consumer: usize, target: &Target) -> Option<Map> {
+/// The map behind a product that a task becomes with what is there already.
+fn fits(tasks: &Tasks<'_>, product: usize, consumer: usize, target: &Target) -> Result<Map, Why> {
     let (first, second) = (tasks.task(product), tasks.task(consumer));
     let (Kind::Dot { map }, Kind::Rows { shape, reduces }) = (&first.kind, &second.kind) else {
-        return None;
+        return Err(Why::Axes);
     };
-    let (dot, result) = tasks.product(product)?;
+    let (dot, result) = tasks.product(product).expect("the task of a product has one");
     let sizes = &tasks.graph[dot].ty.shape;
     let [m, n] = [sizes[sizes.len() - 2], sizes[sizes.len() - 1]];
-    let has_axes = map.as_ref().is_none_or(|map| map.shape == *shape)
-        && !shape.contains(&0)
-        && split(shape, m, n).is_some();
-    let last = *shape.last()?;
-    let has_block = if *reduces {
-        last == n && n <= target.epilogue_cols[1]
-    } else {
-        block(last, n, target).is_some()
-    };
-    let is_small = first.members.len() + second.members.len() <= MAX_MEMBERS;
-    let joins = has_axes
-        && has_block
-        && is_small
-        && reads_in_place(tasks, consumer, product, result, shape)
-        && !tasks.has_path_around(product, consumer);
+    let is_same = map.as_ref().is_none_or(|map| map.shape == *shape);
+    let last = shape.last().filter(|_| is_same && !shape.contains(&0));
+    let last = *last.filter(|_| split(shape, m, n).is_some()).ok_or(Why::Axes)?;
+    if *reduces && (last != n || n > target.epilogue_cols[1]) {
+        return Err(Why::Rows(n));
+    }
+    if !*reduces && block(last, n, target).is_none() {
+        return Err(Why::Columns(last));
+    }
+    let n_members = first.members.len() + second.members.len();
+    if n_members > tasks.max_members {
+        return Err(Why::Members(n_members));
+    }
+    if !reads_in_place(tasks, consumer, product, result, shape) {
+        return Err(Why::Places);
+    }
+    if let Some(between) = tasks.path_around(product, consumer) {
+        return Err(Why::Around(between));
+    }
     let reduces = *reduces || map.as_ref().is_some_and(|map| map.reduces);
-    joins.then(|| Map { shape: shape.clone(), reduces })
+    Ok(Map { shape: shape.clone(), reduces })
 }
 
 /// Where the rows and where the columns of a product of `m` by `n` start among the axes of a space

@@ -14,6 +14,7 @@ use ir::types::Dtype;
 
 use super::emit::{Emitter, access, base};
 use super::kernels::Kernels;
+use super::notes::Notes;
 use super::place;
 use super::space::Draft;
 use super::stores::{Late, Stores};
@@ -24,9 +25,9 @@ use crate::fuse::{Kind, Map, Tasks, Waits, fuse};
 /// The state of scheduling one function.
 pub(crate) struct Scheduler<'a> {
     module: &'a Module,
-    graph: &'a Graph,
+    pub(super) graph: &'a Graph,
     target: &'a Target,
-    tasks: Tasks<'a>,
+    pub(super) tasks: Tasks<'a>,
     buffers: &'a mut Vec<Buffer>,
     kernels: &'a mut Kernels,
     /// Where states and computed values are.
@@ -52,7 +53,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// The function's tasks.
-    pub(crate) fn run(mut self) -> Function {
+    pub(crate) fn run(mut self, notes: &mut Notes) -> Function {
         self.place_leaves();
         let stores = Stores::decide(&mut self.tasks);
         for (value, state) in &stores.direct {
@@ -61,7 +62,11 @@ impl<'a> Scheduler<'a> {
         let early: Vec<(String, Arg)> =
             stores.early.iter().map(|(state, value)| (state.clone(), self.copy(*value))).collect();
         for task in self.tasks.in_order() {
+            let first = self.out.len();
             self.task(task);
+            if let Some(scheduled) = self.out.get(first) {
+                notes.add(&self.graph.name, scheduled, self.lines_about(task));
+            }
         }
         for Late { state, value } in &stores.late {
             let to = self.state_arg(state);
@@ -104,7 +109,7 @@ impl<'a> Scheduler<'a> {
         arg
     }
 
-    fn origin(&self, value: Value) -> String {
+    pub(super) fn origin(&self, value: Value) -> String {
         let origin = self.graph[value].origin;
         self.module.origins.get(origin.0 as usize).cloned().unwrap_or_default()
     }

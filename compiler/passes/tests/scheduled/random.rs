@@ -45,6 +45,7 @@ pub(crate) fn inputs() -> Vec<State> {
         state("w", Dtype::F32, &[6, 5], Role::Param),
         state("v", Dtype::F32, &[5], Role::Param),
         state("table", Dtype::F32, &[7, 6], Role::Param),
+        state("weights", Dtype::F32, &[8, 8], Role::Param),
         state("s", Dtype::F32, &[], Role::Param),
         state("d", Dtype::F64, &[70, 3], Role::Param),
         state("h", Dtype::F16, &[3, 4, 6], Role::Param),
@@ -123,7 +124,7 @@ impl Gen {
     }
 
     fn step(&mut self) {
-        let value = match self.rng.below(20) {
+        let value = match self.rng.below(23) {
             0..=2 => self.unary(),
             3..=5 => self.binary(),
             6 | 7 => self.reduce(),
@@ -136,6 +137,7 @@ impl Gen {
             14 => self.gather_scatter(),
             15..=17 => self.narrow(),
             18 => self.attention(),
+            19..=21 => self.behind_product(),
             _ => self.select(),
         };
         let is_small = self.b.ty(value).len() <= 4000 && self.b.ty(value).shape.len() <= 5;
@@ -325,6 +327,86 @@ impl Gen {
                 let grads = op.vjp(&mut self.b, &args, out, grad);
                 grads[which - 1].expect("a gradient flows to each tensor")
             }
+        }
+    }
+
+    /// A product and what may run behind it: biases, residuals, gates, roundings, norms, also
+    /// through a reshape; its result may have other readers.
+    fn behind_product(&mut self) -> Value {
+        let x = self.float();
+        let x = if self.b.dtype(x) == Dtype::F64 { self.b.cast(x, Dtype::F32) } else { x };
+        let shape = self.b.shape(x);
+        let [.., _, k] = shape[..] else { return x };
+        let small = self.b.tanh(x);
+        let n = [2, 3, 4, 6][self.rng.below(4)];
+        let product = if shape.len() == 2 || self.rng.below(2) == 0 {
+            let w = self.b.state("weights", Type::new(Dtype::F32, [8, 8]));
+            let w = if k <= 8 { w } else { return x };
+            let w = self.b.slice(w, 0, 0, k);
+            let w = self.b.slice(w, 1, 8 - n, n);
+            let rows: u64 = shape[..shape.len() - 1].iter().product();
+            let flat = self.b.reshape(small, &[rows, k]);
+            let product = self.b.dot(flat, w);
+            let mut back = shape.clone();
+            back[shape.len() - 1] = n;
+            if self.rng.below(3) == 0 { product } else { self.b.reshape(product, &back) }
+        } else {
+            let t = self.b.transpose(small);
+            self.b.dot(small, t)
+        };
+        if self.rng.below(4) == 0 {
+            self.pool.push(product);
+        }
+        let mut y = product;
+        for _ in 0..1 + self.rng.below(4) {
+            y = self.map_of(y, product);
+        }
+        y
+    }
+
+    /// One more step behind a product.
+    fn map_of(&mut self, y: Value, product: Value) -> Value {
+        let shape = self.b.shape(y);
+        let last = shape[shape.len() - 1];
+        match self.rng.below(8) {
+            0 => {
+                let bias = self.b.state("weights", Type::new(Dtype::F32, [8, 8]));
+                let bias = self.b.slice(bias, 0, 2, 1);
+                if last > 8 {
+                    return y;
+                }
+                let bias = self.b.slice(bias, 1, 0, last);
+                let bias = self.b.reshape(bias, &[last]);
+                let bias = self.b.broadcast(bias, &shape);
+                self.b.add(y, bias)
+            }
+            1 => {
+                let t = self.b.tanh(y);
+                self.b.mul(t, y)
+            }
+            2 => self.b.mul(y, product),
+            3 if self.rounds == Rounds::Any => {
+                let narrow = self.b.cast(y, [Dtype::F16, Dtype::Bf16][self.rng.below(2)]);
+                self.b.cast(narrow, Dtype::F32)
+            }
+            4 => {
+                let column = self.b.iota(shape.len() - 1, &shape);
+                let column = self.b.cast(column, Dtype::F32);
+                self.b.mul(y, column)
+            }
+            5 => {
+                let same = |v: &&Value| self.b.ty(**v) == self.b.ty(y);
+                let other = self.pool.iter().rev().find(same).copied().unwrap_or(product);
+                self.b.sub(y, other)
+            }
+            6 if !self.b.ty(y).is_empty() => {
+                let top = self.b.max_reduce(y, &[shape.len() - 1]);
+                let sum = self.b.sum(y, &[shape.len() - 1]);
+                let both = self.b.add(top, sum);
+                let both = self.b.broadcast(both, &shape);
+                self.b.sub(y, both)
+            }
+            _ => self.b.neg(y),
         }
     }
 
