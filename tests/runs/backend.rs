@@ -21,7 +21,8 @@ use ir::schedule::{self, EpilogueArg, Schedule, Target, Task};
 use passes::pipeline::{self, Scheduled};
 use passes::plan_of;
 use plan::{BufferId, Function, Plan, Step};
-use random::{Rng, Rounds, fill, random_module};
+pub(crate) use random::Rng;
+use random::{Rounds, fill, random_module};
 
 /// A host for functions that never yield.
 pub(crate) struct Silent;

@@ -18,6 +18,7 @@ mod fused;
 mod generate;
 mod golden;
 mod kill;
+mod memory;
 mod model_of_log;
 mod plans;
 mod poison;

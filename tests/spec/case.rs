@@ -5,7 +5,8 @@
 //! `# set: train.lr=1` is one `--set`.
 
 use diag::{Diagnostic, SourceMap};
-use llmc::Front;
+use llmc::front::Checked;
+use llmc::{Front, compile};
 use sema::Facts;
 
 use crate::facts::made_up;
@@ -19,9 +20,15 @@ pub(crate) fn read(path: &str, text: &str) -> (Front, Facts) {
 }
 
 /// Checks `text` as the file `path`, and returns what is said with where it points.
+///
+/// Whether a run fits its `memory` is known when it is compiled.
 pub(crate) fn check(path: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (front, facts) = read(path, text);
-    let diagnostics = front.check(Some(&facts)).diagnostics;
+    let Checked { program, mut diagnostics } = front.check(Some(&facts));
+    if let Some(program) = program.filter(|p| p.train.memory.is_some()) {
+        let compiled = compile(&program, &front.map, Some(&facts));
+        diagnostics.extend(compiled.map_or_else(|found| found, |compiled| compiled.warnings));
+    }
     (front.map, diagnostics)
 }
 

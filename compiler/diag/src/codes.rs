@@ -107,6 +107,9 @@ codes! {
     E0704 "too little data for one batch",
     E0815 "set that holds no weight",
     E0816 "weight that no rule updates",
+    E0901 "no room at all",
+    E0902 "choice that does not fit the memory",
+    W0906 "recomputing without need",
     W0907 "attention that stores its scores",
 }
 

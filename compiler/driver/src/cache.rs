@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use diag::{Diagnostic, SourceMap};
+use passes::fit::Room;
 use plan::Plan;
 use sema::{Facts, Program};
 use sha2::{Digest, Sha256};
 
-use crate::compile::compile;
+use crate::compile::compile_within;
 
 /// What files start with; another layout is another word.
 const FORMAT: &str = "llmc-plan-1";
@@ -25,19 +26,36 @@ const ENDING: &str = "plan";
 /// Bytes of all files; the longest unused go first.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The plan of a checked program, for the CPU.
+/// The plan of a checked program, for a CPU with so much memory, and what could be better.
 ///
 /// `program` must be what these texts and facts say, as [`crate::Front`] makes it.
 pub fn plan(
     program: &Program,
     map: &SourceMap,
     facts: Option<&Facts>,
-) -> Result<Plan, Vec<Diagnostic>> {
-    let compile = || Ok(compile(program, map, facts)?.plan);
-    match Cache::of_user().zip(build()) {
-        Some((cache, build)) => cache.plan(&key(&build, map, facts), compile),
-        None => compile(),
+    room: Room,
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let Some((cache, build)) = Cache::of_user().zip(build()) else {
+        let compiled = compile_within(program, map, facts, room)?;
+        return Ok((compiled.plan, compiled.warnings));
+    };
+    let key = key(&build, map, facts, room, kept(program));
+    let mut warnings = vec![];
+    let plan = cache.plan(&key, || {
+        let compiled = compile_within(program, map, facts, room)?;
+        warnings = compiled.warnings;
+        Ok::<_, Vec<Diagnostic>>(compiled.plan)
+    })?;
+    if !warnings.is_empty() {
+        // The next start has to say the same.
+        let _ = fs::remove_file(cache.path(&key));
     }
+    Ok((plan, warnings))
+}
+
+/// The micro-batch of the run that goes on.
+fn kept(program: &Program) -> Option<u64> {
+    program.train.stated.goes_on.then_some(program.train.micro_batch)
 }
 
 /// This build of the compiler: two of one version may differ while it is worked on.
@@ -48,8 +66,15 @@ fn build() -> Option<String> {
     Some(format!("{} {} {}", env!("CARGO_PKG_VERSION"), about.len(), written.as_nanos()))
 }
 
-/// A hash of all that decides a plan: the build, every text that was read, what the data hold.
-fn key(build: &str, map: &SourceMap, facts: Option<&Facts>) -> String {
+/// A hash of all that decides a plan: the build, every text that was read, what the data hold, the
+/// memory, and the micro-batch of a run that goes on.
+fn key(
+    build: &str,
+    map: &SourceMap,
+    facts: Option<&Facts>,
+    room: Room,
+    kept: Option<u64>,
+) -> String {
     let mut hasher = Sha256::new();
     let mut add = |part: &str| {
         hasher.update(part.len().to_le_bytes());
@@ -60,7 +85,7 @@ fn key(build: &str, map: &SourceMap, facts: Option<&Facts>) -> String {
         add(&file.name);
         add(&file.text);
     }
-    add(&format!("{facts:?}"));
+    add(&format!("{facts:?} {room:?} {kept:?}"));
     hex(hasher)
 }
 

@@ -149,6 +149,9 @@ pub struct Plan {
     /// Also list every parameter
     #[arg(long)]
     pub params: bool,
+    /// Draw the memory over the time of a step into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 /// `llmc bench`

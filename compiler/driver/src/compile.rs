@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use diag::{Diagnostic, SourceMap};
 use ir::graph::{Role, State};
+use passes::fit::{Fitted, Room, fit};
 use passes::pipeline::{self, Scheduled, Stage};
 use passes::{Training, plan_of};
 use plan::Plan;
-use sema::{Facts, Program};
+use sema::{Facts, Program, Train};
 use sha2::{Digest, Sha256};
 
 /// A plan and what it was made from.
@@ -19,13 +20,27 @@ pub struct Compiled {
     pub scheduled: Scheduled,
     /// Seconds of each step, in order.
     pub times: Vec<(String, Duration)>,
+    /// The training job with all that followed from the memory settled.
+    pub train: Train,
+    /// What could be better.
+    pub warnings: Vec<Diagnostic>,
 }
 
-/// Compiles a program for the CPU.
+/// Compiles a program for the CPU, with no bound on memory but that of the spec.
 pub fn compile(
     program: &Program,
     map: &SourceMap,
     facts: Option<&Facts>,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_within(program, map, facts, Room::UNBOUNDED)
+}
+
+/// Compiles a program for a CPU with so much memory.
+pub fn compile_within(
+    program: &Program,
+    map: &SourceMap,
+    facts: Option<&Facts>,
+    room: Room,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut times = vec![];
     let mut last = Instant::now();
@@ -36,7 +51,14 @@ pub fn compile(
     let target = pipeline::cpu();
     let training = Training { program, map };
     let mut observe = |name: &str, _: Stage<'_>| lap(name, &mut times);
-    let scheduled = pipeline::run(&training, &target, &mut observe)?;
+    let Fitted { train, scheduled, warnings } = fit(&training, &target, room, &mut observe)?;
+    let settled;
+    let program = if train.micro_batch == program.train.micro_batch {
+        program
+    } else {
+        settled = Program { train: train.clone(), ..program.clone() };
+        &settled
+    };
     let code = codegen::clif::code(&scheduled.schedule.kernels);
     lap("codegen", &mut times);
     let identity = identity(program, &scheduled);
@@ -45,7 +67,7 @@ pub fn compile(
     let Scheduled { schedule, memory, .. } = &scheduled;
     let plan = plan_of::plan(program, run, &target, schedule, memory, code);
     lap("plan", &mut times);
-    Ok(Compiled { plan, scheduled, times })
+    Ok(Compiled { plan, scheduled, times, train, warnings })
 }
 
 /// What a checkpoint must share to fit: the weights' names and shapes, and the vocabulary.

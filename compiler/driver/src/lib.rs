@@ -9,6 +9,7 @@ pub mod compile;
 pub mod curve;
 pub mod emit;
 pub mod front;
+pub mod machine;
 
 pub use compile::{Compiled, compile};
 pub use front::Front;

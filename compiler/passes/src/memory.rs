@@ -39,15 +39,15 @@ pub(crate) fn memory(schedule: &Schedule) -> Memory {
     Memory { offsets, bytes }
 }
 
-fn aligned(bytes: u64) -> u64 {
+pub(crate) fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(plan::ALIGN)
 }
 
 /// A temporary and the tasks between which it holds something.
-struct Live {
-    buffer: usize,
-    first: usize,
-    last: usize,
+pub(crate) struct Live {
+    pub(crate) buffer: usize,
+    pub(crate) first: usize,
+    pub(crate) last: usize,
 }
 
 fn place_temporaries(schedule: &Schedule, tasks: &[Task], offsets: &mut [u64], base: u64) -> u64 {
@@ -73,7 +73,7 @@ fn place_temporaries(schedule: &Schedule, tasks: &[Task], offsets: &mut [u64], b
 }
 
 /// Lives of the temporaries of a function, in order of their first task.
-fn lives(schedule: &Schedule, tasks: &[Task]) -> Vec<Live> {
+pub(crate) fn lives(schedule: &Schedule, tasks: &[Task]) -> Vec<Live> {
     let mut lives: Vec<Live> = vec![];
     let mut found: Vec<Option<usize>> = vec![None; schedule.buffers.len()];
     for (index, task) in tasks.iter().enumerate() {

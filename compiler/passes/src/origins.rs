@@ -37,3 +37,29 @@ impl<'a> Origins<'a> {
         (self.texts.into_iter().collect(), self.scopes)
     }
 }
+
+/// The line in an origin's text, without column and scope: `hello.lt:1`.
+pub(crate) fn line_of(text: &str) -> &str {
+    let place = |text: &'_ str| -> Option<usize> {
+        let (front, column) = text.rsplit_once(':')?;
+        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        let (_, line) = front.rsplit_once(':')?;
+        (is_number(column) && is_number(line)).then_some(front.len())
+    };
+    // Neither a scope nor what stands for the empty one has a space in it; names of files may.
+    let front = text.rsplit_once(' ').map(|(front, _)| front);
+    let line = front.and_then(|front| place(front).map(|end| &front[..end]));
+    line.or_else(|| place(text).map(|end| &text[..end])).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_origin_without_column_and_scope() {
+        assert_eq!(line_of("my own.lt:12:3 blocks.0.attn"), "my own.lt:12");
+        assert_eq!(line_of("my own.lt:12:3"), "my own.lt:12");
+        assert_eq!(line_of("micro.v7"), "micro.v7");
+    }
+}

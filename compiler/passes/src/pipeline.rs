@@ -10,7 +10,7 @@ use crate::dce::dce;
 use crate::decode::Blocked;
 use crate::memory::{self, Memory};
 use crate::recompute_blocks::recompute_blocks;
-use crate::regions::Regions;
+use crate::regions::{self, Regions};
 use crate::round_once::round_once;
 use crate::schedule::Notes;
 use crate::simplify::simplify;
@@ -86,7 +86,8 @@ pub fn run(
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Result<Scheduled, Vec<Diagnostic>> {
     let graphs = Graphs::of(training, observe)?;
-    Ok(graphs.schedule(&training.program.train.recompute, target, observe))
+    let placed = graphs.place(&training.program.train.recompute, target, observe);
+    Ok(graphs.scheduled(placed))
 }
 
 /// What does not depend on how memory is used: graphs after all passes that may change numbers.
@@ -108,26 +109,57 @@ impl Graphs {
         Ok(Self(parts))
     }
 
-    /// The passes from there to memory.
-    pub fn schedule(
-        self,
+    /// The passes from there to memory, with parts computed again.
+    pub fn place(
+        &self,
         recompute: &Recompute,
         target: &Target,
         observe: &mut dyn FnMut(&str, Stage<'_>),
-    ) -> Scheduled {
-        let Parts { mut module, scopes, params, blocked } = self.0;
-        let Some(regions) = Regions::of(recompute, &scopes, &params) else {
-            return Scheduled { blocked, ..place(module, target, observe) };
+    ) -> Placed {
+        let Parts { module, scopes, params, .. } = &self.0;
+        let Some(regions) = Regions::of(recompute, scopes, params) else {
+            return place(module, target, observe);
         };
-        let at = module.functions.iter().position(|f| f.name == "micro");
-        let at = at.expect("a training program has micro-batches");
-        let recomputed = recompute_blocks(&module.functions[at], &|o| regions.region(o));
-        let defined = std::mem::replace(&mut module.functions[at], recomputed);
+        let mut module = module.clone();
+        let micro = module.functions.iter_mut().find(|f| f.name == "micro");
+        let micro = micro.expect("a training program has micro-batches");
+        *micro = recompute_blocks(micro, &|origin| regions.region(origin));
+        let recomputed = micro.clone();
         check("recompute_blocks", &module, observe);
-        let mut scheduled = place(module, target, observe);
-        let recomputed = std::mem::replace(&mut scheduled.module.functions[at], defined);
-        Scheduled { recomputed: Some(recomputed), blocked, ..scheduled }
+        Placed { recomputed: Some(recomputed), ..place(&module, target, observe) }
     }
+
+    /// With one of the ways to place them.
+    pub fn scheduled(self, placed: Placed) -> Scheduled {
+        let Placed { recomputed, schedule, fused, memory, notes } = placed;
+        let Parts { module, blocked, .. } = self.0;
+        Scheduled { module, recomputed, schedule, fused, memory, notes, blocked }
+    }
+
+    /// The paths of all `repeat`s of the model and how many copies each has.
+    pub(crate) fn blocks(&self) -> Vec<(String, u64)> {
+        regions::blocks(&self.0.scopes)
+    }
+
+    /// The weights of the model.
+    pub(crate) fn weights(&self) -> u64 {
+        self.0.params.iter().map(|p| p.shape.iter().product::<u64>()).sum()
+    }
+}
+
+/// A schedule and its memory.
+#[derive(Debug)]
+pub struct Placed {
+    /// `micro` as it was scheduled, where it computes parts again.
+    pub recomputed: Option<Graph>,
+    /// The tasks.
+    pub schedule: Schedule,
+    /// What was fused, and what was not and why.
+    pub fused: Notes,
+    /// Their memory.
+    pub memory: Memory,
+    /// What runs on chunks of rows, and what does not and why.
+    pub notes: Vec<String>,
 }
 
 /// The passes from graphs to memory.
@@ -137,7 +169,8 @@ pub fn schedule(
     observe: &mut dyn FnMut(&str, Stage<'_>),
 ) -> Scheduled {
     graph_passes(&mut module, observe);
-    place(module, target, observe)
+    let Placed { recomputed, schedule, fused, memory, notes } = place(&module, target, observe);
+    Scheduled { module, recomputed, schedule, fused, memory, notes, blocked: None }
 }
 
 fn graph_passes(module: &mut Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
@@ -149,14 +182,14 @@ fn graph_passes(module: &mut Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {
     }
 }
 
-fn place(module: Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_>)) -> Scheduled {
-    let (mut schedule, fused) = crate::schedule::schedule(&module, target);
+fn place(module: &Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'_>)) -> Placed {
+    let (mut schedule, fused) = crate::schedule::schedule(module, target);
     observe("schedule", Stage::Schedule(&schedule));
     let notes = tile_rows(&mut schedule, target);
     observe("tiles", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
-    Scheduled { module, recomputed: None, schedule, fused, memory, notes, blocked: None }
+    Placed { recomputed: None, schedule, fused, memory, notes }
 }
 
 fn check(name: &str, module: &Module, observe: &mut dyn FnMut(&str, Stage<'_>)) {

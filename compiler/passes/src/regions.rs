@@ -4,7 +4,7 @@
 //! any. A block is one copy of a `repeat`, the first that a path names: `blocks.3` of
 //! `blocks.3.attn.qkv`.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use ir::graph::Origin;
 use sema::trace::Param;
 use sema::{ParamSet, Recompute};
@@ -34,6 +34,16 @@ impl Regions {
     pub(crate) fn region(&self, origin: Origin) -> Option<Region> {
         self.0.get(origin.0 as usize).copied().flatten()
     }
+}
+
+/// The paths of all `repeat`s and how many copies each has, in order of the first.
+pub(crate) fn blocks(scopes: &[String]) -> Vec<(String, u64)> {
+    let mut found: IndexMap<&str, u64> = IndexMap::new();
+    for (path, index) in scopes.iter().filter_map(|scope| block(scope)) {
+        let n = found.entry(path.trim_end_matches('.')).or_default();
+        *n = (*n).max(index + 1);
+    }
+    found.into_iter().map(|(path, n)| (path.to_owned(), n)).collect()
 }
 
 /// The block around a scope: the path of its `repeat` and which copy.

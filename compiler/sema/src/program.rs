@@ -180,6 +180,10 @@ pub struct Train {
     pub on_nan: OnNan,
     /// What the backward pass computes again.
     pub recompute: Recompute,
+    /// Bytes that the process may take, when the spec says.
+    pub memory: Option<u64>,
+    /// What the spec says of that itself.
+    pub stated: Stated,
     /// Share of the old average that an update keeps in the averaged weights.
     pub ema: Option<f64>,
     /// What is measured beside the loss.
@@ -202,6 +206,57 @@ pub struct Train {
     pub settings: Vec<Setting>,
     /// The block.
     pub span: Span,
+}
+
+/// Where the spec says how memory is used; what it leaves out is derived.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stated {
+    /// `micro_batch`.
+    pub micro_batch: Option<Span>,
+    /// `accumulate`.
+    pub accumulate: Option<Span>,
+    /// `recompute`, other than `auto`.
+    pub recompute: Option<Span>,
+    /// `memory`.
+    pub memory: Option<Span>,
+    /// The word `train`.
+    pub word: Span,
+    /// Whether a run that goes on has a micro-batch already.
+    pub goes_on: bool,
+}
+
+impl Train {
+    /// Whether nothing says how many sequences are computed at once.
+    pub fn may_choose_micro_batch(&self) -> bool {
+        let Stated { micro_batch, accumulate, goes_on, .. } = &self.stated;
+        micro_batch.is_none() && accumulate.is_none() && !goes_on
+    }
+
+    /// Whether a run can go on with a micro-batch: one that divides, where nothing says another.
+    pub fn may_keep_micro_batch(&self, micro_batch: u64) -> bool {
+        let divides = micro_batch > 0 && self.batch.is_multiple_of(micro_batch);
+        self.may_choose_micro_batch() && divides
+    }
+
+    /// Goes on with the micro-batch of a run, which is part of its numbers; a divisor of the batch.
+    pub fn keep_micro_batch(&mut self, micro_batch: u64) {
+        self.choose_micro_batch(micro_batch);
+        self.stated.goes_on = true;
+    }
+
+    /// Computes so many sequences at once; a divisor of the batch.
+    pub fn choose_micro_batch(&mut self, micro_batch: u64) {
+        (self.micro_batch, self.accumulate) = (micro_batch, self.batch / micro_batch);
+        self.derive("micro_batch", self.micro_batch.to_string());
+        self.derive("accumulate", self.accumulate.to_string());
+    }
+
+    /// Replaces the text of a setting by a value that was derived.
+    pub fn derive(&mut self, name: &str, value: String) {
+        if let Some(setting) = self.settings.iter_mut().find(|s| s.name == name) {
+            *setting = Setting { value, origin: "derived".to_owned(), ..setting.clone() };
+        }
+    }
 }
 
 /// An effective value and where it came from.

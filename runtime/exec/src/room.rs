@@ -19,9 +19,21 @@ pub fn check(plan: &Plan) -> Result<(), Error> {
     }
 }
 
+/// Bytes of memory that this machine has, or that its container may use.
+pub fn total() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = entry(&read("/proc/meminfo"), "MemTotal:")?;
+    let container = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().ok();
+    Some(container.map_or(machine, |most| machine.min(most)))
+}
+
 /// `MemAvailable` in bytes.
 fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    entry(meminfo, "MemAvailable:")
+}
+
+fn entry(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 

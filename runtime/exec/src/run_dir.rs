@@ -150,6 +150,26 @@ pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decisio
     unreachable!("a folder has fewer siblings than there are numbers")
 }
 
+/// The micro-batch of a run in `dir`, or beside it, whose program has the same settings but for it.
+///
+/// It is part of the numbers: a machine with more memory goes on with it.
+pub fn micro_batch(dir: &Path, settings: &BTreeMap<String, String>) -> Option<u64> {
+    let others = |all: &BTreeMap<String, String>| {
+        let mut all = all.clone();
+        all.retain(|name, _| name != "micro_batch" && name != "accumulate");
+        all
+    };
+    let siblings = (2u64..).map(|n| {
+        let mut sibling = dir.as_os_str().to_owned();
+        sibling.push(format!("-{n}"));
+        PathBuf::from(sibling)
+    });
+    let folders = [dir.to_owned()].into_iter().chain(siblings).take_while(|dir| dir.exists());
+    let mut runs = folders.filter_map(|dir| info(&dir).ok());
+    let same = runs.find(|run| others(&run.settings) == others(settings))?;
+    same.settings.get("micro_batch")?.parse().ok()
+}
+
 enum Look {
     Free,
     Same(Decision),

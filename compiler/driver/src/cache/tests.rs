@@ -6,6 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::Front;
+use crate::compile::compile;
 
 /// A cache in a folder of one test, and how often its plan was made.
 struct Kept {
@@ -132,13 +133,17 @@ fn the_longest_unused_go_first_and_strangers_stay() {
 
 #[test]
 fn a_change_of_any_input_is_another_key() {
-    let of = |front: &Front, facts: &Facts| key("1", &front.map, Some(facts));
+    let of =
+        |front: &Front, facts: &Facts| key("1", &front.map, Some(facts), Room::UNBOUNDED, None);
     let plain = of(&front("3e-4"), &facts());
     assert_eq!(plain, of(&front("3e-4"), &facts()));
     assert_ne!(plain, of(&front("4e-4"), &facts()));
     assert_ne!(plain, of(&Front::parse("b.lt", SPEC, &["train.lr=3e-4".to_owned()]), &facts()));
     assert_ne!(plain, of(&front("3e-4"), &Facts { hash: None, ..facts() }));
-    assert_ne!(plain, key("2", &front("3e-4").map, Some(&facts())));
+    let other = |build, room, kept| key(build, &front("3e-4").map, Some(&facts()), room, kept);
+    assert_ne!(plain, other("2", Room::UNBOUNDED, None));
+    assert_ne!(plain, other("1", Room { beside_bytes: 1, ..Room::UNBOUNDED }, None));
+    assert_ne!(plain, other("1", Room::UNBOUNDED, Some(1)));
 }
 
 #[test]

@@ -35,12 +35,12 @@ struct Figures {
 }
 
 pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
-    let ready = ready(&args.source)?;
-    let plan = plan_or_report(&ready, &args.source)?;
-    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+    let mut ready = ready(&args.source)?;
+    let plan = plan_or_report(&mut ready, &args.source)?;
+    let corpus = ready.corpus.take().expect("a program that trains has data");
     let threads = threads(&args.machine);
     let tokens = plan.run.batch * plan.run.context;
-    let mut bench = Bench::new(plan.clone(), corpus, &Options { threads })?;
+    let mut bench = Bench::new(plan.clone(), &corpus, &Options { threads })?;
     let first_step_begins_s = start.elapsed().as_secs_f64();
     bench.step()?;
     let first_step_s = start.elapsed().as_secs_f64();
@@ -63,7 +63,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     figures.print(&plan.name, args.steps);
     let costs = bench.profile(PROFILED)?;
     // The plan has their code only, and may come from the cache.
-    let compiled = compile_or_report(&ready, &args.source)?;
+    let compiled = compile_or_report(&mut ready, &args.source)?;
     let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
     table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));

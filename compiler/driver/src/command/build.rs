@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use diag::Diagnostic;
+use passes::fit::Room;
+use passes::usage::size;
 use plan::Plan;
 
 use super::Failure;
@@ -10,9 +12,10 @@ use super::out::{say, say_part};
 use super::source::{Ready, parse, ready, report};
 use crate::cache;
 use crate::cli::{Build, Source, Stage};
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, compile_within};
 use crate::emit::emit;
 use crate::front::Checked;
+use crate::machine::room;
 
 pub(super) fn run(args: &Build) -> Result<(), Failure> {
     if args.emit == Some(Stage::Ast) {
@@ -23,13 +26,13 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
         return if checked.has_errors() { Err(Failure::Spec) } else { Ok(()) };
     }
     let start = Instant::now();
-    let ready = ready(&args.source)?;
+    let mut ready = ready(&args.source)?;
     let front_time = start.elapsed();
     if args.emit == Some(Stage::Program) {
         print(&ready.program.print());
         return Ok(());
     }
-    let compiled = compile_or_report(&ready, &args.source)?;
+    let compiled = compile_or_report(&mut ready, &args.source)?;
     match args.emit {
         Some(stage) => print(&emit(&compiled, stage)),
         None if !args.time => summary(&compiled),
@@ -41,21 +44,51 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The plan of a checked spec; what compilation finds wrong is printed.
-pub(super) fn compile_or_report(ready: &Ready, source: &Source) -> Result<Compiled, Failure> {
-    compile(&ready.program, &ready.front.map, ready.facts.as_ref())
-        .map_err(|diagnostics| refuse(ready, source, diagnostics))
+/// The plan of a checked spec for this machine; what there is to say of it is printed.
+///
+/// The program then has what followed from the memory.
+pub(super) fn compile_or_report(ready: &mut Ready, source: &Source) -> Result<Compiled, Failure> {
+    let room = room();
+    let Ready { front, program, facts, .. } = &*ready;
+    let done = compile_within(program, &front.map, facts.as_ref(), room);
+    let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
+    warn(ready, source, compiled.warnings.clone());
+    ready.program.train = compiled.train.clone();
+    say_bound(ready, room);
+    Ok(compiled)
 }
 
 /// The same, when the plan alone will do: it may have been compiled before.
-pub(super) fn plan_or_report(ready: &Ready, source: &Source) -> Result<Plan, Failure> {
-    cache::plan(&ready.program, &ready.front.map, ready.facts.as_ref())
-        .map_err(|diagnostics| refuse(ready, source, diagnostics))
+pub(super) fn plan_or_report(ready: &mut Ready, source: &Source) -> Result<Plan, Failure> {
+    let room = room();
+    let Ready { front, program, facts, .. } = &*ready;
+    let done = cache::plan(program, &front.map, facts.as_ref(), room);
+    let (plan, warnings) = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
+    warn(ready, source, warnings);
+    let train = &mut ready.program.train;
+    if train.micro_batch != plan.run.micro_batch {
+        train.choose_micro_batch(plan.run.micro_batch);
+    }
+    say_bound(ready, room);
+    Ok(plan)
 }
 
 fn refuse(ready: &Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
     report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
     Failure::Spec
+}
+
+fn warn(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) {
+    ready.warnings += diagnostics.len();
+    report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
+}
+
+/// Among the settings, the bound that this machine gives where the spec has none.
+fn say_bound(ready: &mut Ready, room: Room) {
+    let train = &mut ready.program.train;
+    if let (None, Some(bytes)) = (train.memory, room.default_bytes) {
+        train.derive("memory", format!("{} (60% of RAM)", size(bytes)));
+    }
 }
 
 fn print(text: &str) {
@@ -71,7 +104,7 @@ fn summary(compiled: &Compiled) {
         plan.functions.len(),
         steps,
         plan.code.len(),
-        super::plan::bytes(plan.arena_bytes),
+        size(plan.arena_bytes),
     ));
 }
 

@@ -6,8 +6,8 @@ use super::source::ready;
 use crate::cli::Check;
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
-    let ready = ready(&args.source)?;
-    let compiled = super::build::compile_or_report(&ready, &args.source)?;
+    let mut ready = ready(&args.source)?;
+    let compiled = super::build::compile_or_report(&mut ready, &args.source)?;
     let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
     let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
     say(format_args!(
@@ -15,7 +15,7 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
         args.source.spec.display(),
         ready.warnings,
         super::plan::count(n),
-        super::plan::bytes(compiled.plan.arena_bytes),
+        passes::usage::size(compiled.plan.arena_bytes),
     ));
     Ok(())
 }

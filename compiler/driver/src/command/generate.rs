@@ -9,6 +9,7 @@ use exec::error::Error;
 use exec::executor::{Executor, Options};
 use exec::generate::{Request, Sampled, Sampling, Session};
 use exec::run_dir;
+use passes::fit::Room;
 use sema::Facts;
 
 use super::Failure;
@@ -114,12 +115,20 @@ pub(super) fn load_run(
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
     let front = Front::parse(&path.to_string_lossy(), &text, &info.sets);
     let facts = facts(&front, vocabulary.size());
-    let checked = front.check(Some(&facts));
-    let Some(program) = &checked.program else {
+    let mut checked = front.check(Some(&facts));
+    let Some(program) = &mut checked.program else {
         report(&front, &checked, ErrorFormat::Human);
         return Err(Failure::Spec);
     };
-    let plan = cache::plan(program, &front.map, Some(&facts)).map_err(|diagnostics| {
+    let micro_batch = info.settings.get("micro_batch").and_then(|n| n.parse().ok());
+    if let Some(n) = micro_batch
+        && program.train.may_keep_micro_batch(n)
+    {
+        program.train.keep_micro_batch(n);
+    }
+    // What trained elsewhere may be too large to train here.
+    let done = cache::plan(program, &front.map, Some(&facts), Room::UNBOUNDED);
+    let (plan, _) = done.map_err(|diagnostics| {
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec
     })?;

@@ -1,7 +1,10 @@
 //! `llmc plan`: what a run will take, before it runs.
 
-use std::collections::BTreeMap;
+mod memory;
 
+use std::path::Path;
+
+use exec::error::Error;
 use passes::decode::Why;
 use plan::{Plan, Role, Step};
 use sema::trace::Param;
@@ -14,10 +17,11 @@ use super::source::ready;
 use crate::cli;
 use crate::compile::Compiled;
 use crate::curve;
+use crate::machine::room;
 
 pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
-    let ready = ready(&args.source)?;
-    let compiled = compile_or_report(&ready, &args.source)?;
+    let mut ready = ready(&args.source)?;
+    let compiled = compile_or_report(&mut ready, &args.source)?;
     let plan = &compiled.plan;
     let params: Vec<&plan::Buffer> =
         plan.buffers.iter().filter(|b| b.role == Role::Param).collect();
@@ -39,9 +43,9 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
         train.accumulate
     ));
     say(format_args!("  steps        {} = {} tokens", train.steps, count(train.steps * tokens)));
-    say(format_args!("\nmemory, {} in one arena", bytes(plan.arena_bytes)));
-    for (kind, size) in by_kind(plan) {
-        say(format_args!("  {kind:<12} {:>10}", bytes(size)));
+    say_part(format_args!("\n{}", memory::text(&compiled, room().beside_bytes)));
+    if let Some(path) = &args.svg {
+        write(path, &memory::svg(&compiled))?;
     }
     say(format_args!("\ngeneration   {}", generation(&compiled)));
     say(format_args!("\nsettings"));
@@ -68,6 +72,11 @@ fn generation(compiled: &Compiled) -> String {
     let origins = &compiled.scheduled.module.origins;
     let place = origins.get(blocked.origin.0 as usize).map_or("", String::as_str);
     format!("the whole context for each token: `{}` at {place} {why}", blocked.op)
+}
+
+/// Writes a file whole.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| Error::io("write", path, e).into())
 }
 
 /// Every weight with its shape and what updates it.
@@ -108,37 +117,6 @@ fn flops(step: &Step) -> u64 {
     }
 }
 
-/// What a buffer is for; one that holds others is for what they are for.
-fn role_of(plan: &Plan, buffer: &plan::Buffer) -> Role {
-    let holds = |piece: &&plan::Buffer| piece.within.is_some_and(|id| plan[id] == *buffer);
-    let is_flat = buffer.role == Role::Flat;
-    let piece = if is_flat { plan.buffers.iter().find(holds) } else { None };
-    piece.unwrap_or(buffer).role
-}
-
-/// Bytes of the arena by kind; temporaries are what is left of it.
-fn by_kind(plan: &Plan) -> Vec<(&'static str, u64)> {
-    let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for buffer in plan.buffers.iter().filter(|b| b.within.is_none()) {
-        let kind = match role_of(plan, buffer) {
-            Role::Param => "weights",
-            Role::Cast => "copies",
-            Role::Grad => "gradients",
-            Role::OptState => "optimizer",
-            Role::Counter | Role::Metric | Role::Input | Role::Output => "batch, scalars",
-            Role::Cache => "caches",
-            Role::Flat | Role::Temp => continue,
-        };
-        *kinds.entry(kind).or_default() += buffer.bytes.next_multiple_of(plan::ALIGN);
-    }
-    let held: u64 = kinds.values().sum();
-    let order = ["weights", "copies", "gradients", "optimizer", "batch, scalars", "caches"];
-    let of = |kind: &'static str| kinds.get(kind).map(|&size| (kind, size));
-    let mut rows: Vec<(&'static str, u64)> = order.into_iter().filter_map(of).collect();
-    rows.push(("temporaries", plan.arena_bytes - held));
-    rows
-}
-
 /// `10.7 M`, for people.
 pub(super) fn count(n: u64) -> String {
     let (value, unit) = match n {
@@ -149,16 +127,4 @@ pub(super) fn count(n: u64) -> String {
         _ => (n as f64 / 1e12, "T"),
     };
     format!("{value:.1} {unit}")
-}
-
-/// `171 MiB`, for people.
-pub(super) fn bytes(n: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
 }

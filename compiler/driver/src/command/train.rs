@@ -21,10 +21,11 @@ use super::source::{Ready, ready};
 use crate::cli;
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
-    let ready = ready(&args.source)?;
-    let plan = plan_or_report(&ready, &args.source)?;
+    let mut ready = ready(&args.source)?;
+    keep_micro_batch(args, &mut ready);
+    let plan = plan_or_report(&mut ready, &args.source)?;
     let info = info(args, &ready, &plan);
-    let (decision, _lock) = run_dir::open(&folder(args, &plan), &info, on_change(args))?;
+    let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;
     let dir = decision.folder().to_owned();
     match &decision {
         Decision::Finished(_, ended) => {
@@ -107,12 +108,23 @@ fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn folder(args: &cli::Train, plan: &Plan) -> PathBuf {
-    let named = plan.run.checkpoint.as_ref().and_then(|c| c.path.clone());
+fn folder(args: &cli::Train, ready: &Ready) -> PathBuf {
+    let named = ready.program.train.checkpoint.as_ref().and_then(|c| c.path.clone());
     match (&args.out, named) {
         (Some(out), _) => out.clone(),
         (None, Some(path)) => PathBuf::from(path),
-        (None, None) => Path::new("runs").join(&plan.name),
+        (None, None) => Path::new("runs").join(&ready.program.name),
+    }
+}
+
+/// A run that goes on has the micro-batch that it started with, whatever fits here.
+fn keep_micro_batch(args: &cli::Train, ready: &mut Ready) {
+    let found = run_dir::micro_batch(&folder(args, ready), &settings(ready));
+    let train = &mut ready.program.train;
+    if let Some(n) = found
+        && train.may_keep_micro_batch(n)
+    {
+        train.keep_micro_batch(n);
     }
 }
 
@@ -124,21 +136,20 @@ fn on_change(args: &cli::Train) -> OnChange {
     }
 }
 
+/// What the settings of a program came out as, but for what is only watched.
+fn settings(ready: &Ready) -> BTreeMap<String, String> {
+    let all = ready.program.train.settings.iter();
+    let kept = all.filter(|s| s.class != sema::SettingClass::Observation);
+    kept.map(|s| (s.name.clone(), s.value.clone())).collect()
+}
+
 fn info(args: &cli::Train, ready: &Ready, plan: &Plan) -> RunInfo {
-    let settings: BTreeMap<String, String> = ready
-        .program
-        .train
-        .settings
-        .iter()
-        .filter(|s| s.class != sema::SettingClass::Observation)
-        .map(|s| (s.name.clone(), s.value.clone()))
-        .collect();
     RunInfo {
         name: plan.name.clone(),
         compiler: plan.compiler.clone(),
         identity: plan.run.identity.clone(),
         trajectory: plan.run.trajectory.clone(),
-        settings,
+        settings: settings(ready),
         sets: args.source.sets.clone(),
     }
 }

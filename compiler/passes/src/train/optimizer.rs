@@ -13,6 +13,9 @@ use sema::trace::{Instr, Param, Prim, Trace};
 
 use super::{ema_name, grad_name, moment_name};
 
+/// Elements of a flat state at most: in f64 they stay below what a tensor may have.
+const MAX_FLAT: u64 = 1 << 36;
+
 /// Elements a row of a flat state.
 const COLS: u64 = 1024;
 
@@ -52,7 +55,7 @@ impl Rules {
         let trace = |(asked, p): (&Asked, &Param)| asked.trace(program, &p.shape);
         let each = asked.iter().zip(params).map(trace).collect::<Result<Vec<_>, _>>()?;
         let mut units = vec![];
-        for members in alike(program, &asked)? {
+        for members in alike(program, params, &asked)? {
             let unit = match members.as_slice() {
                 &[one] => Unit::single(&params[one], one, &each[one]),
                 _ => Unit::flat(program, params, &asked, &members, units.len())?,
@@ -108,10 +111,15 @@ impl Asked {
 }
 
 /// Parameters that are updated as one.
-fn alike(program: &Program, asked: &[Asked]) -> Result<Vec<Vec<usize>>, Vec<Diagnostic>> {
+fn alike(
+    program: &Program,
+    params: &[Param],
+    asked: &[Asked],
+) -> Result<Vec<Vec<usize>>, Vec<Diagnostic>> {
     let mut rows: BTreeMap<Asked, Option<Trace>> = BTreeMap::new();
-    let mut found: Vec<(Option<Trace>, Vec<usize>)> = vec![];
+    let mut found: Vec<(Option<Trace>, Vec<usize>, u64)> = vec![];
     for (param, &asked) in asked.iter().enumerate() {
+        let len: u64 = params[param].shape.iter().product::<u64>() + Within::ALIGN;
         let row = match rows.get(&asked) {
             Some(row) => row.clone(),
             None => {
@@ -120,12 +128,18 @@ fn alike(program: &Program, asked: &[Asked]) -> Result<Vec<Vec<usize>>, Vec<Diag
                 row
             }
         };
-        match found.iter_mut().find(|(other, _)| row.is_some() && *other == row) {
-            Some((_, members)) => members.push(param),
-            None => found.push((row, vec![param])),
+        let is_like = |(other, _, all): &&mut (Option<Trace>, Vec<usize>, u64)| {
+            row.is_some() && *other == row && *all + len <= MAX_FLAT
+        };
+        match found.iter_mut().find(is_like) {
+            Some((_, members, all)) => {
+                members.push(param);
+                *all += len;
+            }
+            None => found.push((row, vec![param], len)),
         }
     }
-    Ok(found.into_iter().map(|(_, members)| members).collect())
+    Ok(found.into_iter().map(|(_, members, _)| members).collect())
 }
 
 /// Whether a rule, traced for a row of weights, makes each element from its own alone.

@@ -174,11 +174,17 @@ pub(super) const TRAIN: &[Directive] = &[
     directive(
         "recompute",
         RECOMPUTES,
-        "none",
+        "auto: as much as `memory` asks for",
         Observation,
         "Which activations are computed again in the backward pass instead of being kept.",
     ),
-    unbuilt("memory", "60% of RAM", Observation, "How much memory the run may use."),
+    directive(
+        "memory",
+        &[value(Kind::Bytes)],
+        "60% of RAM",
+        Observation,
+        "How much memory the process may take; `micro_batch` and `recompute` follow from it.",
+    ),
     unbuilt("offload", "none", Observation, "What is kept in host memory."),
     directive(
         "dropout",

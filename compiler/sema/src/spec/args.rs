@@ -21,6 +21,11 @@ impl Given {
         if let Value::Count(n) = self.value { Some(n) } else { None }
     }
 
+    /// An amount of memory.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        if let Value::Bytes(n) = self.value { Some(n) } else { None }
+    }
+
     /// A number.
     pub(super) fn real(&self) -> Option<f64> {
         if let Value::Real(x) = self.value { Some(x) } else { None }
@@ -56,6 +61,7 @@ impl Given {
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Count(u64),
+    Bytes(u64),
     Real(f64),
     Time(f64),
     Span(Stretch),

@@ -14,7 +14,7 @@ use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
 use super::{policies, regular, rules, schedule, sets};
-use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Train};
+use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
@@ -60,6 +60,7 @@ pub(super) fn resolve(
         enough_data(cx, data, context, batch);
     }
 
+    let memory = lines.get("memory").and_then(Line::value);
     // What depends on the data is not known without it; what is wrong is reported by now.
     sizes?;
     Some(Train {
@@ -82,6 +83,8 @@ pub(super) fn resolve(
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
         recompute: policies::recompute(lines),
+        memory: memory.and_then(Given::bytes),
+        stated: stated(lines, job),
         ema: policies.ema,
         measures,
         seed,
@@ -94,6 +97,20 @@ pub(super) fn resolve(
         settings: vec![],
         span: job.span,
     })
+}
+
+/// Where the lines stand that say how memory is used.
+fn stated(lines: &Lines<'_>, job: &BlockNode) -> Stated {
+    let at = |name: &str| lines.get(name).map(|line| line.span);
+    let is_chosen = lines.get("recompute").is_some_and(|line| line.lead() != Some("auto"));
+    Stated {
+        micro_batch: at("micro_batch"),
+        accumulate: at("accumulate"),
+        recompute: at("recompute").filter(|_| is_chosen),
+        memory: at("memory"),
+        word: job.word,
+        goes_on: false,
+    }
 }
 
 /// As many batches as stay below 5 % of those trained between two evaluations.

@@ -35,8 +35,8 @@ impl Reader<'_, '_> {
             Kind::NonNegative => Value::Real(self.real(kind, expr, called, |x| x >= 0.0)?),
             Kind::Prob => Value::Real(self.prob(expr, called)?),
             Kind::Bytes => {
-                self.with_unit(kind, expr, called, Unit::Bytes, "80GiB")?;
-                Value::Any
+                let bytes = self.with_unit(kind, expr, called, Unit::Bytes, "80GiB")?;
+                Value::Bytes(bytes as u64)
             }
             Kind::Time => Value::Time(self.with_unit(kind, expr, called, Unit::Time, "30min")?),
             Kind::Span | Kind::SpanOrTime => {

@@ -16,7 +16,7 @@ use crate::error::Error;
 pub struct Memory {
     base: NonNull<u8>,
     /// Keeps what `base` points to.
-    _map: MmapMut,
+    map: MmapMut,
     buffers: Vec<Buffer>,
     /// How many bytes each place of a buffer is further on, inside of tiles.
     shifts: Vec<u64>,
@@ -38,7 +38,12 @@ impl Memory {
         let base = NonNull::new(map.as_mut_ptr()).ok_or_else(refuse)?;
         assert!(base.as_ptr().addr().is_multiple_of(ALIGN as usize), "pages are aligned");
         let shifts = vec![0; plan.buffers.len()];
-        Ok(Self { base, _map: map, buffers: plan.buffers.clone(), shifts })
+        Ok(Self { base, map, buffers: plan.buffers.clone(), shifts })
+    }
+
+    /// Bytes that were asked of the system.
+    pub fn allocated(&self) -> u64 {
+        self.map.len() as u64
     }
 
     pub(super) fn pointer(&mut self, arg: Arg) -> *mut u8 {

@@ -1,0 +1,246 @@
+//! What is said of a program that does not fit, or that computes again without need.
+
+use diag::{Code, Diagnostic, Edit, Fix, Span};
+use ir::schedule::Target;
+use sema::{Recompute, Train};
+
+use super::{Room, Search, Taken, Way, taken};
+use crate::pipeline::{Graphs, Placed};
+use crate::train::Training;
+use crate::usage::{Kind, Tensor, Usage, size};
+
+/// Tensors that a refusal lists.
+const LISTED: usize = 5;
+
+/// W0906: a stated `recompute`, where all of it could be kept.
+pub(super) fn unneeded(
+    training: &Training<'_>,
+    target: &Target,
+    graphs: &Graphs,
+    placed: &Placed,
+    limit: u64,
+) -> Vec<Diagnostic> {
+    let train = &training.program.train;
+    let Some(span) = train.stated.recompute else { return vec![] };
+    if matches!(train.recompute, Recompute::None | Recompute::Auto) || limit == u64::MAX {
+        return vec![];
+    }
+    let kept = graphs.place(&Recompute::None, target, &mut |_, _| {});
+    if kept.memory.bytes > limit {
+        return vec![];
+    }
+    let [with, without] = [placed, &kept].map(|placed| taken(placed, train.accumulate));
+    let faster = percent(with.cost, without.cost);
+    let wrong = format!("fits without `recompute {}`: {faster} % faster", train.recompute.text());
+    let note = format!(
+        "{} instead of {} in the arena, of {}",
+        size(without.bytes),
+        size(with.bytes),
+        size(limit)
+    );
+    vec![Diagnostic::new(Code::W0906, span, wrong).note(note).help("remove the line")]
+}
+
+/// By how much `cost` is above `than`.
+fn percent(cost: u64, than: u64) -> i64 {
+    ((cost as f64 / than.max(1) as f64 - 1.0) * 100.0).round() as i64
+}
+
+/// Another way, by how much a step of it is slower.
+struct Alternative {
+    way: Way,
+    taken: Taken,
+    edits: Vec<(Span, String)>,
+}
+
+/// E0902 where another choice fits, E0901 where none does.
+pub(super) fn refuse(
+    search: &mut Search<'_>,
+    way: &Way,
+    room: Room,
+    usage: &Usage,
+) -> Result<Diagnostic, Vec<Diagnostic>> {
+    let train = search.training.program.train.clone();
+    let memory = room.bytes(&train).expect("what is refused has a bound");
+    let here = search.taken(way)?;
+    let all = alternatives(search, &train, way)?;
+    if all.is_empty() {
+        return no_room(search, &train, room, memory);
+    }
+    let needs = size(here.bytes + room.beside_bytes);
+    let wrong = format!("{} needs {needs}, `memory` is {}", said(&train, way), size(memory));
+    let span = first_stated(&train).unwrap_or(train.stated.word);
+    let mut wrong = Diagnostic::new(Code::E0902, span, wrong);
+    if let Some(at) = train.stated.memory.filter(|at| *at != span) {
+        wrong = wrong.label(at, "the bound");
+    }
+    for Alternative { way: other, taken, edits } in &all {
+        let texts = changes(way, other);
+        let slower = percent(taken.cost, here.cost);
+        let bytes = size(taken.bytes + room.beside_bytes);
+        let title = format!("{}: {bytes}, {slower:+} %", texts.join(" and "));
+        let edits = edits.iter().map(|(span, text)| Edit { span: *span, text: text.clone() });
+        wrong.help.push(title.clone());
+        wrong.fixes.push(Fix { title, edits: edits.collect() });
+    }
+    wrong.fixes.retain(|fix| !fix.edits.is_empty());
+    Ok(wrong.note(table(usage)))
+}
+
+/// The choices of the spec in a row.
+fn said(train: &Train, way: &Way) -> String {
+    let mut words = vec![];
+    if !train.may_choose_micro_batch() {
+        words.push(format!("`micro_batch {}`", way.micro_batch));
+    }
+    if train.stated.recompute.is_some() {
+        words.push(format!("`recompute {}`", way.recompute.text()));
+    }
+    words.join(" with ")
+}
+
+/// Where the spec chooses.
+fn first_stated(train: &Train) -> Option<Span> {
+    let stated = &train.stated;
+    stated.micro_batch.or(stated.accumulate).or(stated.recompute)
+}
+
+/// Ways that fit once a choice of the spec is given up, the fastest first.
+fn alternatives(
+    search: &mut Search<'_>,
+    train: &Train,
+    way: &Way,
+) -> Result<Vec<Alternative>, Vec<Diagnostic>> {
+    let has_micro = !train.may_choose_micro_batch();
+    let has_policy = train.stated.recompute.is_some();
+    let mut found: Vec<Alternative> = vec![];
+    for (micro, policy) in [(true, false), (false, true), (true, true)] {
+        if micro && !has_micro || policy && !has_policy {
+            continue;
+        }
+        let free =
+            super::Free { micro_batch: micro || !has_micro, recompute: policy || !has_policy };
+        let Some(other) = search.cheapest(way, free)? else { continue };
+        if found.iter().all(|a| a.way != other) {
+            let taken = search.taken(&other)?;
+            found.push(Alternative { edits: edits(train, way, &other), way: other, taken });
+        }
+    }
+    found.sort_by_key(|a| a.taken.cost);
+    Ok(found)
+}
+
+/// What is different between two ways, as it would be written.
+fn changes(from: &Way, to: &Way) -> Vec<String> {
+    let mut texts = vec![];
+    if from.micro_batch != to.micro_batch {
+        texts.push(format!("`micro_batch {}`", to.micro_batch));
+    }
+    if from.recompute != to.recompute {
+        texts.push(format!("`recompute {}`", to.recompute.text()));
+    }
+    texts
+}
+
+/// What the lines that choose would have to say.
+fn edits(train: &Train, from: &Way, to: &Way) -> Vec<(Span, String)> {
+    let stated = &train.stated;
+    let mut edits = vec![];
+    if from.micro_batch != to.micro_batch {
+        let micro = stated.micro_batch.map(|at| (at, format!("micro_batch {}", to.micro_batch)));
+        let times = train.batch / to.micro_batch;
+        let accumulate = stated.accumulate.map(|at| (at, format!("accumulate {times}")));
+        edits.extend(micro.into_iter().chain(accumulate));
+    }
+    if from.recompute != to.recompute {
+        let text = format!("recompute {}", to.recompute.text());
+        // Without a line the choice follows from the others.
+        edits.extend(stated.recompute.map(|at| (at, text)));
+    }
+    edits
+}
+
+/// E0901: even the smallest way is too large.
+fn no_room(
+    search: &mut Search<'_>,
+    train: &Train,
+    room: Room,
+    memory: u64,
+) -> Result<Diagnostic, Vec<Diagnostic>> {
+    let least = Way { micro_batch: 1, recompute: Recompute::All };
+    let placed = search.placed(&least)?;
+    let usage = Usage::of(&placed.schedule, &placed.memory);
+    let needs = placed.memory.bytes + room.beside_bytes;
+    let wrong = format!(
+        "needs {} at `micro_batch 1` with `recompute all`, `memory` is {}",
+        size(needs),
+        size(memory)
+    );
+    let span = train.stated.memory.unwrap_or(train.stated.word);
+    let mut wrong = Diagnostic::new(Code::E0901, span, wrong).note(table(&usage));
+    for help in helps(search, train, room, &usage, memory, needs)? {
+        wrong = wrong.help(help);
+    }
+    Ok(wrong)
+}
+
+/// What each change would save, the smallest that is enough first.
+fn helps(
+    search: &mut Search<'_>,
+    train: &Train,
+    room: Room,
+    usage: &Usage,
+    memory: u64,
+    needs: u64,
+) -> Result<Vec<String>, Vec<Diagnostic>> {
+    let mut helps = vec![];
+    if room.default_bytes.is_some_and(|most| most >= needs) {
+        helps.push(format!("`memory {}` would be enough", whole_mib(needs)));
+    }
+    let kept: u64 = [Kind::Weights, Kind::Copies, Kind::Gradients, Kind::RuleState]
+        .map(|kind| usage.bytes(kind))
+        .iter()
+        .sum();
+    let fits = |saved: u64| if needs - saved <= memory { ", and fits" } else { "" };
+    if train.context > 1 {
+        let context = train.context / 2;
+        let saved = needs.saturating_sub(search.bytes_at(context)? + room.beside_bytes);
+        helps.push(format!("`context {context}` saves {}{}", size(saved), fits(saved)));
+    }
+    let rule_state = usage.bytes(Kind::RuleState);
+    if rule_state > 0 {
+        let saved = format!("`optimizer sgd` saves {}", size(rule_state));
+        helps.push(format!("{saved}{}", fits(rule_state)));
+    }
+    let room_for_weights = memory.saturating_sub(needs - kept);
+    let n = search.graphs(1)?.weights();
+    let fitting = (n as f64 * room_for_weights as f64 / kept.max(1) as f64) as u64;
+    if kept > room_for_weights && fitting > 0 {
+        let share = 100.0 * fitting as f64 / n.max(1) as f64;
+        let [fitting, n_all] = [fitting, n].map(|n| format!("{:.1} M", n as f64 / 1e6));
+        helps.push(format!(
+            "a model of {fitting} weights fits, {share:.2} % of its {n_all}: each takes {} bytes",
+            kept / n.max(1)
+        ));
+    }
+    Ok(helps)
+}
+
+/// `1536MiB`, upwards.
+fn whole_mib(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+/// Bytes by kind and the largest tensors.
+fn table(usage: &Usage) -> String {
+    let mut text = String::from("where the arena is fullest it holds");
+    for (kind, bytes) in &usage.kinds {
+        text += &format!("\n{:>11}  {}", size(*bytes), kind.name());
+    }
+    text += "\nits largest tensors are";
+    for Tensor { name, shape, bytes, .. } in usage.tensors.iter().take(LISTED) {
+        let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
+        text += &format!("\n{:>11}  {name} [{}]", size(*bytes), shape.join(", "));
+    }
+    text
+}
