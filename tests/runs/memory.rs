@@ -67,8 +67,8 @@ fn other_programs_take_what_was_predicted() {
 }
 
 /// The examples, with all of their data.
-fn examples() -> (Folder, [&'static str; 3]) {
-    let folder = Folder::new("memory-of-examples");
+fn examples(name: &str) -> (Folder, [&'static str; 3]) {
+    let folder = Folder::new(name);
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let names = ["hello", "shakespeare", "custom_optimizer"];
     for name in names {
@@ -107,7 +107,7 @@ fn arena(folder: &Folder, spec: &str) -> f64 {
 
 #[test]
 fn processes_take_what_was_predicted() {
-    let (folder, names) = examples();
+    let (folder, names) = examples("memory-peaks");
     for name in names {
         let spec = format!("{name}.lt");
         let predicted = arena(&folder, &spec) + room().beside_bytes as f64;
@@ -119,7 +119,7 @@ fn processes_take_what_was_predicted() {
 
 #[test]
 fn a_bound_is_kept_or_refused() {
-    let (folder, _) = examples();
+    let (folder, _) = examples("memory-bounds");
     let deep = gpt("steps 9").replace("layers: 1, width: 16", "layers: 10, width: 96");
     let deep = deep.replace("batch 4", "batch 16").replace("context 16", "context 128");
     folder.write("deep.lt", deep);

@@ -38,18 +38,23 @@ impl<'a> Origins<'a> {
     }
 }
 
-/// The line in an origin's text, without column and scope: `hello.lt:1`.
-pub(crate) fn line_of(text: &str) -> &str {
-    let place = |text: &'_ str| -> Option<usize> {
-        let (front, column) = text.rsplit_once(':')?;
-        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        let (_, line) = front.rsplit_once(':')?;
-        (is_number(column) && is_number(line)).then_some(front.len())
+/// The line and the scope of an origin's text, copies of a block as one: `nn.lt:6 blocks.*.mlp`.
+pub(crate) fn line_of(text: &str) -> String {
+    // A scope has no space in it; names of files may.
+    let (place, scope) = match text.rsplit_once(' ') {
+        Some((place, scope)) if line(place).is_some() => (place, scope),
+        Some(_) | None => (text, ""),
     };
-    // Neither a scope nor what stands for the empty one has a space in it; names of files may.
-    let front = text.rsplit_once(' ').map(|(front, _)| front);
-    let line = front.and_then(|front| place(front).map(|end| &front[..end]));
-    line.or_else(|| place(text).map(|end| &text[..end])).unwrap_or(text)
+    let Some(line) = line(place) else { return text.to_owned() };
+    let parts = scope.split('.').map(|part| if part.parse::<u64>().is_ok() { "*" } else { part });
+    format!("{line} {}", parts.collect::<Vec<_>>().join(".")).trim_end().to_owned()
+}
+
+/// `hello.lt:1` of `hello.lt:1:7`.
+fn line(place: &str) -> Option<&str> {
+    let (line, column) = place.rsplit_once(':')?;
+    let (_, number) = line.rsplit_once(':')?;
+    (column.parse::<u32>().is_ok() && number.parse::<u32>().is_ok()).then_some(line)
 }
 
 #[cfg(test)]
@@ -57,8 +62,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_an_origin_without_column_and_scope() {
-        assert_eq!(line_of("my own.lt:12:3 blocks.0.attn"), "my own.lt:12");
+    fn copies_of_a_block_are_one_line() {
+        assert_eq!(line_of("my own.lt:12:3 blocks.0.attn"), "my own.lt:12 blocks.*.attn");
         assert_eq!(line_of("my own.lt:12:3"), "my own.lt:12");
         assert_eq!(line_of("micro.v7"), "micro.v7");
     }

@@ -89,7 +89,7 @@ pub struct Usage {
     pub kinds: BTreeMap<Kind, u64>,
     /// What is in memory there, the largest first.
     pub tensors: Vec<Tensor>,
-    /// Temporaries there by the line that computes them, `nn.lt:12`, most first.
+    /// Temporaries there by line and module, `nn.lt:6 blocks.*.mlp.up`, most first.
     pub lines: Vec<(String, u64)>,
     /// Every task of `micro` and `update`, in order.
     pub moments: Vec<Moment>,
@@ -190,11 +190,15 @@ fn temporaries(schedule: &Schedule, at: Moment) -> Vec<Tensor> {
     found
 }
 
-/// The first task that touches the loss: what comes behind it is the backward pass.
+/// Where the backward pass begins: behind what computes the loss of the micro-batch.
 fn turn(schedule: &Schedule, tasks: &[Task]) -> usize {
     let loss = schedule.buffers.iter().position(|b| b.name == names::LOSS_SUM);
-    let touches = |task: &Task| task.args().iter().any(|arg| Some(arg.buffer.0 as usize) == loss);
-    tasks.iter().position(touches).unwrap_or(tasks.len())
+    let touches = |task: &&Task| task.args().iter().any(|arg| Some(arg.buffer.0 as usize) == loss);
+    let Some(adds) = tasks.iter().find(touches) else { return tasks.len() };
+    let read: Vec<usize> = adds.args().iter().map(|arg| arg.buffer.0 as usize).collect();
+    let lives = lives(schedule, tasks);
+    let sums = lives.iter().filter(|live| read.contains(&live.buffer)).map(|live| live.first);
+    sums.min().map_or(tasks.len(), |first| first + 1)
 }
 
 fn origin(task: &Task) -> &str {
@@ -207,16 +211,16 @@ fn origin(task: &Task) -> &str {
     }
 }
 
-/// Temporaries by the line that computes them.
+/// Temporaries by the line that computes them and the module it stands in; copies of a block are
+/// one, `nn.lt:6 blocks.*.mlp.up`.
 fn by_line(tensors: &[Tensor]) -> Vec<(String, u64)> {
-    let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut lines: BTreeMap<String, u64> = BTreeMap::new();
     for tensor in tensors {
         if matches!(tensor.kind, Kind::Activations | Kind::Workspace) {
             *lines.entry(line_of(&tensor.name)).or_default() += tensor.bytes;
         }
     }
-    let mut lines: Vec<(String, u64)> =
-        lines.into_iter().map(|(line, bytes)| (line.to_owned(), bytes)).collect();
+    let mut lines: Vec<(String, u64)> = lines.into_iter().collect();
     lines.sort_by(|x, y| y.1.cmp(&x.1).then_with(|| x.0.cmp(&y.0)));
     lines
 }

@@ -85,7 +85,8 @@ fn picture(compiled: &Compiled, usage: &Usage) -> String {
     let _ = writeln!(out, "{:>11} +{}", "0", "-".repeat(columns));
     let mut names = vec![' '; columns];
     for (name, at) in starts(compiled, usage) {
-        for (cell, c) in names[at * columns / n..].iter_mut().zip(name.chars()) {
+        let at = (at * columns / n).min(columns.saturating_sub(name.len()));
+        for (cell, c) in names[at..].iter_mut().zip(name.chars()) {
             *cell = c;
         }
     }
