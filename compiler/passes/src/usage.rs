@@ -22,6 +22,8 @@ pub enum Kind {
     Gradients,
     /// State of the update rules, and averages.
     RuleState,
+    /// Keys and values of the text that is written.
+    Caches,
     /// Batches, counters, metrics and results.
     Inputs,
     /// Kept by the forward pass for the backward pass.
@@ -40,6 +42,7 @@ impl Kind {
             Self::Copies => "copies",
             Self::Gradients => "gradients",
             Self::RuleState => "rule state",
+            Self::Caches => "caches",
             Self::Inputs => "inputs",
             Self::Activations => "activations",
             Self::Workspace => "workspace",
@@ -53,6 +56,7 @@ impl Kind {
             Role::Cast => Self::Copies,
             Role::Grad => Self::Gradients,
             Role::OptState => Self::RuleState,
+            Role::Cache => Self::Caches,
             Role::Counter | Role::Metric | Role::Input | Role::Output => Self::Inputs,
         }
     }

@@ -101,10 +101,11 @@ pub(super) fn svg(compiled: &Compiled) -> String {
     let usage = Usage::of(&scheduled.schedule, &scheduled.memory);
     let n = usage.moments.len().max(1);
     let top = usage.peak.bytes.max(1);
-    let state: u64 = [Kind::Weights, Kind::Copies, Kind::Gradients, Kind::RuleState, Kind::Inputs]
-        .map(|kind| usage.bytes(kind))
-        .iter()
-        .sum();
+    let state: u64 =
+        [Kind::Weights, Kind::Copies, Kind::Gradients, Kind::RuleState, Kind::Caches, Kind::Inputs]
+            .map(|kind| usage.bytes(kind))
+            .iter()
+            .sum();
     let x = |at: usize| at as f64 * WIDTH / n as f64;
     let y = |bytes: u64| HEIGHT * (1.0 - bytes as f64 / top as f64);
     let mut path = format!("M0 {:.1}", y(0));
