@@ -6,7 +6,9 @@
 //! are added.
 
 mod block;
+mod chains;
 pub(super) mod element;
+mod lanes;
 mod pack;
 pub(super) mod tile;
 
@@ -19,10 +21,10 @@ use super::Pointer;
 use super::jit::Entry;
 use super::pool::Pool;
 use block::Block;
+pub(super) use chains::{Chains, chains};
 use element::{Bf16, Element, F16, converts_f16, narrowing};
 pub(super) use pack::{Line, keep_room, pack_columns, room};
 use pack::{PANELS, Panels};
-pub(super) use tile::{Chains, chains};
 use tile::{Kernel, Onto};
 
 /// Units wanted for each thread, so that a slow one does not hold up the rest.

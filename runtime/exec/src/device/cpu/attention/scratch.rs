@@ -1,4 +1,4 @@
-//! Memory of a thread for the tiles of an attention, and the kernels that run on it.
+//! What a thread holds for tiles of attention, and kernels that run on it.
 
 use plan::{Attention, Scratch, TileArg};
 

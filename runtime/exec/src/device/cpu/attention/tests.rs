@@ -1,4 +1,4 @@
-//! Attention against its promised order, bit for bit, and against its definition.
+//! Attention against its promised order, bit for bit, and its definition.
 
 mod kernels;
 mod model;

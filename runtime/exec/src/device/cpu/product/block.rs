@@ -1,4 +1,4 @@
-//! One slice of one piece of a product: panels of the right operand, tiles of the left one.
+//! One slice of one piece of a product: panels on the right, tiles on the left.
 //!
 //! The right operand is packed whole, a panel of columns after the other, and stays in the cache
 //! of the second level; the left one a tile at a time, just before all panels use it.

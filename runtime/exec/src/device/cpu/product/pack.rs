@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use super::super::Pointer;
 use super::Matrix;
 use super::element::Element;
-use super::tile::{Kernel, prefetch};
+use super::lanes::prefetch;
+use super::tile::Kernel;
 
 /// A cache line of f32.
 #[derive(Clone, Copy)]

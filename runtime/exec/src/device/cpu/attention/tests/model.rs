@@ -1,4 +1,4 @@
-//! What an attention computes: in f32 in the promised order, and in f64 by definition.
+//! What attention computes: in f32 in the promised order, and in f64.
 
 use plan::Attention;
 
