@@ -4,6 +4,8 @@
 //! The interpreter has a buffer for each value while the plan shares one arena, so a value that is
 //! overwritten while it is needed shows as well.
 
+#[path = "../../compiler/passes/tests/tiled/heads.rs"]
+mod heads;
 #[path = "../../compiler/passes/tests/scheduled/random.rs"]
 mod random;
 
@@ -12,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
+use heads::random_head;
 use ir::eval::kernel::Memory as Reference;
 use ir::eval::schedule::{eval_task, memory};
+use ir::graph::Module;
 use ir::kernel::Skeleton;
 use ir::narrow;
 use ir::schedule::attention::Pass;
-use ir::schedule::{self, EpilogueArg, Schedule, Target, Task};
+use ir::schedule::{self, EpilogueArg, Schedule, Target, Task, Tiling};
 use passes::pipeline::{self, Scheduled};
 use passes::plan_of;
 use plan::{BufferId, Function, Plan, Step};
@@ -251,16 +255,20 @@ fn no_run() -> plan::Run {
 
 /// Runs one random module; which kinds of task it has.
 fn random_case(seed: u64) -> BTreeSet<&'static str> {
-    let module = random_module(seed, Rounds::Any);
     let mut target = pipeline::cpu();
     // Small pieces, so that small tensors are cut.
     (target.column_block, target.product_k_slice, target.epilogue_cols) = (3, 5, [2, 4]);
     target.score_tile = [16, 16];
+    agrees(&random_module(seed, Rounds::Any), seed, &target)
+}
+
+/// Compares a module's function `f` with the interpreter; which kinds of task it has.
+fn agrees(module: &Module, seed: u64, target: &Target) -> BTreeSet<&'static str> {
     let Scheduled { schedule, memory: arena, .. } =
-        pipeline::schedule(module.clone(), &target, &mut |_, _| {});
+        pipeline::schedule(module.clone(), target, &mut |_, _| {});
     let code = codegen::clif::code(&schedule.kernels);
-    let plan = plan_of::bare("random", no_run(), &target, &schedule, &arena, code);
-    let mut pair = Pair::new(&schedule, &target, plan, 1 + seed as usize % 3);
+    let plan = plan_of::bare("random", no_run(), target, &schedule, &arena, code);
+    let mut pair = Pair::new(&schedule, target, plan, 1 + seed as usize % 3);
     pair.spoil_temporaries();
     let mut rng = Rng(seed);
     for (at, state) in module.states.iter().enumerate() {
@@ -313,4 +321,15 @@ fn random_modules_agree_with_the_interpreter() {
         let n_modules = kinds.get(kind).copied().unwrap_or(0);
         assert!(n_modules >= n / 20, "{n_modules} of {n} modules have {kind}");
     }
+}
+
+#[test]
+fn chunks_of_rows_agree_with_the_interpreter() {
+    let tiling = Tiling { rows: 4, bytes: u64::MAX, above: 0 };
+    let (column_block, product_k_slice, epilogue_cols) = (2, 3, [2, 4]);
+    let target = Target { column_block, product_k_slice, epilogue_cols, tiling, ..pipeline::cpu() };
+    let n = std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let kinds = (0..n).map(|seed| agrees(&random_head(seed), seed, &target));
+    let n_tiled = kinds.filter(|kinds| kinds.contains("tiles")).count() as u64;
+    assert!(n_tiled > n / 2, "{n_tiled} of {n} functions are cut");
 }

@@ -216,3 +216,32 @@ fn what_is_small_or_reduced_by_nobody_stays_whole() {
     let tiled = compiled(&text, &Target { tiling, ..whole() });
     assert_eq!(loops(&tiled.schedule, "micro").len(), 1, "{:?}", tiled.notes);
 }
+
+#[test]
+fn the_arena_is_smaller_by_the_logits_and_their_gradient() {
+    let model = "model gpt(layers: 1, width: 32, heads: 2, vocab: 50257)";
+    let text = spec(model, "batch 2").replace("context 9", "context 1024");
+    let tiling = Tiling { above: u64::MAX, ..Tiling::default() };
+    let whole = compiled(&text, &Target { tiling, ..pipeline::cpu() });
+    let tiled = compiled(&text, &pipeline::cpu());
+    let logits = 2048 * 50257 * 4;
+    let saved = whole.memory.bytes - tiled.memory.bytes;
+    // Of both, and of what is between them, one chunk of 128 rows is left.
+    assert!(saved > 2 * logits - 4 * logits / 16, "{saved} bytes");
+}
+
+#[test]
+fn the_logits_that_prefill_leaves_are_one_row() {
+    for text in [spec(GPT, "batch 2"), spec(OWN_HEAD, "batch 2\nprecision bf16")] {
+        let prefill = &compiled(&text, &whole());
+        let products = prefill.schedule.functions.iter().filter(|f| f.name == "prefill");
+        let rows: Vec<u64> = products
+            .flat_map(|f| &f.tasks)
+            .filter_map(|task| match task {
+                Task::Product { product, .. } if product.n == 11 => Some(product.m),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(rows, [1], "{text}");
+    }
+}

@@ -27,12 +27,12 @@ pub(super) fn apply(
         .collect();
     let mut cutter = Cutter { schedule, found };
     let body: Vec<Task> =
-        found.axes.iter().map(|(&at, &axis)| cutter.part(&tasks[at], axis, chunk)).collect();
+        found.order.iter().map(|&at| cutter.part(&tasks[at], found.axes[&at], chunk)).collect();
     let mut last: Vec<Task> = vec![];
     if rest > 0 {
         let own = cutter.rest_buffers(rest);
-        for (&at, &axis) in &found.axes {
-            let part = cutter.part(&tasks[at], axis, rest).in_iteration(&advance, count);
+        for &at in &found.order {
+            let part = cutter.part(&tasks[at], found.axes[&at], rest).in_iteration(&advance, count);
             last.push(with_buffers(part, &own));
         }
     }

@@ -14,6 +14,8 @@ use super::{Candidate, is_temporary};
 pub(super) struct Found {
     /// Tasks of the loop and the axis of each.
     pub(super) axes: BTreeMap<usize, Axis>,
+    /// The order in which they run.
+    pub(super) order: Vec<usize>,
     /// Tasks among them that run behind the loop.
     pub(super) behind: BTreeSet<usize>,
     /// Buffers that are as large as one chunk; elements of a row.
@@ -98,7 +100,8 @@ impl<'s> Search<'s> {
         let axes = self.chosen.iter().map(|(&at, cut)| (at, cut.axis)).collect();
         let (behind, local) = (self.behind(), self.local());
         let (advance, whole) = (self.advance.clone(), BTreeMap::new());
-        Ok(Found { axes, behind, local, advance, whole })
+        let order = self.order(&local);
+        Ok(Found { axes, order, behind, local, advance, whole })
     }
 
     /// A task that the loop needs: one that touches what is to be as large as a chunk, or one that
@@ -254,6 +257,29 @@ impl<'s> Search<'s> {
         let row = moved(access.row.clone(), access.arg);
         let width = (access.advance / self.chunk).cast_signed();
         0 <= row.start && row.end <= width
+    }
+
+    /// The tasks of the loop, those that leave the least for others of the loop first, as far as
+    /// they may: what reads a chunk is done when a last one writes over it.
+    fn order(&self, local: &BTreeMap<BufferId, u64>) -> Vec<usize> {
+        let leaves = |at: usize| -> u64 {
+            let cut = &self.chosen[&at];
+            let written = cut.accesses.iter().filter(|a| a.effect != Effect::Reads);
+            written.filter_map(|a| local.get(&a.arg.buffer)).sum()
+        };
+        let mut left: Vec<usize> = self.chosen.keys().copied().collect();
+        let mut order = vec![];
+        while !left.is_empty() {
+            let waits = |&at: &usize| {
+                let earlier = left.iter().take_while(|&&other| other < at);
+                earlier.into_iter().any(|&o| conflict(&self.touches[o], &self.touches[at]))
+            };
+            let ready = left.iter().copied().filter(|at| !waits(at));
+            let next = ready.min_by_key(|&at| (leaves(at), at)).expect("the first one is ready");
+            left.retain(|&at| at != next);
+            order.push(next);
+        }
+        order
     }
 
     /// Temporaries that nothing outside touches, with the elements of a row.

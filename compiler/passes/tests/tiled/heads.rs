@@ -4,7 +4,7 @@ use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
 use ir::types::{Dtype, Type};
 
-use crate::random::Rng;
+use super::random::Rng;
 
 struct Gen {
     rng: Rng,
