@@ -21,7 +21,7 @@ use ir::graph::Module;
 use ir::kernel::Skeleton;
 use ir::narrow;
 use ir::schedule::attention::Pass;
-use ir::schedule::{self, EpilogueArg, Schedule, Target, Task, Tiling};
+use ir::schedule::{self, Adds, EpilogueArg, Schedule, Target, Task, Tiling};
 use passes::pipeline::{self, Scheduled};
 use passes::plan_of;
 use plan::{BufferId, Function, Plan, Step};
@@ -93,7 +93,7 @@ impl<'a> Pair<'a> {
             let name = task_name(&function.name, at);
             let before = self.reference.clone();
             let held: Vec<(usize, Vec<u64>)> =
-                written(self.schedule, task).into_iter().map(|b| (b, self.bits(b))).collect();
+                left(self.schedule, task).into_iter().map(|b| (b, self.bits(b))).collect();
             eval_task(task, self.schedule, self.target, &mut self.reference);
             let call = self.executor.plan().function(&name).unwrap();
             self.executor.call(call, &mut Silent).unwrap();
@@ -196,6 +196,25 @@ fn single_tasks(plan: &Plan) -> Vec<Function> {
         }
     }
     all
+}
+
+/// The buffers that hold something when a task is over: of those that a loop writes, not the
+/// temporaries that each iteration makes anew, which share their places.
+fn left(schedule: &Schedule, task: &Task) -> BTreeSet<usize> {
+    let mut left = written(schedule, task);
+    let Task::Tiles { body, advance, .. } = task else { return left };
+    let adds = |task: &Task| match task {
+        Task::Product { product: p, .. } if p.adds != Adds::Never => p.c.map(|c| c.buffer),
+        Task::Product { .. } | Task::Kernel { .. } => None,
+        Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => None,
+    };
+    let sums: Vec<schedule::BufferId> = body.iter().filter_map(adds).collect();
+    left.retain(|&buffer| {
+        let id = schedule::BufferId(u32::try_from(buffer).unwrap());
+        let is_moving = advance.iter().any(|(moving, _)| *moving == id);
+        schedule.buffers[buffer].role.is_some() || is_moving || sums.contains(&id)
+    });
+    left
 }
 
 /// The buffers that a task writes.
