@@ -1,4 +1,6 @@
-//! What a step costs, as far as a schedule tells: for comparing two ways to run one program.
+//! What a step costs, as far as a schedule tells.
+//!
+//! For comparing two ways to run one program: only ratios mean something.
 
 use ir::schedule::attention::{Attention, Pass};
 use ir::schedule::{BatchAxis, Product, Schedule, Task};

@@ -1,4 +1,4 @@
-//! Computes blocks of the forward pass again in the backward pass instead of keeping them.
+//! Computes blocks again in the backward pass instead of keeping what they made.
 //!
 //! In: `micro` after all other graph passes, and for each origin the region it lies in. Out: the
 //! same values, bit for bit; what the backward pass reads of a region comes from copies of the

@@ -1,4 +1,4 @@
-//! The regions that `recompute` names: parts of the model that are computed again as a whole.
+//! The regions that `recompute` names: parts that are computed again as a whole.
 //!
 //! In: the scope of every origin and the weights. Out: for each origin the region it lies in, if
 //! any. A block is one copy of a `repeat`, the first that a path names: `blocks.3` of

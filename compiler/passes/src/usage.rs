@@ -1,4 +1,4 @@
-//! What the arena holds: by kind, by line of the source, and over the time of a step.
+//! What the arena holds: by kind, by line of the source, over the time of a step.
 //!
 //! In: a schedule and its memory. Out: exact bytes, as the runtime allocates them.
 

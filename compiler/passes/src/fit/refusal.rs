@@ -1,4 +1,4 @@
-//! What is said of a program that does not fit, or that computes again without need.
+//! What is said of a program that does not fit, or computes again without need.
 
 use diag::{Code, Diagnostic, Edit, Fix, Span};
 use ir::schedule::Target;
@@ -84,7 +84,7 @@ pub(super) fn refuse(
         wrong.fixes.push(Fix { title, edits: edits.collect() });
     }
     wrong.fixes.retain(|fix| !fix.edits.is_empty());
-    Ok(wrong.note(table(usage)))
+    Ok(wrong.note(kinds(usage)).note(tensors(usage)))
 }
 
 /// The choices of the spec in a row.
@@ -177,7 +177,8 @@ fn no_room(
         size(memory)
     );
     let span = train.stated.memory.unwrap_or(train.stated.word);
-    let mut wrong = Diagnostic::new(Code::E0901, span, wrong).note(table(&usage));
+    let mut wrong =
+        Diagnostic::new(Code::E0901, span, wrong).note(kinds(&usage)).note(tensors(&usage));
     for help in helps(search, train, room, &usage, memory, needs)? {
         wrong = wrong.help(help);
     }
@@ -217,7 +218,7 @@ fn helps(
     let fitting = (n as f64 * room_for_weights as f64 / kept.max(1) as f64) as u64;
     if kept > room_for_weights && fitting > 0 {
         let share = 100.0 * fitting as f64 / n.max(1) as f64;
-        let [fitting, n_all] = [fitting, n].map(|n| format!("{:.1} M", n as f64 / 1e6));
+        let [fitting, n_all] = [fitting, n].map(count);
         helps.push(format!(
             "a model of {fitting} weights fits, {share:.2} % of its {n_all}: each takes {} bytes",
             kept / n.max(1)
@@ -231,16 +232,32 @@ fn whole_mib(bytes: u64) -> String {
     format!("{}MiB", bytes.div_ceil(1 << 20))
 }
 
-/// Bytes by kind and the largest tensors.
-fn table(usage: &Usage) -> String {
+/// Bytes by kind.
+fn kinds(usage: &Usage) -> String {
     let mut text = String::from("where the arena is fullest it holds");
     for (kind, bytes) in &usage.kinds {
         text += &format!("\n{:>11}  {}", size(*bytes), kind.name());
     }
-    text += "\nits largest tensors are";
+    text
+}
+
+/// The largest tensors.
+fn tensors(usage: &Usage) -> String {
+    let mut text = String::from("its largest tensors are");
     for Tensor { name, shape, bytes, .. } in usage.tensors.iter().take(LISTED) {
         let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
         text += &format!("\n{:>11}  {name} [{}]", size(*bytes), shape.join(", "));
     }
     text
+}
+
+/// `10.7 M`, for people.
+fn count(n: u64) -> String {
+    let (value, unit) = match n {
+        0..10_000 => return n.to_string(),
+        10_000..1_000_000 => (n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
+        _ => (n as f64 / 1e9, "G"),
+    };
+    format!("{value:.1} {unit}")
 }

@@ -1,4 +1,4 @@
-//! The memory of a run: by kind, by line of the source, and over the time of a step.
+//! The memory of a run: by kind, by line of the source, over the time of a step.
 
 use std::fmt::Write as _;
 
