@@ -1,4 +1,4 @@
-//! Rewrites a function: the loop, and the rows that are left when the chunks are through.
+//! Rewrites a function: the loop, and behind it the rows that are left.
 
 use std::collections::BTreeMap;
 

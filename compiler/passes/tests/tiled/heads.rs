@@ -1,4 +1,4 @@
-//! Random functions around one wide product: row by row, down the columns, products both ways.
+//! Random functions around one wide product: by rows, by columns, in sums.
 
 use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value};
