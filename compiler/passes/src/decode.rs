@@ -1,4 +1,4 @@
-//! Derives the functions that write text, `prefill` and `decode`, from the graph of a model.
+//! Derives `prefill` and `decode`, which write text, from a model's graph.
 //!
 //! In: a graph that reads `prefill.ids` `[1, t]` and stores the logits `[1, t, v]` after every
 //! place of the text. Out: `prefill`, which stores those after the place `prefill.last` only, and

@@ -1,4 +1,4 @@
-//! Attention in tiles against its plain definition: results and gradients of odd sizes.
+//! Attention in tiles against its plain definition, over odd sizes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `prefill` and `decode` out of a model's graph: the same logits, and what stands in the way.
+//! `prefill` and `decode` out of a model's graph, and what stands in the way.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 

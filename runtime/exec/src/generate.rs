@@ -1,4 +1,4 @@
-//! Text from a model: one token after the other, by the plan's `prefill` and `decode`.
+//! Text from a model, token by token, by the plan's `prefill` and `decode`.
 //!
 //! In: the ids of a prompt. Out: text, given away as it becomes certain. The choice of token `n`
 //! depends on the text before it, the seed and `n` only.

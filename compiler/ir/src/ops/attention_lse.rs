@@ -1,4 +1,4 @@
-//! `attention_lse`: the logarithm of the sum of the exponentials of each row's scores.
+//! `attention_lse`: the log of the sum of exponentials of each row's scores.
 
 use crate::attr::{AttrError, Attrs};
 use crate::builder::Builder;

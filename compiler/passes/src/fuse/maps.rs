@@ -1,4 +1,4 @@
-//! Joins maps to the products whose results they read, to run behind them block by block.
+//! Joins maps to the products whose results they read, to run behind them.
 //!
 //! In: tasks, each value stored or not still open. Out: the same with fewer tasks. A map joins when
 //! it walks the elements of the result in their order, reads all that it reads of the product at

@@ -1,4 +1,4 @@
-//! What people want to know of a task: what was fused into it, and what was not and why.
+//! What was fused into a task, and what was not and why.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Finds attention in a trace: softmax over the products of queries and keys, times values.
+//! Finds attention in a trace: values weighted by a softmax of scores.
 //!
 //! In: a trace. Out: for each softmax between two products what they compute as one op, or why it
 //! is none. The plain chain `scale -> mask -> softmax -> cast -> dropout` stays in the trace: who

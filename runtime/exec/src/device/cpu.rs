@@ -1,4 +1,4 @@
-//! The CPU: kernels, products, attention and sorts over one arena and one thread pool.
+//! The CPU: kernels, products, attention and sorts over one arena.
 //!
 //! Everything unsafe of the CPU path is in this folder. The plan was verified before anything here
 //! runs, so addresses are inside the arena.

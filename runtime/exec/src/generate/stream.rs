@@ -1,4 +1,4 @@
-//! Tokens to text as it can be shown: whole characters, and nothing of a stop string.
+//! Tokens to text as it can be shown: whole characters, no stop string.
 //!
 //! Bytes that may be the beginning of a stop string, or of a character, are held back until the
 //! tokens after them decide. Bytes that are no UTF-8 become U+FFFD.

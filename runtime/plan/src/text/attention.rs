@@ -1,4 +1,4 @@
-//! Attention steps as text: sizes in a line, then a line for each operand and kernel.
+//! Attention as text: sizes in a line, then one for each operand and kernel.
 
 use super::ParseError;
 use super::parse::{self, Reader, arg, field, origin};

@@ -1,4 +1,4 @@
-//! Schedules attention: forward with its sums in one task, all gradients in another.
+//! Schedules attention: forward with its sums in one task, gradients in another.
 
 use ir::graph::Value;
 use ir::ops::Lowering;
