@@ -203,7 +203,7 @@ pub enum Task {
     /// Attention, forward or backward.
     Attention {
         /// What and where.
-        attention: Attention,
+        attention: Box<Attention>,
         /// Where it came from in the spec; may be empty.
         origin: String,
     },

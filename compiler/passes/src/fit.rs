@@ -57,7 +57,9 @@ pub fn fit(
     let limit = room.bytes(train).map(|bytes| bytes.saturating_sub(room.beside_bytes));
     let recompute = match &train.recompute {
         Recompute::Auto => Recompute::None,
-        stated => stated.clone(),
+        stated @ (Recompute::None | Recompute::All | Recompute::Every(_) | Recompute::Only(_)) => {
+            stated.clone()
+        }
     };
     let way = Way { micro_batch: train.micro_batch, recompute };
     let graphs = Graphs::of(training, observe)?;

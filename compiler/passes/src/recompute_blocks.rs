@@ -210,11 +210,8 @@ impl Copier<'_, '_> {
         let after = self.values[part.after];
         for &index in &part.nodes {
             let node = &self.map.graph.nodes[index];
-            let args: Vec<Value> = node
-                .args
-                .iter()
-                .map(|arg| self.operand(region, arg.index(), &part.nodes, after))
-                .collect();
+            let args: Vec<Value> =
+                node.args.iter().map(|arg| self.operand(region, arg.index(), after)).collect();
             self.b.origin = node.origin;
             let copy = self.b.push(node.op.clone(), &args);
             self.copies.insert((region, index), copy);
@@ -222,23 +219,14 @@ impl Copier<'_, '_> {
     }
 
     /// What a copy reads: another copy, or what was kept, behind a barrier.
-    fn operand(
-        &mut self,
-        region: Region,
-        index: usize,
-        part: &BTreeSet<usize>,
-        after: Value,
-    ) -> Value {
+    fn operand(&mut self, region: Region, index: usize, after: Value) -> Value {
         if let Some(&copy) = self.copies.get(&(region, index)) {
             return copy;
         }
         let node = &self.map.graph.nodes[index];
         let value = if self.map.is_free[index] && !node.args.is_empty() {
-            let args: Vec<Value> = node
-                .args
-                .iter()
-                .map(|arg| self.operand(region, arg.index(), part, after))
-                .collect();
+            let args: Vec<Value> =
+                node.args.iter().map(|arg| self.operand(region, arg.index(), after)).collect();
             self.free(index, &args)
         } else if node.args.is_empty() {
             self.values[index]

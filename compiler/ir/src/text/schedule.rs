@@ -242,7 +242,7 @@ fn task(c: &mut Cursor, depth: Depth) -> Result<Task, TextError> {
             Ok(Task::Product { product, origin: origin(c)? })
         }
         "attention" if depth == Depth::Function => {
-            let attention = attention::parse(c)?;
+            let attention = Box::new(attention::parse(c)?);
             Ok(Task::Attention { attention, origin: origin(c)? })
         }
         "tiles" if depth == Depth::Function => tiles(c),

@@ -93,7 +93,14 @@ fn cut_index(insts: &[Inst], operands: &[Dtype], axis: usize, size: u64) -> Vec<
                 body.apply(Scalar::Add, &[first, within])
             }
             Inst::Outer { axis: a } => body.outer(if *a > axis { a + 1 } else { *a }),
-            other => body.copy(other, &map, operands),
+            Inst::Const { .. }
+            | Inst::Load { .. }
+            | Inst::LoadAt { .. }
+            | Inst::Row
+            | Inst::Col
+            | Inst::Apply { .. }
+            | Inst::Reduce { .. }
+            | Inst::Store { .. } => body.copy(inst, &map, operands),
         };
         map.push(reg);
     }

@@ -295,7 +295,7 @@ impl Gen {
         let x = self.b.tanh(x);
         let (front, [n, width]) = shape.split_at(shape.len() - 2) else { unreachable!("two axes") };
         let lead: u64 = front.iter().product();
-        let heads = if lead % 2 == 0 { 2 } else { 1 };
+        let heads = if lead.is_multiple_of(2) { 2 } else { 1 };
         let batch = lead / heads;
         let q = self.b.reshape(x, &[batch, heads, *n, *width]);
         let dtype = [Dtype::F32, Dtype::Bf16][self.rng.below(2)];

@@ -120,7 +120,7 @@ impl Scheduler<'_> {
             pass,
         };
         let origin = self.origin(value);
-        self.out.push(Task::Attention { attention, origin });
+        self.out.push(Task::Attention { attention: Box::new(attention), origin });
     }
 
     fn tile_kernel(&mut self, (kernel, args): Drafted) -> TileKernel {

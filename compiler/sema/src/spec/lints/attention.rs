@@ -14,7 +14,9 @@ const LARGE_BYTES: u64 = 64 << 20;
 
 /// W0907: copies of a block are one message, with the bytes of all.
 pub(super) fn check_model(cx: &mut Checker<'_>, trace: &Trace) {
-    let mut found: BTreeMap<(u32, u32, u32), (Stored, Span, Vec<u64>)> = BTreeMap::new();
+    /// Where it stands, and the bytes of each copy.
+    type Copies = (Stored, Span, Vec<u64>);
+    let mut found: BTreeMap<(u32, u32, u32), Copies> = BTreeMap::new();
     for stored in trace.attentions().into_iter().filter_map(Result::err) {
         let instr = &trace[stored.weights];
         let bytes = instr.ty.shape.iter().fold(4u64, |n, &size| n.saturating_mul(size));

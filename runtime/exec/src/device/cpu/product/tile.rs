@@ -127,29 +127,46 @@ unsafe fn packed<V: Lanes, const ROWS: usize, const WIDE: usize>(s: Sources, to:
         }
         let mut sums = start::<V, ROWS, WIDE>(to);
         let (mut a, mut b) = (s.a, s.b);
-        let mut link = |a: *const f32, b: *const f32| {
-            let columns: [V; WIDE] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
-            for j in 0..WIDE {
-                prefetch(b.wrapping_add((AHEAD * WIDE + j) * V::N));
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let x = *a.add(i);
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = column.fma(x, *sum);
-                }
-            }
-        };
         for _ in 0..s.k / 4 {
             for at in 0..4 {
-                link(a.add(at * ROWS), b.add(at * WIDE * V::N));
+                link(a.add(at * ROWS), b.add(at * WIDE * V::N), &mut sums);
             }
             a = a.add(4 * ROWS);
             b = b.add(4 * WIDE * V::N);
         }
         for at in 0..s.k % 4 {
-            link(a.add(at * ROWS), b.add(at * WIDE * V::N));
+            link(a.add(at * ROWS), b.add(at * WIDE * V::N), &mut sums);
         }
         store(sums, to);
+    }
+}
+
+/// One link of every chain: one k of packed operands.
+///
+/// A function that is always inlined, and no closure: intrinsics are calls wherever the instructions
+/// are not known to be there.
+///
+/// # Safety
+/// As for [`packed`].
+#[inline(always)]
+unsafe fn link<V: Lanes, const ROWS: usize, const WIDE: usize>(
+    a: *const f32,
+    b: *const f32,
+    sums: &mut [[V; WIDE]; ROWS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut columns = [V::zero(); WIDE];
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = V::load(b.add(j * V::N));
+            prefetch(b.wrapping_add((AHEAD * WIDE + j) * V::N));
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let x = *a.add(i);
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = column.fma(x, *sum);
+            }
+        }
     }
 }
 
