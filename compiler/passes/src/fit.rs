@@ -15,6 +15,7 @@ use crate::cost;
 use crate::memory::Memory;
 use crate::pipeline::{Graphs, Placed, Scheduled, Stage};
 use crate::train::Training;
+use crate::usage::Usage;
 
 /// How much memory a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +71,18 @@ pub fn fit(
         let train = settled(train, &way);
         return Ok(Fitted { train, scheduled: graphs.scheduled(placed), warnings });
     }
+    let usage = Usage::of(&placed.schedule, &placed.memory);
     drop(placed);
     let mut search = Search { training, target, limit, graphs: vec![(way.micro_batch, graphs)] };
     let free = Free {
         micro_batch: train.may_choose_micro_batch(),
         recompute: train.recompute == Recompute::Auto,
     };
+    if usage.kept() > limit {
+        // No way makes these smaller.
+        return Err(vec![refusal::no_room(&mut search, train, room)?]);
+    }
     let Some(found) = search.cheapest(&way, free)? else {
-        let usage = search.usage(&way)?;
         return Err(vec![refusal::refuse(&mut search, &way, room, &usage)?]);
     };
     let graphs = search.graphs(found.micro_batch)?;
@@ -211,11 +216,6 @@ impl Search<'_> {
         let accumulate = self.training.program.train.batch / way.micro_batch;
         let placed = self.placed(way)?;
         Ok(taken(&placed, accumulate))
-    }
-
-    fn usage(&mut self, way: &Way) -> Result<crate::usage::Usage, Vec<Diagnostic>> {
-        let placed = self.placed(way)?;
-        Ok(crate::usage::Usage::of(&placed.schedule, &placed.memory))
     }
 
     fn placed(&mut self, way: &Way) -> Result<Placed, Vec<Diagnostic>> {

@@ -133,6 +133,12 @@ impl Usage {
         Self { kinds, tensors, lines, moments, peak }
     }
 
+    /// Bytes of weights and of all that each of them has for itself, however they are trained.
+    pub fn kept(&self) -> u64 {
+        let kinds = [Kind::Weights, Kind::Copies, Kind::Gradients, Kind::RuleState];
+        kinds.iter().map(|&kind| self.bytes(kind)).sum()
+    }
+
     /// Bytes of a kind.
     pub fn bytes(&self, kind: Kind) -> u64 {
         self.kinds.get(&kind).copied().unwrap_or(0)

@@ -65,7 +65,7 @@ pub(super) fn refuse(
     let here = search.taken(way)?;
     let all = alternatives(search, &train, way)?;
     if all.is_empty() {
-        return no_room(search, &train, room, memory);
+        return no_room(search, &train, room);
     }
     let needs = size(here.bytes + room.beside_bytes);
     let wrong = format!("{} needs {needs}, `memory` is {}", said(&train, way), size(memory));
@@ -161,12 +161,12 @@ fn edits(train: &Train, from: &Way, to: &Way) -> Vec<(Span, String)> {
 }
 
 /// E0901: even the smallest way is too large.
-fn no_room(
+pub(super) fn no_room(
     search: &mut Search<'_>,
     train: &Train,
     room: Room,
-    memory: u64,
 ) -> Result<Diagnostic, Vec<Diagnostic>> {
+    let memory = room.bytes(train).expect("what is refused has a bound");
     let least = Way { micro_batch: 1, recompute: Recompute::All };
     let placed = search.placed(&least)?;
     let usage = Usage::of(&placed.schedule, &placed.memory);
@@ -198,10 +198,7 @@ fn helps(
     if room.default_bytes.is_some_and(|most| most >= needs) {
         helps.push(format!("`memory {}` would be enough", whole_mib(needs)));
     }
-    let kept: u64 = [Kind::Weights, Kind::Copies, Kind::Gradients, Kind::RuleState]
-        .map(|kind| usage.bytes(kind))
-        .iter()
-        .sum();
+    let kept = usage.kept();
     let fits = |saved: u64| if needs - saved <= memory { ", and fits" } else { "" };
     if train.context > 1 {
         let context = train.context / 2;
