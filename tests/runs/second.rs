@@ -98,5 +98,5 @@ fn a_directive_that_the_spec_lacks_can_be_set() {
     let folder = Folder::new("set");
     folder.write("a.lt", gpt("steps 20"));
     folder.llmc(&["train", "a.lt", "--set", "train.checkpoint.every=10"]).exits(0);
-    assert_eq!(exec::checkpoint::load::steps(&folder.at("runs/a")), [0, 10, 20]);
+    assert_eq!(exec::checkpoint::load::steps(&folder.at("runs/a")), [1, 10, 20]);
 }
