@@ -83,15 +83,15 @@ awk -v order="llmc $present" -v sizes="$sizes" '
   }
   { for (c = 3; c <= 6; c++) all[$1, $2, c] = all[$1, $2, c] " " $c }
   END {
-    print "| size | program | tokens/s | llmc against it | first step after | peak memory |"
-    print "|---|---|--:|--:|--:|--:|"
+    print "| size | program | tokens/s | llmc against it | first step begins | first step after | peak memory |"
+    print "|---|---|--:|--:|--:|--:|--:|"
     n = split(order, who, " ")
     m = split(sizes, size, " ")
     for (s = 1; s <= m; s++) for (w = 1; w <= n; w++) {
       speed = median(who[w], size[s], 3)
       ratio = w == 1 ? "" : sprintf("%.2fx", median("llmc", size[s], 3) / speed)
-      printf "| %s | %s | %.0f | %s | %.2f s | %.0f MiB |\n", size[s], who[w], speed, ratio,
-        median(who[w], size[s], 4), median(who[w], size[s], 6)
+      printf "| %s | %s | %.0f | %s | %.2f s | %.2f s | %.0f MiB |\n", size[s], who[w], speed, ratio,
+        median(who[w], size[s], 5), median(who[w], size[s], 4), median(who[w], size[s], 6)
     }
   }' "$results" > "$table"
 
