@@ -141,13 +141,14 @@ fn sizes(rows: u64, keys: u64) -> Sizes {
 }
 
 /// Every kind of mask alone, and all of them.
-fn kinds() -> [(&'static str, Attend); 7] {
+fn kinds() -> [(&'static str, Attend); 8] {
     let all = Attend::all(0.4);
     let causal = Attend { is_causal: true, ..all };
     [
         ("all", all),
         ("causal", causal),
         ("window", Attend { window: Some(20), ..all }),
+        ("a window without an end", Attend { window: Some(1 << 40), ..all }),
         ("segments", Attend { has_segments: true, ..all }),
         ("dropout", Attend { drop: 0.25, ..all }),
         ("offset", Attend { has_offset: true, ..causal }),
@@ -191,6 +192,26 @@ fn an_offset_places_rows_among_the_keys() {
         let about = format!("one row at {offset}");
         Case::new(attend, sizes(1, 100), Dtype::F32, offset).check(&about, RTOL_F32);
     }
+}
+
+/// The first row's score overflows; the keys behind it are in its tile.
+#[test]
+fn a_row_that_overflows_spoils_no_key_that_it_does_not_see() {
+    let attend = Attend { is_causal: true, ..Attend::all(0.4) };
+    let sizes = Sizes { batch: 1, heads: 1, groups: 1, ..sizes(20, 20) };
+    let mut case = Case::new(attend, sizes, Dtype::F32, 0);
+    let (sound, _) = case.tiled([16, 16]);
+    let key = case.states["k"].numbers();
+    let q = case.states.get_mut("q").expect("it is an input");
+    let mut numbers = q.numbers();
+    for (x, k) in numbers.iter_mut().zip(&key).take(5) {
+        *x = 3e38 * k.signum();
+    }
+    *q = Tensor::from_numbers(q.ty.clone(), &numbers);
+    let (spoiled, _) = case.tiled([16, 16]);
+    assert!(spoiled["dk"][..5].iter().all(|x| x.is_nan()), "{:?}", &spoiled["dk"][..5]);
+    assert_eq!(spoiled["dk"][5..], sound["dk"][5..]);
+    assert_eq!(spoiled["dq"][5..], sound["dq"][5..]);
 }
 
 /// The width of a tile is no part of the result but for the order of additions.

@@ -214,3 +214,35 @@ impl Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::attend::Attend;
+
+    /// Also where one row alone sees a tile, by its first or last key.
+    #[test]
+    fn a_band_touches_the_tiles_with_a_key_that_is_seen() {
+        let windows = [None, Some(1), Some(2), Some(5), Some(40)];
+        for (is_causal, window) in [false, true].into_iter().flat_map(|c| windows.map(|w| (c, w))) {
+            let band = Band { causal: is_causal, window, offset: None };
+            let attend = Attend { is_causal, window, ..Attend::all(1.0) };
+            for offset in [-9, -1, 0, 3, 40] {
+                let sees =
+                    |row: u64, key: u64| attend.sees(row.cast_signed() + offset, key.cast_signed());
+                for (row, key) in tiles() {
+                    let (rows, keys) = ([row, 13.min(row + 4)], [key, 22.min(key + 3)]);
+                    let is_seen =
+                        (rows[0]..rows[1]).any(|r| (keys[0]..keys[1]).any(|k| sees(r, k)));
+                    let about = format!("{band:?}, rows {rows:?} from {offset}, keys {keys:?}");
+                    assert_eq!(band.touches(offset, rows, keys), is_seen, "{about}");
+                }
+            }
+        }
+    }
+
+    /// The first row and key of tiles of 4 by 3 over 13 by 22.
+    fn tiles() -> impl Iterator<Item = (u64, u64)> {
+        (0..13).step_by(4).flat_map(|row| (0..22).step_by(3).map(move |key| (row, key)))
+    }
+}
