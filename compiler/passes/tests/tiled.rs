@@ -1,5 +1,7 @@
 //! Tasks on chunks of rows: against the whole tasks of the same graphs.
 
+#[path = "tiled/apart.rs"]
+mod apart;
 #[path = "tiled/heads.rs"]
 mod heads;
 #[path = "scheduled/random.rs"]
@@ -13,6 +15,7 @@ use heads::random_head;
 use ir::eval::kernel::Memory;
 use ir::eval::schedule::{eval_schedule, memory};
 use ir::eval::tensor::{Data, Tensor};
+use ir::graph::Module;
 use ir::schedule::{Schedule, Target, Task, Tiling};
 use ir::types::Dtype;
 use passes::Training;
@@ -174,6 +177,43 @@ fn random_functions_have_the_bits_of_whole_tasks() {
     }
     assert!(n_tiled as u64 > n, "{n_tiled} loops in {n} functions, twice each");
     assert!(n_mixed > 0, "some functions mix rows");
+}
+
+/// Checks that a function has the bits of whole tasks; what was done in chunks of 4 and of 8 rows.
+fn has_the_bits_of_whole_tasks(about: &str, module: &Module) -> Vec<String> {
+    ir::verify::verify(module).expect("the function is sound");
+    let schedule = |target: &Target| pipeline::schedule(module.clone(), target, &mut |_, _| {});
+    let wanted = run(&schedule(&whole()).schedule, &whole(), &["f"]);
+    let mut notes = vec![];
+    for rows in [4, 8] {
+        let target = target(rows, u64::MAX);
+        let tiled = schedule(&target);
+        let got = run(&tiled.schedule, &target, &["f"]);
+        for (name, data) in &wanted {
+            assert_eq!(got[name], *data, "{about}, {name}, chunks of {rows}: {:?}", tiled.notes);
+        }
+        notes.extend(tiled.notes);
+    }
+    assert!(notes.len() >= 2, "{about}: rows were worth cutting, {notes:?}");
+    notes
+}
+
+#[test]
+fn a_product_of_rows_with_all_rows_stays_whole() {
+    let notes = has_the_bits_of_whole_tasks("rows by rows", &apart::rows_by_rows());
+    assert!(notes.iter().all(|note| note.contains("stays whole")), "{notes:?}");
+}
+
+#[test]
+fn a_sum_over_the_rows_is_complete_before_it_is_read() {
+    has_the_bits_of_whole_tasks("a sum", &apart::sum_read_by_row());
+}
+
+#[test]
+fn rows_in_a_chunk_keep_their_numbers() {
+    for (about, module) in apart::numbered_rows() {
+        has_the_bits_of_whole_tasks(about, &module);
+    }
 }
 
 #[test]
