@@ -177,7 +177,7 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     for name in COUNTERS.into_iter().chain(plateau(program).iter().map(|(name, _)| *name)) {
         add(name, Type::scalar(Dtype::F64), Role::Counter);
     }
-    add(names::RECENT_SKIPS, Type::new(Dtype::F32, [counters::RECENT]), Role::Counter);
+    add(names::RECENT_SKIPS, Type::new(Dtype::F32, [plan::RECENT]), Role::Counter);
     for name in sums(program).into_iter().chain(METRICS) {
         add(name, Type::scalar(Dtype::F64), Role::Metric);
     }

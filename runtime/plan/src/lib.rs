@@ -8,7 +8,7 @@ mod run;
 mod text;
 
 pub use attention::{Attention, Band, Pass, Scratch, Strided, TileArg, TileKernel};
-pub use run::{Checkpoint, Data, Eval, OnNan, Run, Sample, Split, Tokenizer};
+pub use run::{Checkpoint, Data, Eval, OnNan, RECENT, Run, Sample, Split, Tokenizer};
 pub use text::ParseError;
 
 /// Format of plans; a runtime refuses others.

@@ -5,19 +5,24 @@
 //! global row of the micro-batch's first sequence), `eval.ids`, `eval.targets`, `prefill.ids`
 //! (i32 `[1, context]`), `prefill.last` (i32: the position whose logits are wanted), `decode.id`
 //! (i32 `[1, 1]`: the token behind those in the caches) and `decode.position` (i32: its place);
-//! output of both `prefill` and `decode` `prefill.logits` (f32 `[vocab]`); `seed` (i32 counter, set before `init`).
+//! output of both `prefill` and `decode` `prefill.logits` (f32 `[vocab]`); `seed` (i32 counter,
+//! set before `init`).
 //! Counters (saved; f64 scalars): `applied_updates`, `skipped_updates` and its parts
 //! `skipped_overflow`, `skipped_nonfinite`, `skipped_empty`, `skips_in_row`, `consumed_batches`,
-//! `loss_scale` (of the next step), `clean_updates`; `recent_skips` (f32 `[200]`, a ring by
+//! `loss_scale` (of the next step), `clean_updates`; `recent_skips` (f32 `[RECENT]`, a ring by
 //! consumed batches). Metrics (f64 scalars): `loss` (mean over target tokens of the step),
 //! `tokens`, `lr`, `grad_norm`, `clip_coef`, `used_scale` (the loss scale of this step), `finite`
 //! (1 when the update was applied), `skip_cause` (0 applied, 1 overflow, 2 not finite, 3 no target
-//! token), `recent_skipped` (of the last 200 steps), `eval.loss_sum` and `eval.tokens` (of one eval
+//! token), `recent_skipped` (of the last [`RECENT`] steps), `eval.loss_sum` and `eval.tokens` (of one eval
 //! call); where they are measured `noise_scale` and, for each parameter, `grad_norm.PATH`.
 //! `micro` adds to `loss_sum` and `token_sum`, which `update` sets back; gradients stay as they
 //! were, so that the host can look at those of a skipped step and make them again.
-//! Optional functions: `decode`, where a model can go on with one token; `refresh` rebuilds what is derived from the weights, after `init` and after
-//! they were loaded; `plateau` takes notice of the input `val_loss` (f64) after an evaluation.
+//! Optional functions: `decode`, where a model can go on with one token; `refresh` rebuilds what is
+//! derived from the weights, after `init` and after they were loaded; `plateau` takes notice of the
+//! input `val_loss` (f64) after an evaluation.
+
+/// Steps whose skips are remembered one by one.
+pub const RECENT: u64 = 200;
 
 /// The training loop's settings, all resolved.
 #[derive(Debug, Clone, PartialEq)]

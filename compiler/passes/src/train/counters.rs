@@ -6,12 +6,10 @@
 use ir::builder::Builder;
 use ir::graph::Value;
 use ir::types::{Dtype, Type};
+use plan::RECENT;
 
 use super::forward::total;
 use super::{names, read_scalar};
-
-/// Steps whose skips are remembered one by one.
-pub(super) const RECENT: u64 = 200;
 
 /// Moves every counter; `is_applied` is a bool scalar.
 pub(super) fn commit(b: &mut Builder, is_applied: Value) {

@@ -2,7 +2,7 @@
 //!
 //! In: its cause and the skips before it, all from saved counters. Out: whether the run goes on.
 
-use plan::{OnNan, Run};
+use plan::{OnNan, RECENT, Run};
 
 use super::Training;
 use crate::{
@@ -12,10 +12,8 @@ use crate::{
 
 /// Skips in a row that end a run, where the spec says no other number.
 const MAX_IN_ROW: u64 = 20;
-/// Steps that the share of skips is taken of.
-const RECENT: u64 = 200;
-/// Most of these that a loss scaler may skip: 10 %.
-const MAX_RECENT: u64 = 20;
+/// Most of the last [`RECENT`] steps that a loss scaler may skip.
+const MAX_RECENT: u64 = RECENT / 10;
 
 /// A skipped step and those before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
