@@ -17,6 +17,7 @@ pub use ceilings::Ceilings;
 pub(crate) use functions::{Functions, Turns};
 pub use memory::Memory;
 pub use pool::Pool;
+pub(crate) use product::element::widen_f16;
 
 use std::sync::Arc;
 
