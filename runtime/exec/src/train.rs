@@ -112,7 +112,7 @@ struct Training<'t> {
     earlier_s: f64,
     began: Instant,
     last_save: Instant,
-    /// Whether the folder is known to hold the state, or need not.
+    /// Whether the folder holds a checkpoint.
     has_saved: bool,
     failed_saves: u32,
     loss: Option<f64>,
@@ -150,7 +150,7 @@ impl<'t> Training<'t> {
         let val = found
             .as_ref()
             .and_then(|f| Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? }));
-        let has_saved = found.is_some() || executor.plan().run.checkpoint.is_none();
+        let has_saved = found.is_some();
         Ok(Training {
             executor,
             corpus,
@@ -243,7 +243,7 @@ impl<'t> Training<'t> {
         let new_best = self.note_val(&row);
         report(Event::Step(row));
         self.samples(false, report)?;
-        if !self.has_saved {
+        if !self.has_saved && self.executor.plan().run.checkpoint.is_some() {
             // A folder that cannot hold the state should be known now, not in an hour. Before the
             // first step the state is a function of the seed, and nothing would be lost.
             self.write_checkpoint(report)?;

@@ -148,7 +148,10 @@ impl Training<'_> {
         }
         let lost = found.bad.iter().any(|t| !t.name.starts_with("gradient of "));
         if lost {
-            tries.push("the checkpoints are sound: run again with one of these and --resume");
+            tries.push(match self.has_saved {
+                true => "the checkpoints are sound: run again with one of these and --resume",
+                false => "nothing was saved yet: the next run starts from the first step",
+            });
         }
         tries.join(", ")
     }

@@ -83,7 +83,8 @@ impl Training<'_> {
         let facts = self.facts();
         let step = facts.step;
         let (plan, memory) = (self.executor.plan(), self.executor.memory());
-        let (path, _) = save::save(self.folder, plan, memory, facts, &mut |_, _| Ok(()))?;
+        let saved = save::save(self.folder, plan, memory, facts, &mut |_, _| Ok(()));
+        let (path, _) = saved.map_err(|error| self.not_saved(error))?;
         self.last_save = Instant::now();
         self.has_saved = true;
         report(Event::Saved { step, path });
@@ -95,6 +96,17 @@ impl Training<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A state beyond use, with the way out: what is there to go on from.
+    fn not_saved(&self, error: Error) -> Error {
+        let Error::Diverged(what) = error else { return error };
+        Error::Diverged(match self.has_saved {
+            true => format!(
+                "{what}; the newest checkpoint is sound: go on from it with a lower `lr` and --resume"
+            ),
+            false => format!("{what}, and nothing before it; run again with a lower `lr`"),
+        })
     }
 
     fn facts(&self) -> Manifest {

@@ -132,6 +132,28 @@ fn a_step_that_is_not_finite_ends_the_run_with_a_diagnosis() {
 }
 
 #[test]
+fn weights_that_are_lost_at_the_first_step_leave_nothing_to_go_on_from() {
+    let scratch = Scratch::new("train_lost");
+    let corpus = corpus(&scratch);
+    let ends = |name: &str, plan: Plan| {
+        let error = go(plan, &corpus, &scratch.path().join(name), &mut |_, _| {}).unwrap_err();
+        assert_eq!(error.exit_code(), 5);
+        error.to_string()
+    };
+    let mut in_update = tiny::plan();
+    let text = in_update.code[2].text.replace("v31 = f32const 0x1.8p-1", "v31 = f32const +Inf");
+    in_update.code[2].text = text;
+    let text = ends("in-update", in_update);
+    assert!(text.contains("step 1 was not saved, and nothing before it"), "{text}");
+    let mut in_init = diverging();
+    let text = in_init.code[0].text.replace("fcvt_from_sint.f32 v5", "f32const +Inf");
+    in_init.code[0].text = text;
+    let text = ends("in-init", in_init);
+    assert!(text.contains("nothing was saved yet"), "{text}");
+    assert!(!text.contains("checkpoints are sound"), "{text}");
+}
+
+#[test]
 fn a_second_start_says_how_the_first_ended_and_tries_again() {
     let scratch = Scratch::new("train_again");
     let corpus = corpus(&scratch);
