@@ -3,7 +3,7 @@
 use passes::fit::Room;
 
 /// Share of the machine's memory that a run may take when its spec does not say.
-const SHARE_PERCENT: u64 = 60;
+pub const SHARE_PERCENT: u64 = 60;
 
 /// What a process takes beside its arena: itself, the compiler's leftovers, compiled kernels.
 const PROCESS_BYTES: u64 = 24 << 20;

@@ -7,6 +7,8 @@
 
 mod refusal;
 
+use std::collections::BTreeSet;
+
 use diag::Diagnostic;
 use ir::schedule::Target;
 use sema::{ParamSet, Program, Recompute, Step, Term, Train};
@@ -268,7 +270,9 @@ fn with_micro_batch(program: &Program, micro_batch: u64) -> Program {
 
 /// The divisors of a batch up to `most`, descending.
 fn divisors(batch: u64, most: u64) -> Vec<u64> {
-    (1..=most).rev().filter(|n| batch.is_multiple_of(*n)).collect()
+    let small = (1..=batch.isqrt()).filter(|n| batch.is_multiple_of(*n));
+    let all: BTreeSet<u64> = small.flat_map(|n| [n, batch / n]).collect();
+    all.into_iter().rev().filter(|&n| n <= most).collect()
 }
 
 /// Policies that take less and less memory: one block more computed again with each.

@@ -157,6 +157,18 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
+/// `10.7 M`, for people.
+pub fn count(n: u64) -> String {
+    let (value, unit) = match n {
+        0..10_000 => return n.to_string(),
+        10_000..1_000_000 => (n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
+        1_000_000_000..1_000_000_000_000 => (n as f64 / 1e9, "G"),
+        _ => (n as f64 / 1e12, "T"),
+    };
+    format!("{value:.1} {unit}")
+}
+
 /// States with memory of their own.
 fn states(schedule: &Schedule) -> Vec<Tensor> {
     let own = schedule.buffers.iter().filter(|b| b.within.is_none());

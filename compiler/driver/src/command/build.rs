@@ -15,7 +15,7 @@ use crate::cli::{Build, Source, Stage};
 use crate::compile::{Compiled, compile_within};
 use crate::emit::emit;
 use crate::front::Checked;
-use crate::machine::room;
+use crate::machine::{SHARE_PERCENT, room};
 
 pub(super) fn run(args: &Build) -> Result<(), Failure> {
     if args.emit == Some(Stage::Ast) {
@@ -87,7 +87,7 @@ fn warn(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) {
 fn say_bound(ready: &mut Ready, room: Room) {
     let train = &mut ready.program.train;
     if let (None, Some(bytes)) = (train.memory, room.default_bytes) {
-        train.derive("memory", format!("{} (60% of RAM)", size(bytes)));
+        train.derive("memory", format!("{} ({SHARE_PERCENT}% of RAM)", size(bytes)));
     }
 }
 

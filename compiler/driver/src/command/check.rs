@@ -1,5 +1,7 @@
 //! `llmc check`: everything that can be known before a run.
 
+use passes::usage::count;
+
 use super::Failure;
 use super::out::say;
 use super::source::ready;
@@ -14,7 +16,7 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
         "{}: no errors, {} warnings; {} parameters, {} of memory",
         args.source.spec.display(),
         ready.warnings,
-        super::plan::count(n),
+        count(n),
         passes::usage::size(compiled.plan.arena_bytes),
     ));
     Ok(())

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use exec::error::Error;
 use passes::decode::Why;
+use passes::usage::count;
 use plan::{Plan, Role, Step};
 use sema::trace::Param;
 use sema::{Program, Train};
@@ -115,16 +116,4 @@ fn flops(step: &Step) -> u64 {
         Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => 0,
         Step::Call(_) | Step::Yield(_) => 0,
     }
-}
-
-/// `10.7 M`, for people.
-pub(super) fn count(n: u64) -> String {
-    let (value, unit) = match n {
-        0..10_000 => return n.to_string(),
-        10_000..1_000_000 => (n as f64 / 1e3, "k"),
-        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
-        1_000_000_000..1_000_000_000_000 => (n as f64 / 1e9, "G"),
-        _ => (n as f64 / 1e12, "T"),
-    };
-    format!("{value:.1} {unit}")
 }

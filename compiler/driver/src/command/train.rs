@@ -12,6 +12,7 @@ use exec::progress::{Pace, line};
 use exec::run_dir::{self, Decision, OnChange, RunInfo};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
+use passes::usage::count;
 use plan::Plan;
 
 use super::Failure;
@@ -193,7 +194,7 @@ impl Show {
         match event {
             Event::Step(row) => self.step(&row),
             Event::Started { parameters } => {
-                say(format_args!("training {} parameters", super::plan::count(parameters)));
+                say(format_args!("training {} parameters", count(parameters)));
             }
             Event::Resumed { step } => say(format_args!("going on from step {step}")),
             Event::Warning(text) => eprintln!("warning: {text}"),

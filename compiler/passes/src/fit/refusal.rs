@@ -7,7 +7,7 @@ use sema::{Recompute, Train};
 use super::{Room, Search, Taken, Way, taken};
 use crate::pipeline::{Graphs, Placed};
 use crate::train::Training;
-use crate::usage::{Kind, Tensor, Usage, size};
+use crate::usage::{Kind, Tensor, Usage, count, size};
 
 /// Tensors that a refusal lists.
 const LISTED: usize = 5;
@@ -205,10 +205,11 @@ fn helps(
         let saved = needs.saturating_sub(search.bytes_at(context)? + room.beside_bytes);
         helps.push(format!("`context {context}` saves {}{}", size(saved), fits(saved)));
     }
-    let rule_state = usage.bytes(Kind::RuleState);
-    if rule_state > 0 {
-        let saved = format!("`optimizer sgd` saves {}", size(rule_state));
-        helps.push(format!("{saved}{}", fits(rule_state)));
+    // `sgd` has a moment of its own, and averaged weights stay.
+    let with_sgd = usage.bytes(Kind::Weights) * (1 + u64::from(train.ema.is_some()));
+    let saved = usage.bytes(Kind::RuleState).saturating_sub(with_sgd);
+    if saved > 0 {
+        helps.push(format!("`optimizer sgd` saves {}{}", size(saved), fits(saved)));
     }
     let room_for_weights = memory.saturating_sub(needs - kept);
     let n = search.graphs(1)?.weights();
@@ -246,15 +247,4 @@ fn tensors(usage: &Usage) -> String {
         text += &format!("\n{:>11}  {name} [{}]", size(*bytes), shape.join(", "));
     }
     text
-}
-
-/// `10.7 M`, for people.
-fn count(n: u64) -> String {
-    let (value, unit) = match n {
-        0..10_000 => return n.to_string(),
-        10_000..1_000_000 => (n as f64 / 1e3, "k"),
-        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
-        _ => (n as f64 / 1e9, "G"),
-    };
-    format!("{value:.1} {unit}")
 }
