@@ -1,8 +1,8 @@
 //! Plans the arena: an offset for every buffer of a schedule.
 //!
-//! State lies first and stays; a piece lies in its parent. Temporaries of one function share the space behind it by liveness;
-//! functions share it with each other, because none is interrupted by another that has
-//! temporaries. First fit in order of need; deterministic.
+//! State lies first and stays; a piece lies in its parent. Temporaries of one function share the
+//! space behind it by liveness; functions share it with each other, because none is interrupted by
+//! another that has temporaries. First fit in order of need; deterministic.
 
 use ir::schedule::{Schedule, Task};
 

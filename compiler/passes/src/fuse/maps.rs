@@ -25,14 +25,10 @@ pub(super) fn join(tasks: &mut Tasks<'_>, target: &Target) {
                 tasks.sources(arg, &mut sources);
             }
         }
-        let is_product = |task: &&usize| {
-            sources.contains(task) && matches!(tasks.task(**task).kind, Kind::Dot { .. })
-        };
-        let place = |task: &usize| order.iter().position(|t| t == task);
-        let mut products: Vec<usize> = sources_once(&sources);
-        products.retain(|task| is_product(&task));
-        products.sort_by_key(place);
-        for &product in products.iter().rev() {
+        sources.retain(|&task| matches!(tasks.task(task).kind, Kind::Dot { .. }));
+        sources.sort_by_key(|task| order.iter().position(|t| t == task));
+        sources.dedup();
+        for &product in sources.iter().rev() {
             match fits(tasks, product, consumer, target) {
                 Ok(map) => {
                     tasks.merge(product, consumer, Kind::Dot { map: Some(map) });
@@ -42,13 +38,6 @@ pub(super) fn join(tasks: &mut Tasks<'_>, target: &Target) {
             }
         }
     }
-}
-
-fn sources_once(sources: &[usize]) -> Vec<usize> {
-    let mut once = sources.to_vec();
-    once.sort_unstable();
-    once.dedup();
-    once
 }
 
 /// The map behind a product that a task becomes with what is there already.
