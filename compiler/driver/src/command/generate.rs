@@ -31,6 +31,9 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     session.read(&ids)?;
     let start = session.mark()?;
     for n in 0..args.samples {
+        if n > 0 {
+            session.rewind(&start)?;
+        }
         request.sampling.seed = args.text.seed.wrapping_add(n);
         if args.json {
             json(&mut session, &args.prompt, &request)?;
@@ -40,7 +43,6 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
             }
             show(&mut session, &args.prompt, &request)?;
         }
-        session.rewind(&start)?;
     }
     Ok(())
 }
