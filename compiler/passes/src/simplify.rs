@@ -1,7 +1,8 @@
 //! Local rewrites that keep every bit.
 //!
 //! Only exact ones: `x * 1`, `x / 1`, `x - 0`, double negation, casts of casts that lost nothing,
-//! views of views, constants seen through views, permutations ahead of concatenations. `x + 0` stays, because -0 + 0 is +0.
+//! views of views, constants seen through views, permutations ahead of concatenations. `x + 0`
+//! stays, because -0 + 0 is +0.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Node, Value};
