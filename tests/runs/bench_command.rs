@@ -23,6 +23,16 @@ fn it_prints_one_object_of_four_numbers_and_writes_nothing() {
 }
 
 #[test]
+fn steps_that_look_for_a_scale_are_steps() {
+    let folder = Folder::new("bench-scale");
+    folder.write("a.lt", gpt("steps 3\nprecision fp16\nloss_scale dynamic from 16Gi"));
+    let ended = folder.llmc(&["bench", "a.lt", "--json", "--steps", "1"]).exits(0);
+    assert!(ended.out.contains("tokens_per_s"), "{}", ended.out);
+    folder.write("a.lt", gpt("steps 3\nprecision fp16\nloss_scale 17179869184"));
+    folder.llmc(&["bench", "a.lt", "--json", "--steps", "1"]).exits(5).says("overflow");
+}
+
+#[test]
 fn the_table_names_what_the_step_runs() {
     let folder = Folder::new("bench-table");
     folder.write("a.lt", gpt("steps 3"));
