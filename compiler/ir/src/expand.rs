@@ -7,7 +7,8 @@
 //!
 //! # Note: accuracy
 //! f32: exp, log and rsqrt within 2 ulp, but exp is 0 below -86.9; tanh within 6; erf within 4; cos
-//! within 2 up to 2^30 and some number in `-1 ..= 1` beyond; pow is computed in f64. f64: exp, log and cos within 4 ulp.
+//! within 2 up to 2^30 and some number in `-1 ..= 1` beyond; pow is computed in f64. f64: exp, log
+//! and cos within 4 ulp.
 
 mod erf;
 mod exp;
