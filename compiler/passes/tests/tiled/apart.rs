@@ -99,19 +99,15 @@ pub(crate) fn numbered_rows() -> [(&'static str, Module); 4] {
     ]
 }
 
-/// Columns that come in blocks, so that the product has an epilogue.
+/// As the epilogue of the second product, whose columns come in blocks.
 fn behind_the_product() -> Module {
-    let mut head = Head::of(|b, x| {
-        let w = b.state("w", f32s(&[3, 6]));
-        let product = b.dot(x, w);
-        let rows = b.iota(0, &[ROWS, 6]);
-        let rows = b.cast(rows, Dtype::F32);
-        b.mul(product, rows)
-    });
-    head.declare("w", f32s(&[3, 6]), Role::Param);
-    let columns = head.b.transpose(head.logits);
-    let over_rows = head.b.dot(columns, head.x);
-    head.output("over_rows", over_rows);
+    let mut head = Head::new();
+    let back = head.b.state("back", f32s(&[5, 4]));
+    head.declare("back", f32s(&[5, 4]), Role::Param);
+    let bent = head.b.tanh(head.logits);
+    head.logits = head.b.dot(bent, back);
+    let own = head.numbered();
+    head.output("numbered", own);
     head.finish()
 }
 
