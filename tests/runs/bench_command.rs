@@ -43,6 +43,27 @@ fn the_table_names_what_the_step_runs() {
     }
 }
 
+#[test]
+fn every_product_and_attention_has_its_bytes() {
+    let folder = Folder::new("bench-bytes");
+    folder.write("a.lt", gpt("steps 3"));
+    let ended = folder.llmc(&["bench", "a.lt", "--steps", "1", "--threads", "1"]).exits(0);
+    let rows = ended.out.lines().skip_while(|line| !line.contains("of ceiling"));
+    let named = |name: &str| -> Vec<Vec<&str>> {
+        let rows = rows.clone().filter(|row| row.contains(name) && row.contains(" x "));
+        rows.map(|row| row.split_whitespace().collect()).collect()
+    };
+    for (name, at_least) in [("product", 5), ("attention", 2), (", then k", 1)] {
+        let rows = named(name);
+        assert!(rows.len() >= at_least, "{at_least} rows of `{name}`\n{}", ended.out);
+        for row in rows {
+            // Time, share, calls, operations and bytes a second, and a share.
+            let numbers = row[..6].iter().map(|x| x.trim_end_matches('%').parse::<f64>());
+            assert!(numbers.clone().all(|x| x.is_ok()), "{row:?}\n{}", ended.out);
+        }
+    }
+}
+
 /// What the folder holds.
 fn names(folder: &Folder) -> Vec<String> {
     let entries = std::fs::read_dir(folder.at("")).unwrap();

@@ -41,7 +41,7 @@ pub enum Work {
 /// What the calls of one kernel, or of products of one size, took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
-    /// The code's name, or the sizes of a product.
+    /// The code's name, or the sizes of a product and the name of what runs behind it.
     pub name: String,
     /// What ran.
     pub work: Work,
@@ -168,19 +168,16 @@ impl Walk<'_> {
 
     fn add_cost(&mut self, step: &Step, start: Instant) {
         let seconds = start.elapsed().as_secs_f64();
+        let Some(name) = cost_name(self.plan, step) else { return };
         let none = match step {
-            Step::Kernel { code, .. } => {
-                let name = self.plan.code[*code as usize].name.clone();
-                Cost::none(name, Work::Kernel(*code), 0)
-            }
+            Step::Kernel { code, .. } => Cost::none(name, Work::Kernel(*code), 0),
             Step::Product { product, origin: _ } => {
-                Cost::none(product_name(product), Work::Product, product.flops())
+                Cost::none(name, Work::Product, product.flops())
             }
             Step::Attention { attention, origin: _ } => {
-                Cost::none(attention_name(attention), Work::Attention, attention.flops())
+                Cost::none(name, Work::Attention, attention.flops())
             }
-            Step::Sort { n, .. } => Cost::none(format!("sort of {n}"), Work::Sort, 0),
-            // What these run was counted by itself.
+            Step::Sort { .. } => Cost::none(name, Work::Sort, 0),
             Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => return,
         };
         if let Some(costs) = &mut self.costs {
@@ -237,6 +234,24 @@ impl Turns for Walk<'_> {
         if let Step::Tiles { advance, .. } = step {
             self.cpu.begin_iteration(advance, iteration);
         }
+    }
+}
+
+/// The name that the cost of a step goes by; none for one whose parts are counted by themselves.
+pub fn cost_name(plan: &Plan, step: &Step) -> Option<String> {
+    let code_name = |code: u32| &plan.code[code as usize].name;
+    match step {
+        Step::Kernel { code, .. } => Some(code_name(*code).clone()),
+        Step::Product { product, origin: _ } => {
+            let name = product_name(product);
+            Some(match &product.epilogue {
+                Some(epilogue) => format!("{name}, then {}", code_name(epilogue.code)),
+                None => name,
+            })
+        }
+        Step::Attention { attention, origin: _ } => Some(attention_name(attention)),
+        Step::Sort { n, .. } => Some(format!("sort of {n}")),
+        Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => None,
     }
 }
 

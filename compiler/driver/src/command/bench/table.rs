@@ -9,12 +9,14 @@ use crate::command::out::say;
 
 /// Rows below this share of a step are summed up in one.
 const LEAST_SHARE: f64 = 0.002;
+/// Columns of the rates of a row.
+const WIDTH: usize = 29;
 
 /// Prints the costs of `n` steps beside what the machine could do.
 pub(super) fn print(
     costs: &[Cost],
     n: u64,
-    traffic: &BTreeMap<u32, u64>,
+    traffic: &BTreeMap<String, u64>,
     threads: usize,
     ceilings: &Ceilings,
 ) {
@@ -25,19 +27,19 @@ pub(super) fn print(
         "  ceilings     {gflops:.0} GFLOP/s in registers, {gbytes:.1} GB/s from memory ({counted})"
     ));
     say(format_args!(""));
-    say(format_args!("  ms/step  share  calls        rate  of ceiling"));
+    say(format_args!("  ms/step  share  calls  GFLOP/s     GB/s  of ceiling"));
     kinds(costs, n, total);
     say(format_args!(""));
     let (shown, rest): (Vec<&Cost>, Vec<&Cost>) =
         costs.iter().partition(|c| c.seconds >= LEAST_SHARE * total);
     for cost in shown {
-        let (rate, share) = rate(cost, traffic, ceilings);
-        row(cost.seconds, cost.calls, n, total, &format!("{rate:>12}  {share:>10}  {}", cost.name));
+        let rates = rates(cost, traffic, ceilings);
+        row(cost.seconds, cost.calls, n, total, &format!("{rates}  {}", cost.name));
     }
     if !rest.is_empty() {
         let seconds = rest.iter().map(|c| c.seconds).sum();
         let calls = rest.iter().map(|c| c.calls).sum();
-        row(seconds, calls, n, total, &format!("{:>24}  {} others", "", rest.len()));
+        row(seconds, calls, n, total, &format!("{:>WIDTH$}  {} others", "", rest.len()));
     }
     say(format_args!(""));
     say(format_args!("  A rate above its ceiling is that of a cache, not of memory."));
@@ -55,7 +57,7 @@ fn kinds(costs: &[Cost], n: u64, total: f64) {
         let seconds = of().map(|c| c.seconds).sum();
         let calls = of().map(|c| c.calls).sum();
         if calls > 0 {
-            row(seconds, calls, n, total, &format!("{:>24}  {title}", ""));
+            row(seconds, calls, n, total, &format!("{:>WIDTH$}  {title}", ""));
         }
     }
 }
@@ -66,19 +68,15 @@ fn row(seconds: f64, calls: u64, n: u64, total: f64, rest: &str) {
     say(format_args!("  {ms:>7.2} {share:>5.1}% {:>6} {rest}", calls / n));
 }
 
-/// What a cost did in a second, and its share of what the machine could do.
-fn rate(cost: &Cost, traffic: &BTreeMap<u32, u64>, ceilings: &Ceilings) -> (String, String) {
+/// What a cost did in a second, and the larger share of what the machine could do.
+fn rates(cost: &Cost, traffic: &BTreeMap<String, u64>, ceilings: &Ceilings) -> String {
     let calls_s = cost.calls as f64 / cost.seconds;
-    let share = |x: f64, most: f64| format!("{:.0}%", 100.0 * x / most);
-    match cost.work {
-        Work::Product | Work::Attention => {
-            let rate = cost.flops as f64 * calls_s;
-            (format!("{:.1} GFLOP/s", rate / 1e9), share(rate, ceilings.flops))
-        }
-        Work::Kernel(code) => {
-            let rate = traffic.get(&code).map_or(0.0, |&bytes| bytes as f64 * calls_s);
-            (format!("{:.1} GB/s", rate / 1e9), share(rate, ceilings.bytes))
-        }
-        Work::Sort => (String::new(), String::new()),
-    }
+    let bytes = traffic.get(&cost.name).copied().unwrap_or(0);
+    let rates = [(cost.flops, ceilings.flops), (bytes, ceilings.bytes)];
+    let rates = rates.map(|(amount, most)| (amount as f64 * calls_s, most));
+    let shown = |rate: f64| if rate > 0.0 { format!("{:.1}", rate / 1e9) } else { String::new() };
+    let share = rates.iter().map(|(rate, most)| rate / most).fold(0.0, f64::max);
+    let share = if share > 0.0 { format!("{:.0}%", 100.0 * share) } else { String::new() };
+    let [flops, bytes] = rates.map(|(rate, _)| shown(rate));
+    format!("{flops:>8} {bytes:>8}  {share:>10}")
 }
