@@ -165,6 +165,11 @@ impl Scheduler<'_> {
         };
         let shrunk = |tile: u64, n: u64| tile.min(n.next_multiple_of(TILE_STEP)).max(TILE_STEP);
         let [rows, keys] = self.target.score_tile;
+        // Half of a tile on the diagonal is masked: where few lie off it, smaller ones save more
+        // than they cost.
+        let is_banded = attend.is_causal || attend.window.is_some();
+        let parts = if is_banded && sizes.keys <= 2 * keys { 2 } else { 1 };
+        let [rows, keys] = [rows, keys].map(|tile| tile / parts);
         Mask {
             attend,
             sizes,

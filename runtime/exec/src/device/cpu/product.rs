@@ -8,39 +8,25 @@
 mod block;
 mod chains;
 pub(super) mod element;
+mod grid;
 mod lanes;
 mod pack;
 pub(super) mod tile;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use plan::{Dtype, Product};
 
 use super::Pointer;
 use super::jit::Entry;
 use super::pool::Pool;
-use block::Block;
+use block::{Block, is_in_place};
 pub(super) use chains::{Chains, chains};
 use element::{Bf16, Element, F16, converts_f16, narrowing};
+use grid::{Grid, Place};
+use pack::{Kept, PANELS, Panels};
 pub(super) use pack::{Line, keep_room, pack_columns, room};
-use pack::{PANELS, Panels};
 use tile::{Kernel, Onto};
-
-/// Units wanted for each thread, so that a slow one does not hold up the rest.
-const UNITS: u64 = 4;
-/// Rows of a unit at most; with an epilogue, which wants them in the cache.
-const MOST_ROWS: [u64; 2] = [1024, 256];
-/// Elements of the right operand that a unit reads of one slice at most: they stay in the cache of
-/// the second level while rows of the left one pass.
-const MOST_PACKED: u64 = 192 << 10;
-/// Elements of the right operand that a thread keeps packed for its next unit at most.
-const KEPT: usize = 1 << 20;
-/// Rows and columns of a unit at least.
-const LEAST: u64 = 32;
-
-/// Numbers the products, so that none takes the panels of another.
-static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// An operand or a result in memory.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +89,8 @@ impl<T> Matrix<*const T> {
     }
 }
 
-/// Sizes of one piece.
-#[derive(Clone, Copy)]
+/// Sizes of one block.
+#[derive(Debug, Clone, Copy)]
 struct Size {
     m: usize,
     n: usize,
@@ -141,26 +127,33 @@ pub(super) unsafe fn run(p: &Product, adds: bool, operands: Operands<'_>, pool: 
 /// epilogues of so many operands keep aside.
 pub(super) fn reserve(products: &[(&Product, Option<Dtype>)], n_args: usize, pool: &mut Pool) {
     let kernel = Machine::new().kernel;
-    let mut most = [0; 4];
-    for (p, dtype) in products {
-        let grid = Grid::new(kernel, p, false, pool.threads() as u64);
-        let (m, n) = (grid.rows as usize, grid.cols as usize);
-        let size = Size { m, n, k: p.k.min(p.k_slice.max(1)) as usize };
-        let [a, slice, sums] = block::needed(kernel, size);
-        let b = slice.max(kept(kernel, Size { k: p.k as usize, ..size }).unwrap_or(0));
-        let c = if *dtype == Some(Dtype::F32) { 0 } else { m * n };
-        let needed = [a, b, sums, c];
-        most = std::array::from_fn(|i| needed[i].max(most[i]));
-    }
+    let threads = pool.threads() as u64;
     pool.on_each_thread(&|| {
         PANELS.with_borrow_mut(|panels| {
-            let Panels { a, b, held: _, sums, c, args } = panels;
-            for (lines, n) in [a, b, sums, c].into_iter().zip(most) {
-                keep_room(lines, n);
+            for (p, dtype) in products {
+                reserve_for(kernel, &Grid::new(kernel, p, false, threads), *dtype, panels);
             }
-            args.reserve(n_args);
+            panels.args.reserve(n_args);
         });
     });
+}
+
+/// Makes room for the blocks of one product.
+fn reserve_for(kernel: Kernel, grid: &Grid<'_>, dtype: Option<Dtype>, panels: &mut Panels) {
+    let [m, n] = grid.block().map(|x| x as usize);
+    let k = grid.p.k.min(grid.p.k_slice.max(1)) as usize;
+    let size = Size { m, n, k };
+    if grid.is_thin() {
+        let Panels { thin: [a, b], sums, .. } = panels;
+        let needed = block::of_thin(kernel, Size { m: grid.m as usize, ..size });
+        [a, b, sums].into_iter().zip(needed).for_each(|(lines, n)| keep_room(lines, n));
+    }
+    let needed = block::passing(kernel, size);
+    let stores = [&mut panels.a, &mut panels.b].into_iter().zip(grid.keeps);
+    stores.zip(needed).for_each(|((store, keep), passing)| store.reserve(keep, passing));
+    if dtype != Some(Dtype::F32) {
+        keep_room(&mut panels.c, m * n);
+    }
 }
 
 /// # Safety
@@ -173,24 +166,24 @@ unsafe fn run_with(
     pool: &mut Pool,
 ) {
     let grid = Grid::new(machine.kernel, p, adds, pool.threads() as u64);
-    pool.run(grid.units(), 1, &|units| {
+    pool.run(grid.jobs(), 1, &|jobs| {
         PANELS.with_borrow_mut(|panels| {
-            for unit in units {
-                // SAFETY: as the caller promises; units are different pieces of the result.
-                unsafe { run_unit(machine, &grid, unit, operands, panels) }
+            for place in jobs.flat_map(|job| grid.blocks(job)) {
+                // SAFETY: as the caller promises; blocks are different pieces of the result.
+                unsafe { run_block(machine, &grid, place, operands, panels) }
             }
         });
     });
 }
 
-/// One unit, compiled for the type of the operands.
+/// One block, compiled for the type of the operands.
 ///
 /// # Safety
 /// As for [`run_with`].
-unsafe fn run_unit(
+unsafe fn run_block(
     machine: Machine,
     grid: &Grid<'_>,
-    unit: u64,
+    place: Place,
     operands: Operands<'_>,
     panels: &mut Panels,
 ) {
@@ -198,13 +191,13 @@ unsafe fn run_unit(
     // SAFETY: the caller's promise.
     unsafe {
         match operands.a.dtype {
-            Dtype::F32 => grid.unit::<f32>(kernel, unit, operands, panels),
-            Dtype::Bf16 => grid.unit::<Bf16>(kernel, unit, operands, panels),
+            Dtype::F32 => grid.block_of::<f32>(kernel, place, operands, panels),
+            Dtype::Bf16 => grid.block_of::<Bf16>(kernel, place, operands, panels),
             #[cfg(target_arch = "x86_64")]
             Dtype::F16 if machine.converts_f16 => {
-                unit_machine_f16(grid, kernel, unit, operands, panels);
+                block_machine_f16(grid, kernel, place, operands, panels);
             }
-            Dtype::F16 => grid.unit::<F16>(kernel, unit, operands, panels),
+            Dtype::F16 => grid.block_of::<F16>(kernel, place, operands, panels),
             Dtype::F64 | Dtype::I32 => unreachable!("the plan was verified"),
         }
     }
@@ -214,84 +207,30 @@ unsafe fn run_unit(
 /// As for [`run_with`], and the machine converts f16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx,f16c")]
-unsafe fn unit_machine_f16(
+unsafe fn block_machine_f16(
     grid: &Grid<'_>,
     kernel: Kernel,
-    unit: u64,
+    place: Place,
     operands: Operands<'_>,
     panels: &mut Panels,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { grid.unit::<element::MachineF16>(kernel, unit, operands, panels) }
+    unsafe { grid.block_of::<element::MachineF16>(kernel, place, operands, panels) }
 }
 
-/// How a result is cut into units.
-///
-/// A result whose rows lie side by side is computed as its transpose: tiles are written by rows.
-struct Grid<'p> {
-    p: &'p Product,
-    run: u64,
-    adds: bool,
-    is_transposed: bool,
-    m: u64,
-    n: u64,
-    batch: u64,
-    rows: u64,
-    row_blocks: u64,
-    cols: u64,
-    col_blocks: u64,
-}
-
-impl<'p> Grid<'p> {
-    fn new(kernel: Kernel, p: &'p Product, adds: bool, threads: u64) -> Self {
-        // An epilogue has rows of blocks.
-        let [row, col] = p.c_strides.map(i64::abs);
-        let is_transposed = row < col && p.epilogue.is_none();
-        let (m, n) = if is_transposed { (p.n, p.m) } else { (p.m, p.n) };
-        let batch: u64 = p.batch.iter().map(|axis| axis.size).product();
-        // An epilogue takes whole blocks.
-        let block = p.epilogue.as_ref().map(|e| e.cols);
-        let step = (kernel.tiles.len() * kernel.vector) as u64;
-        let least = block.unwrap_or(LEAST.max(step));
-        let widest = (MOST_PACKED / p.k.clamp(1, p.k_slice.max(1))).max(step);
-        let even = n.div_ceil(n.div_ceil(widest).max(1)).next_multiple_of(step);
-        let mut cols = block.unwrap_or(even).max(1);
-        let most_rows = MOST_ROWS[usize::from(block.is_some())];
-        let mut rows = most_rows.min(m.next_multiple_of(LEAST)).max(LEAST);
-        // The size has no part in the result, so the threads may decide it.
-        let units = |rows: u64, cols: u64| batch * m.div_ceil(rows) * n.div_ceil(cols);
-        while units(rows, cols) < threads * UNITS && (rows > LEAST || cols > least) {
-            if rows > cols / 2 && rows > LEAST || cols <= least {
-                rows = (rows / 2).next_multiple_of(LEAST);
-            } else {
-                cols = (cols / 2).next_multiple_of(step).max(least);
-            }
-        }
-        let (row_blocks, col_blocks) = (m.div_ceil(rows), n.div_ceil(cols));
-        let run = RUNS.fetch_add(1, Ordering::Relaxed);
-        Self { p, run, adds, is_transposed, m, n, batch, rows, row_blocks, cols, col_blocks }
-    }
-
-    fn units(&self) -> u64 {
-        self.batch * self.row_blocks * self.col_blocks
-    }
-
+impl Grid<'_> {
     /// # Safety
     /// As for [`run_with`]; the operands have elements of `T`.
     #[inline(always)]
-    unsafe fn unit<T: Element>(
+    unsafe fn block_of<T: Element>(
         &self,
         kernel: Kernel,
-        unit: u64,
+        place: Place,
         operands: Operands<'_>,
         panels: &mut Panels,
     ) {
         let p = self.p;
-        // Units of the same columns follow each other: they share what is packed.
-        let block = unit / self.row_blocks;
-        let row = unit % self.row_blocks * self.rows;
-        let col = block % self.col_blocks * self.cols;
-        let mut index = block / self.col_blocks;
+        let mut index = place.batch;
         let mut offsets = [0i64; 3];
         for axis in p.batch.iter().rev() {
             let i = (index % axis.size) as i64;
@@ -300,11 +239,7 @@ impl<'p> Grid<'p> {
                 *offset += i * stride;
             }
         }
-        let size = Size {
-            m: self.rows.min(self.m - row) as usize,
-            n: self.cols.min(self.n - col) as usize,
-            k: p.k as usize,
-        };
+        let Place { row, col, size, .. } = place;
         let (row, col) = (row as isize, col as isize);
         let [a, b, c] = [p.a_strides, p.b_strides, p.c_strides].map(|s| s.map(|x| x as isize));
         let flip = |[x, y]: [isize; 2]| if self.is_transposed { [y, x] } else { [x, y] };
@@ -326,14 +261,14 @@ impl<'p> Grid<'p> {
                     Matrix { base, row: size.n as isize, col: 1 }
                 }
             };
-            slices(kernel, self, size, [a, b], wide, panels);
+            slices(kernel, self, &place, [a, b], wide, panels);
             if let (Some(to), Some(narrow)) = (c_at, narrow) {
                 round(wide, size, Matrix::new(to.base.cast::<u16>().offset(first), c), narrow);
             }
             if let Some(behind) = behind {
                 // Row 0 of the sums is that of the product.
                 let sums = wide.base.wrapping_offset(-row * wide.row);
-                let begin = block * self.m + row as u64;
+                let begin = self.columns_before(&place) * self.m + row as u64;
                 behind.run(sums, begin..begin + size.m as u64, &mut panels.args);
             }
             panels.c = sums;
@@ -377,13 +312,7 @@ unsafe fn round(
     }
 }
 
-/// Elements of the panels of all slices, if they are few enough to be kept.
-fn kept(kernel: Kernel, size: Size) -> Option<usize> {
-    let n = size.n.next_multiple_of(kernel.vector) * size.k;
-    (n <= KEPT).then_some(n)
-}
-
-/// One piece, slice by slice.
+/// One block, slice by slice.
 ///
 /// # Safety
 /// As for [`run_with`].
@@ -391,35 +320,49 @@ fn kept(kernel: Kernel, size: Size) -> Option<usize> {
 unsafe fn slices<T: Element>(
     kernel: Kernel,
     grid: &Grid<'_>,
-    size: Size,
+    place: &Place,
     [a, b]: [Matrix<*const T>; 2],
     c: Matrix<*mut f32>,
     panels: &mut Panels,
 ) {
-    let whole = size.n.next_multiple_of(kernel.vector);
-    let (k_slice, adds) = (grid.p.k_slice.max(1) as usize, grid.adds);
-    let piece = Some((grid.run, b.base.addr()));
-    let (is_kept, is_held) = (kept(kernel, size).is_some(), panels.held == piece);
-    panels.held = None;
+    let size = place.size;
+    let [whole_m, whole_n] =
+        [size.m.next_multiple_of(kernel.rows), size.n.next_multiple_of(kernel.vector)];
+    let is_thin = grid.is_thin() && b.col == 1;
+    let in_place = is_in_place(kernel, a, grid.n);
+    let [keep_a, keep_b] = if is_thin { [None; 2] } else { grid.keeps };
+    let keep_a = keep_a.filter(|_| !in_place);
+    let kept_a = keep_a.map(|keep| panels.a.keep(keep, grid.name(place, place.row_block)));
+    let kept_b = keep_b.map(|keep| panels.b.keep(keep, grid.name(place, place.col_block)));
+    let k_slice = grid.p.k_slice.max(1) as usize;
     let mut from = 0;
     loop {
         let part = Size { k: k_slice.min(size.k - from), ..size };
-        let onto = if adds || from > 0 { Onto::Sum } else { Onto::Nothing };
-        // SAFETY: the slice lies inside the operands.
+        let onto = if grid.adds || from > 0 { Onto::Sum } else { Onto::Nothing };
+        // SAFETY: the slice lies inside the operands, and places have room for all slices.
         unsafe {
             let a = a.at((from as isize * a.col) as i64);
             let b = b.at((from as isize * b.row) as i64);
             let block = Block { kernel, size: part, a, b, c, onto };
-            if block.is_thin() {
+            if is_thin {
                 block.run_thin(panels);
             } else {
-                let n = whole * if is_kept { size.k } else { part.k };
-                let to = room(&mut panels.b, n).add(if is_kept { whole * from } else { 0 });
-                if !(is_kept && is_held) {
-                    block.pack(to);
+                let columns = match kept_b {
+                    Some(kept) => Kept { base: kept.base.add(whole_n * from), ..kept },
+                    None => panels.b.pass(whole_n * part.k),
+                };
+                if !columns.is_held {
+                    block.pack(columns.base);
                 }
-                block.run(to, &mut panels.a);
-                panels.held = if is_kept { piece } else { None };
+                if in_place {
+                    block.run_in_place(columns.base);
+                } else {
+                    let rows = match kept_a {
+                        Some(kept) => Kept { base: kept.base.add(whole_m * from), ..kept },
+                        None => panels.a.pass(block.strip_size()),
+                    };
+                    block.run(columns.base, rows, kept_a.is_some());
+                }
             }
         }
         from += part.k;

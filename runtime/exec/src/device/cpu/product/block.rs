@@ -4,12 +4,12 @@
 //! of the second level; the left one a tile at a time, just before all panels use it.
 
 use super::element::Element;
-use super::pack::{Line, Panels, TOGETHER, pack_columns, pack_rows, room};
+use super::pack::{Kept, Line, Panels, TOGETHER, pack_columns, pack_rows, room};
 use super::tile::{Kernel, Onto, Sources, Target};
 use super::{Matrix, Size};
 
-/// Rows of a thin product at most.
-const THIN: usize = 8;
+/// Rows of a thin product at most: packing its right operand would cost more than using it.
+pub(super) const THIN: u64 = 8;
 
 /// Tiles of rows that are packed together: neighbours often share lines.
 const STRIP: usize = 8;
@@ -27,11 +27,22 @@ struct Left {
     k: isize,
 }
 
-/// Elements that a slice needs for its left operand, its right one and the chains of a thin one.
-pub(super) fn needed(kernel: Kernel, Size { m, n, k }: Size) -> [usize; 3] {
+/// Elements that a slice needs for rows that are used once and for columns that are.
+pub(super) fn passing(kernel: Kernel, Size { m: _, n, k }: Size) -> [usize; 2] {
+    [STRIP * kernel.rows * k, n.next_multiple_of(kernel.vector) * k]
+}
+
+/// Elements that a thin slice needs for both operands and for its chains.
+pub(super) fn of_thin(kernel: Kernel, Size { m, n, k }: Size) -> [usize; 3] {
     let whole = n.next_multiple_of(kernel.vector);
-    let thin = TOGETHER * kernel.take_thin(whole.max(1)).0 * kernel.vector;
-    [(STRIP * kernel.rows).max(THIN) * k, (whole * k).max(thin), m.min(THIN) * whole]
+    let panel = TOGETHER * kernel.take_thin(whole.max(1)).0 * kernel.vector;
+    [m * k, panel, m * whole]
+}
+
+/// Whether rows of the left operand are read where they lie: few columns in all do not pay for
+/// packing those whose elements are side by side.
+pub(super) fn is_in_place<T: Element>(kernel: Kernel, a: Matrix<*const T>, n: u64) -> bool {
+    T::IS_F32 && a.col == 1 && n <= (NARROW * kernel.tiles.len() * kernel.vector) as u64
 }
 
 /// One slice of one piece.
@@ -45,12 +56,6 @@ pub(super) struct Block<T> {
 }
 
 impl<T: Element> Block<T> {
-    /// Whether the right operand is read once where it lies, for so few rows that packing it would
-    /// cost more than using it.
-    pub(super) fn is_thin(&self) -> bool {
-        self.b.col == 1 && self.size.m <= THIN
-    }
-
     /// Packs the right operand to `to`, which has room for whole vectors of columns.
     ///
     /// # Safety
@@ -76,34 +81,54 @@ impl<T: Element> Block<T> {
         }
     }
 
-    /// Computes the slice from the packed right operand.
+    /// Computes the slice from the packed right operand and the left one where it lies.
     ///
     /// # Safety
-    /// As for the product.
+    /// As for the product, and the left operand can be read in place.
     #[inline(always)]
-    pub(super) unsafe fn run(&self, b: *const f32, panels: &mut Vec<Line>) {
-        let Size { m, n, k } = self.size;
-        let Kernel { rows, vector, tiles, .. } = self.kernel;
+    pub(super) unsafe fn run_in_place(&self, b: *const f32) {
         let a = self.a;
-        // Few columns do not pay for packing rows that can be read in the order of k.
-        let is_in_place = T::IS_F32 && a.col == 1 && n <= NARROW * tiles.len() * vector;
-        let strip = room(panels, STRIP * rows * k);
-        for first in (0..m).step_by(STRIP * rows) {
-            let height = (STRIP * rows).min(m - first);
-            // SAFETY: all indices are inside the sizes, whose elements the caller vouches for.
-            unsafe {
-                let a = a.at((first as isize * a.row) as i64);
-                if !is_in_place {
-                    pack_rows(self.kernel, a, height, k, strip);
-                }
-                let left = if is_in_place {
-                    Left { base: a.base.cast(), step: a.row as usize, row: a.row, k: 1 }
-                } else {
-                    Left { base: strip, step: k, row: 1, k: rows as isize }
-                };
-                self.strip(first, height, left, b);
+        let left = Left { base: a.base.cast(), step: a.row as usize, row: a.row, k: 1 };
+        // SAFETY: the caller's promise.
+        unsafe {
+            for first in self.strips() {
+                let left = Left { base: left.base.offset(first as isize * a.row), ..left };
+                self.strip(first, left, b);
             }
         }
+    }
+
+    /// Computes the slice from the packed right operand; packs rows of the left one to `to`, one
+    /// strip over the other or, if they are kept, each to its place, unless it is there already.
+    ///
+    /// # Safety
+    /// As for the product; `to` has room for a strip, or for all rows in whole tiles.
+    #[inline(always)]
+    pub(super) unsafe fn run(&self, b: *const f32, to: Kept, is_kept: bool) {
+        let (k, rows) = (self.size.k, self.kernel.rows);
+        for first in self.strips() {
+            let height = (STRIP * rows).min(self.size.m - first);
+            // SAFETY: all indices are inside the sizes, whose elements the caller vouches for.
+            unsafe {
+                let base = if is_kept { to.base.add(first * k) } else { to.base };
+                if !to.is_held {
+                    let a = self.a.at((first as isize * self.a.row) as i64);
+                    pack_rows(self.kernel, a, height, k, base);
+                }
+                self.strip(first, Left { base, step: k, row: 1, k: rows as isize }, b);
+            }
+        }
+    }
+
+    /// Elements of a packed strip.
+    pub(super) fn strip_size(&self) -> usize {
+        STRIP * self.kernel.rows * self.size.k
+    }
+
+    /// The first rows of the strips.
+    #[inline(always)]
+    fn strips(&self) -> impl Iterator<Item = usize> {
+        (0..self.size.m).step_by(STRIP * self.kernel.rows)
     }
 
     /// Computes a strip of rows: a panel is used by all of its tiles before the next one.
@@ -111,8 +136,9 @@ impl<T: Element> Block<T> {
     /// # Safety
     /// As for the product; the operands have the sizes.
     #[inline(always)]
-    unsafe fn strip(&self, first: usize, height: usize, a: Left, b: *const f32) {
-        let (Size { n, k, .. }, c, rows) = (self.size, self.c, self.kernel.rows);
+    unsafe fn strip(&self, first: usize, a: Left, b: *const f32) {
+        let (Size { m, n, k }, c, rows) = (self.size, self.c, self.kernel.rows);
+        let height = (STRIP * rows).min(m - first);
         let mut j = 0;
         while j < n {
             let vectors = self.kernel.take(n - j);
@@ -142,7 +168,7 @@ impl<T: Element> Block<T> {
         let Size { m, n, k } = self.size;
         let whole = n.next_multiple_of(self.kernel.vector);
         let sums = room(&mut panels.sums, m * whole);
-        let left = room(&mut panels.a, m * k);
+        let left = room(&mut panels.thin[0], m * k);
         // SAFETY: all indices are inside the sizes, whose elements the caller vouches for.
         unsafe {
             sums.write_bytes(0, m * whole);
@@ -152,7 +178,7 @@ impl<T: Element> Block<T> {
             }
             for from in (0..k).step_by(TOGETHER) {
                 let (left, height) = (left.add(from), TOGETHER.min(k - from));
-                self.thin_part(from, height, left, sums, &mut panels.b);
+                self.thin_part(from, height, left, sums, &mut panels.thin[1]);
             }
             for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
                 let (sum, c) = (*sums.add(i * whole + j), self.c);

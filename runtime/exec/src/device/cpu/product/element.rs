@@ -39,6 +39,18 @@ impl Element for f32 {
     fn widen(self) -> f32 {
         self
     }
+
+    #[inline(always)]
+    unsafe fn four(from: *const Self) -> [f32; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn eight(from: *const Self) -> [f32; 8] {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+    }
 }
 
 /// The upper half of an f32.

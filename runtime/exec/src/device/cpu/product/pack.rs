@@ -13,14 +13,14 @@ use super::tile::Kernel;
 #[repr(align(64))]
 pub(in super::super) struct Line(#[allow(dead_code, reason = "read through pointers")] [f32; 16]);
 
-/// What a thread packs, and what else it needs for a piece.
+/// What a thread packs, and what else it needs for a block.
 pub(super) struct Panels {
-    /// A tile of the left operand.
-    pub(super) a: Vec<Line>,
-    /// Panels of the right one.
-    pub(super) b: Vec<Line>,
-    /// The product and the piece of the right operand whose panels `b` holds.
-    pub(super) held: Option<(u64, usize)>,
+    /// Rows of the left operand.
+    pub(super) a: Store,
+    /// Columns of the right one.
+    pub(super) b: Store,
+    /// Both operands of a thin product.
+    pub(super) thin: [Vec<Line>; 2],
     /// The chains of a thin product.
     pub(super) sums: Vec<Line>,
     /// The sums of a block whose result has 16 bits or goes to an epilogue only.
@@ -33,14 +33,67 @@ thread_local! {
     /// Those of a thread; `reserve` makes them as large as the largest block.
     pub(super) static PANELS: RefCell<Panels> = const {
         RefCell::new(Panels {
-            a: vec![],
-            b: vec![],
-            held: None,
+            a: Store::new(),
+            b: Store::new(),
+            thin: [vec![], vec![]],
             sums: vec![],
             c: vec![],
             args: vec![],
         })
     };
+}
+
+/// How many blocks of an operand are kept, and the elements of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    pub(super) places: usize,
+    pub(super) size: usize,
+}
+
+/// Blocks of an operand as tiles read them.
+pub(super) struct Store {
+    lines: Vec<Line>,
+    /// What each place holds: a product, and a block of its operand.
+    held: Vec<(u64, u64)>,
+}
+
+/// A block of an operand in a store.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) base: *mut f32,
+    /// Whether it is there from before.
+    pub(super) is_held: bool,
+}
+
+impl Store {
+    const fn new() -> Self {
+        Self { lines: vec![], held: vec![] }
+    }
+
+    /// So that nothing is allocated for what is kept, or for `passing` elements.
+    pub(super) fn reserve(&mut self, keep: Option<Keep>, passing: usize) {
+        let Keep { places, size } = keep.unwrap_or(Keep { places: 0, size: 0 });
+        keep_room(&mut self.lines, (places * size).max(passing));
+        self.held.reserve(places.saturating_sub(self.held.len()));
+    }
+
+    /// The place of a block, which from now on holds it.
+    pub(super) fn keep(&mut self, keep: Keep, name: (u64, u64)) -> Kept {
+        let place = name.1 as usize % keep.places;
+        if self.held.len() <= place {
+            self.held.resize(keep.places, (u64::MAX, 0));
+        }
+        let is_held = std::mem::replace(&mut self.held[place], name) == name;
+        let base = room(&mut self.lines, keep.places * keep.size);
+        // SAFETY: there are so many places.
+        Kept { base: unsafe { base.add(place * keep.size) }, is_held }
+    }
+
+    /// Room for what is used once.
+    pub(super) fn pass(&mut self, n: usize) -> Kept {
+        self.held.clear();
+        Kept { base: room(&mut self.lines, n), is_held: false }
+    }
 }
 
 /// So that [`room`] finds `n` elements without allocating; they are not touched.
@@ -128,6 +181,9 @@ unsafe fn pack_tile<T: Element>(
                 k_done += 4;
             }
         }
+        if k_done == k && whole == rows {
+            return;
+        }
         for at in 0..k {
             let first = if at < k_done { whole } else { 0 };
             for x in first..rows {
@@ -180,6 +236,9 @@ pub(in super::super) unsafe fn pack_columns<T: Element>(
                 }
                 k_done += 4;
             }
+        }
+        if k_done == k && width_done == cols {
+            return;
         }
         for at in 0..k {
             let row = to.add(at * cols);

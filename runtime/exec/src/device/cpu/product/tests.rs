@@ -168,6 +168,17 @@ fn equals_sequential_fma_where_panels_are_too_large_to_keep() {
     }
 }
 
+/// Results of many blocks, which jobs of rows, of columns and of both take.
+#[test]
+fn equals_sequential_fma_where_blocks_share_panels() {
+    let mut pools: Vec<Pool> = [1, 2].map(Pool::new).into();
+    for (m, n, k) in [(200, 900, 513), (900, 200, 40), (1100, 1600, 3), (64, 3000, 20)] {
+        for t in [[false; 3], [true, true, true]] {
+            check(&product(2, m, n, k, t), &mut pools);
+        }
+    }
+}
+
 #[test]
 fn equals_sequential_fma_over_slices() {
     let mut pools: Vec<Pool> = [1, 3].map(Pool::new).into();
