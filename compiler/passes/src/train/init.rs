@@ -1,4 +1,7 @@
 //! `init`: weights from the seed, moments and counters at their start.
+//!
+//! Memory is all zeros before it runs, so what starts at 0 is not written: a run begins sooner by
+//! the time that takes, since the system clears pages when they are first touched.
 
 use ir::builder::Builder;
 use ir::graph::{Graph, Role, State, Value};
@@ -32,8 +35,10 @@ pub(super) fn build(
         }
         for state in &rule.states {
             let name = moment_name(param, &state.name);
-            let value = start(&mut b, seed, &name, state.init, &state.ty.shape);
-            b.store(&name, value);
+            if !is_zero(state.init) {
+                let value = start(&mut b, seed, &name, state.init, &state.ty.shape);
+                b.store(&name, value);
+            }
         }
     }
     for state in states {
@@ -49,7 +54,7 @@ pub(super) fn build(
             | Role::Output
             | Role::Cache => None,
         };
-        if let Some(first) = first {
+        if let Some(first) = first.filter(|first| *first != 0.0) {
             let value = b.full(first, state.ty.dtype, &state.ty.shape);
             b.store(&state.name, value);
         }
@@ -66,6 +71,14 @@ fn counter(program: &Program, name: &str) -> Option<f64> {
             let of_plateau = super::plateau(program).iter().find(|(other, _)| *other == name);
             Some(of_plateau.map_or(0.0, |(_, start)| *start))
         }
+    }
+}
+
+fn is_zero(init: Init) -> bool {
+    match init {
+        Init::Zeros => true,
+        Init::Constant(value) => value.to_bits() == 0,
+        Init::Ones | Init::Uniform(_) | Init::Normal(_) => false,
     }
 }
 
