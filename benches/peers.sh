@@ -5,6 +5,7 @@
 #                    [--sizes "S T"] [--rounds 5] [--steps 20] [--threads 2]
 #
 # Every round runs each of them once, so that a machine that slows down slows all of them.
+# --steps are those of S; T takes eight times as many, so that both run for about as long.
 # Prints the medians as a Markdown table and writes it into docs/benchmarks.md.
 # --python (or $PYTHON) is an interpreter that has the peers; --venv makes one with PyTorch in DIR.
 # A peer that the interpreter lacks is named and left out. $LLMC is our program, built if not given.
@@ -61,12 +62,14 @@ once() {
 
 for size in $sizes; do
   spec=$root/benches/$(tr 'A-Z' 'a-z' <<< "$size").lt
+  n_steps=$steps
+  [ "$size" = S ] || n_steps=$((8 * steps))
   for round in $(seq "$rounds"); do
     echo "size $size, round $round of $rounds" >&2
-    once llmc "$size" "$LLMC" bench "$spec" --json --steps "$steps" --threads "$threads"
+    once llmc "$size" "$LLMC" bench "$spec" --json --steps "$n_steps" --threads "$threads"
     for peer in $present; do
       once "$peer" "$size" "$python" "$root/benches/peer.py" "$peer" "$size" \
-        --steps "$steps" --threads "$threads"
+        --steps "$n_steps" --threads "$threads"
     done
   done
 done
