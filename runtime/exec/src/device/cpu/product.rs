@@ -1,9 +1,9 @@
 //! Matrix products, summed in fp32 in a fixed order of additions.
 //!
-//! Each element is a sequential FMA over a slice of K, slices added ascending. Units of work are
-//! blocks of the result; each brings its operands into the order that the tiles of [`tile`] read,
-//! and there elements of 16 bits become f32. A result of 16 bits is rounded once, when all slices
-//! are added.
+//! Each element is a sequential FMA over a slice of K, slices added ascending. The result is cut
+//! into blocks by [`grid`]; each brings its operands into the order that the tiles of [`tile`]
+//! read, and there elements of 16 bits become f32. A result of 16 bits is rounded once, when all
+//! slices are added.
 
 mod block;
 mod chains;
@@ -59,7 +59,7 @@ pub(super) struct Behind<'a> {
     pub(super) args: &'a [Pointer],
 }
 
-// SAFETY: the operands are read, and units write different elements of the result.
+// SAFETY: the operands are read, and blocks are different elements of the result.
 unsafe impl Send for Operands<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Operands<'_> {}
@@ -169,7 +169,7 @@ unsafe fn run_with(
     pool.run(grid.jobs(), 1, &|jobs| {
         PANELS.with_borrow_mut(|panels| {
             for place in jobs.flat_map(|job| grid.blocks(job)) {
-                // SAFETY: as the caller promises; blocks are different pieces of the result.
+                // SAFETY: as the caller promises; blocks are different elements of the result.
                 unsafe { run_block(machine, &grid, place, operands, panels) }
             }
         });
@@ -230,20 +230,12 @@ impl Grid<'_> {
         panels: &mut Panels,
     ) {
         let p = self.p;
-        let mut index = place.batch;
-        let mut offsets = [0i64; 3];
-        for axis in p.batch.iter().rev() {
-            let i = (index % axis.size) as i64;
-            index /= axis.size;
-            for (offset, stride) in offsets.iter_mut().zip(axis.strides) {
-                *offset += i * stride;
-            }
-        }
+        let offsets = self.offsets(&place);
         let Place { row, col, size, .. } = place;
         let (row, col) = (row as isize, col as isize);
         let [a, b, c] = [p.a_strides, p.b_strides, p.c_strides].map(|s| s.map(|x| x as isize));
         let flip = |[x, y]: [isize; 2]| if self.is_transposed { [y, x] } else { [x, y] };
-        // SAFETY: the piece lies inside the product, whose elements the caller vouches for.
+        // SAFETY: the block lies inside the product, whose elements the caller vouches for.
         unsafe {
             let Operands { a: a_at, b: b_at, c: c_at, behind } = operands;
             let a = Matrix::new(a_at.base.cast_const().cast::<T>(), flip(a)).at(offsets[0]);

@@ -1,4 +1,4 @@
-//! One slice of one piece of a product: panels on the right, tiles on the left.
+//! One slice of one block of a product: panels on the right, tiles on the left.
 //!
 //! The right operand is packed whole, a panel of columns after the other, and stays in the cache
 //! of the second level; the left one a tile at a time, just before all panels use it.
@@ -45,7 +45,7 @@ pub(super) fn is_in_place<T: Element>(kernel: Kernel, a: Matrix<*const T>, n: u6
     T::IS_F32 && a.col == 1 && n <= (NARROW * kernel.tiles.len() * kernel.vector) as u64
 }
 
-/// One slice of one piece.
+/// One slice of one block.
 pub(super) struct Block<T> {
     pub(super) kernel: Kernel,
     pub(super) size: Size,

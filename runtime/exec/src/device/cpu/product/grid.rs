@@ -121,6 +121,21 @@ impl<'p> Grid<'p> {
         row_range.flat_map(move |row| col_range.clone().map(move |col| place(row, col)))
     }
 
+    /// Elements from the first of both operands and the result to those of this product of the
+    /// batch.
+    pub(super) fn offsets(&self, place: &Place) -> [i64; 3] {
+        let mut index = place.batch;
+        let mut offsets = [0; 3];
+        for axis in self.p.batch.iter().rev() {
+            let i = (index % axis.size) as i64;
+            index /= axis.size;
+            for (offset, stride) in offsets.iter_mut().zip(axis.strides) {
+                *offset += i * stride;
+            }
+        }
+        offsets
+    }
+
     /// What nobody else's panels are called: the product, and the block of an operand.
     pub(super) fn name(&self, place: &Place, block: u64) -> (u64, u64) {
         (self.run + place.batch, block)
