@@ -1,4 +1,4 @@
-//! How a result is cut into blocks, and which of them a thread takes one after the other.
+//! How a result is cut into blocks, and in which order threads take them.
 //!
 //! To pack an element takes as long as some dozens of multiplications, so blocks that read the
 //! same rows or columns are one job, and a thread keeps what it packed for the next. No cut changes
