@@ -34,7 +34,8 @@ first=""
 for context in $contexts; do
   batch=$((32 / context))
   json=$("$LLMC" bench "$root/benches/context.lt" --json --warm-up 0 --steps 1 \
-    --threads "$threads" --set train.context="${context}Ki" --set train.batch="$batch")
+    --threads "$threads" --set train.context="${context}Ki" --set train.batch="$batch" \
+    --set train.micro_batch="$batch")
   peak=$(sed 's/.*"peak_rss_mb": *\([0-9]*\).*/\1/' <<< "$json")
   speed=$(sed 's/.*"tokens_per_s": *\([0-9.]*\).*/\1/' <<< "$json")
   first=${first:-$peak}

@@ -2,8 +2,11 @@
 //!
 //! State lies first and stays; a piece lies in its parent. Temporaries of one function share the
 //! space behind it by liveness; functions share it with each other, because none is interrupted by
-//! another that has temporaries. First fit in order of need; deterministic.
+//! another that has temporaries. Caches last from token to token of one text, between which nothing
+//! else runs, so they lie there as well, in front of the temporaries of the functions that use
+//! them. First fit in order of need; deterministic.
 
+use ir::graph::Role;
 use ir::schedule::{Schedule, Task};
 
 /// Offsets in bytes and the size of the whole.
@@ -18,25 +21,36 @@ pub struct Memory {
 /// Places all buffers.
 pub(crate) fn memory(schedule: &Schedule) -> Memory {
     let mut offsets = vec![0; schedule.buffers.len()];
-    let mut state_bytes = 0;
-    for (offset, buffer) in offsets.iter_mut().zip(&schedule.buffers) {
-        if buffer.role.is_some() && buffer.within.is_none() {
-            *offset = state_bytes;
-            state_bytes += aligned(buffer.bytes());
+    let mut place = |mut at: u64, wants_caches: bool| {
+        for (offset, buffer) in offsets.iter_mut().zip(&schedule.buffers) {
+            let is_own = buffer.role.is_some() && buffer.within.is_none();
+            if is_own && (buffer.role == Some(Role::Cache)) == wants_caches {
+                *offset = at;
+                at += aligned(buffer.bytes());
+            }
         }
-    }
+        at
+    };
+    let state_end = place(0, false);
+    let caches_end = place(state_end, true);
     for (at, buffer) in schedule.buffers.iter().enumerate() {
         if let Some(within) = buffer.within {
             let parent = offsets[within.buffer.0 as usize];
             offsets[at] = parent + within.offset * buffer.dtype.bytes();
         }
     }
-    let mut bytes = state_bytes;
+    let mut bytes = caches_end;
     for function in &schedule.functions {
-        let peak = place_temporaries(schedule, &function.tasks, &mut offsets, state_bytes);
-        bytes = bytes.max(peak);
+        let base = if has_caches(schedule, &function.tasks) { caches_end } else { state_end };
+        bytes = bytes.max(place_temporaries(schedule, &function.tasks, &mut offsets, base));
     }
     Memory { offsets, bytes }
+}
+
+/// Whether tasks read or write a cache.
+pub(crate) fn has_caches(schedule: &Schedule, tasks: &[Task]) -> bool {
+    let role = |arg: ir::schedule::Arg| schedule.buffers[arg.buffer.0 as usize].role;
+    tasks.iter().flat_map(Task::args).any(|arg| role(arg) == Some(Role::Cache))
 }
 
 pub(crate) fn aligned(bytes: u64) -> u64 {

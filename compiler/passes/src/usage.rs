@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ir::graph::Role;
 use ir::schedule::{Schedule, Task};
 
-use crate::memory::{Live, Memory, aligned, lives};
+use crate::memory::{Live, Memory, aligned, has_caches, lives};
 use crate::origins::line_of;
 use crate::train::names;
 
@@ -105,12 +105,14 @@ impl Usage {
     /// Reads it off a schedule.
     pub fn of(schedule: &Schedule, memory: &Memory) -> Self {
         let mut kinds: BTreeMap<Kind, u64> = BTreeMap::new();
-        let mut tensors = states(schedule);
-        let state: u64 = tensors.iter().map(|t| t.bytes).sum();
+        let (caches, mut tensors): (Vec<Tensor>, Vec<Tensor>) =
+            states(schedule).into_iter().partition(|t| t.kind == Kind::Caches);
+        let [state, of_caches] = [&tensors, &caches].map(|all| all.iter().map(|t| t.bytes).sum());
         let mut moments = vec![];
         let mut peak = Moment { function: 0, task: 0, bytes: state };
         for (function, tasks) in schedule.functions.iter().map(|f| &f.tasks).enumerate() {
             let alive = alive(schedule, tasks);
+            let state: u64 = state + if has_caches(schedule, tasks) { of_caches } else { 0 };
             let all = alive.iter().enumerate();
             let all = all.map(|(task, bytes)| Moment { function, task, bytes: state + bytes });
             for moment in all {
@@ -123,6 +125,9 @@ impl Usage {
             }
         }
         tensors.extend(temporaries(schedule, peak));
+        if schedule.functions.get(peak.function).is_some_and(|f| has_caches(schedule, &f.tasks)) {
+            tensors.extend(caches);
+        }
         for tensor in &tensors {
             *kinds.entry(tensor.kind).or_default() += tensor.bytes;
         }
