@@ -39,7 +39,7 @@ fn states_after_a_step(plan: Plan) -> Vec<(String, Vec<u8>)> {
     let update = function(&executor, "update");
     executor.call(update, &mut Silent).unwrap();
     let states = executor.plan().buffers.clone();
-    let states = states.into_iter().filter(|b| b.role != Role::Temp);
+    let states = states.into_iter().filter(|b| !matches!(b.role, Role::Temp | Role::Cache));
     states
         .map(|b| {
             let id = executor.plan().buffer(&b.name).unwrap();
