@@ -86,6 +86,18 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The same where caches are to be read, which lie where other functions have temporaries.
+    pub(crate) fn spoil_temporaries_but_caches(&mut self) {
+        let is_cache = |at: &usize| self.schedule.buffers[*at].role == Some(Role::Cache);
+        let caches: Vec<usize> = (0..self.schedule.buffers.len()).filter(is_cache).collect();
+        let bytes: Vec<Vec<u8>> =
+            caches.iter().map(|&at| self.executor.memory().bytes(id(at)).to_vec()).collect();
+        self.spoil_temporaries();
+        for (at, bytes) in caches.into_iter().zip(bytes) {
+            self.executor.memory_mut().bytes_mut(id(at)).copy_from_slice(&bytes);
+        }
+    }
+
     /// Runs a function on both sides and compares after every task.
     pub(crate) fn run(&mut self, function: &str) {
         let function = self.schedule.functions.iter().find(|f| f.name == function).unwrap();
@@ -116,15 +128,22 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Compares all states that stay; caches end with the functions that have them, whose tasks were
-    /// compared one by one.
+    /// Compares all states that stay.
     pub(crate) fn states_are_equal(&self, after: &str) {
+        self.are_equal(after, |role| role != Role::Cache);
+    }
+
+    /// Compares the caches, after a function that has them.
+    pub(crate) fn caches_are_equal(&self, after: &str) {
+        self.are_equal(after, |role| role == Role::Cache);
+    }
+
+    fn are_equal(&self, after: &str, is_wanted: impl Fn(Role) -> bool) {
         for (buffer, about) in self.schedule.buffers.iter().enumerate() {
             let reference = &self.reference.0[buffer];
             let wanted = (0..reference.len()).map(|i| reference.bits(i));
             // What a piece holds is compared with its parent.
-            let stays = about.role.is_some_and(|role| role != Role::Cache);
-            let counts = stays && about.within.is_none();
+            let counts = about.role.is_some_and(&is_wanted) && about.within.is_none();
             let equal = !counts || wanted.eq(self.bits(buffer));
             assert!(equal, "{} differs from the interpreter's after {after}", about.name);
         }
