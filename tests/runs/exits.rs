@@ -124,3 +124,17 @@ fn a_run_that_diverges_is_5_and_keeps_its_checkpoints() {
     let newest = exec::checkpoint::load::newest(&folder.at("runs/a")).unwrap().unwrap();
     assert!(newest.manifest.step >= 1);
 }
+
+#[test]
+fn a_full_disk_behind_the_output_is_4() {
+    let folder = with("full", &gpt("steps 2"));
+    for command in ["plan", "check", "build --emit kernels", "train"] {
+        let (word, options) = command.split_once(' ').unwrap_or((command, ""));
+        let ended = folder.shell(&format!("llmc {word} a.lt {options} > /dev/full")).exits(4);
+        ended.says("cannot write to the standard output");
+    }
+    folder.shell("llmc generate runs/a First > /dev/full").exits(4);
+    folder.shell("llmc plan a.lt | true").exits(0);
+    // The run itself took no harm.
+    folder.llmc(&["train", "a.lt"]).exits(0);
+}

@@ -179,3 +179,42 @@ fn a_rule_that_reads_a_size_gets_that_of_each_weight() {
         assert!(grad.iter().any(|g| g.abs() > 1e-4), "{name}");
     }
 }
+
+/// Attention of the user's own that masks scores by a condition.
+fn masked(condition: &str) -> String {
+    format!(
+        "fn attend(q: [b, h, t, c], k: [b, h, s, c], v: [b, h, s, c]) -> [b, h, t, c] {{
+  z = einsum(q, k, [b, h, t, c], [b, h, s, c] -> [b, h, t, s])
+  p = softmax(mask(z, {condition}), over: s)
+  einsum(p, v, [b, h, t, s], [b, h, s, c] -> [b, h, t, c])
+}}
+layer net(d: dim)(ids: tok(256)[b, t]) -> [b, t, 256] {{
+  emb = embedding(256, d)
+  qkv = linear(d, 3 * d)
+  q, k, v = rearrange(qkv(emb(ids)), [b, t, 3 * 2 * hd] -> [3, b, 2, t, hd])
+  attend(q, k, v) |> rearrange([b, 2, t, hd] -> [b, t, 2 * hd]) |> unembed(emb)
+}}
+model net(d: 8)
+data text(\"text.txt\", tokenizer: bytes)
+train {{
+  batch 2
+  context 8
+  steps 4
+  lr 1e-3
+}}
+"
+    )
+}
+
+#[test]
+fn scores_that_are_stored_are_noted_with_the_reason() {
+    let stored = |condition: &str| {
+        let notes = compiled(&masked(condition)).scheduled.notes;
+        notes.into_iter().filter(|note| note.contains("the scores of")).collect::<Vec<_>>()
+    };
+    assert_eq!(stored("row(s) <= row(t)"), Vec::<String>::new());
+    let notes = stored("row(t) != row(s)");
+    let [note] = notes.as_slice() else { panic!("{notes:?}") };
+    assert!(note.starts_with("model: the scores of "), "{note}");
+    assert!(note.ends_with("the mask is more than causal, a window and equal segments"), "{note}");
+}

@@ -70,7 +70,7 @@ fn what_is_out_of_range_is_refused_by_name() {
         ("--top-k=0", "--top-k must be 1 or more, found 0"),
         ("--top-p=1.5", "--top-p must be within 0..1, found 1.5"),
         ("--top-p=nan", "--top-p must be within 0..1, found NaN"),
-        ("--repetition-penalty=0", "--repetition-penalty must be above 0, found 0"),
+        ("--repetition-penalty=0", "--repetition-penalty must be within 0.01..100, found 0"),
         ("--stop=", "--stop must be a text, found none"),
     ];
     for (word, message) in cases {
@@ -161,8 +161,10 @@ fn a_chat_ends_at_its_word_and_goes_on_after_a_line_it_cannot_read() {
     let folder = trained("chat-ends", "chars");
     assert_eq!(chat(&folder, "exit\\nFirst\\n", "").exits(0).out, "");
     assert_eq!(chat(&folder, "bye\\nFirst\\n", "--exit bye").exits(0).out, "");
-    let ended = chat(&folder, "RO€\\nFirst\\n", "").exits(0);
+    assert_eq!(chat(&folder, " exit \\nFirst\\n", "").exits(0).out, "");
+    let ended = chat(&folder, "RO€\\n\\303\\050\\nFirst\\n", "").exits(0);
     ended.says("your line: byte 2: the character '€'");
+    ended.says("your line is not UTF-8");
     let count = ended.out.trim_end_matches('\n').chars().count();
     assert!((1..=12).contains(&count), "{}", ended.out);
 }

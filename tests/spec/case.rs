@@ -5,11 +5,16 @@
 //! `# set: train.lr=1` is one `--set`.
 
 use diag::{Diagnostic, SourceMap};
+use llmc::Front;
+use llmc::compile::compile_within;
 use llmc::front::Checked;
-use llmc::{Front, compile};
+use passes::fit::Room;
 use sema::Facts;
 
 use crate::facts::made_up;
+
+/// A process on two cores of a machine with memory for everything.
+const ROOM: Room = Room { default_bytes: None, beside_bytes: 26 << 20 };
 
 /// Reads `text` as the file `path`, with what its header states.
 pub(crate) fn read(path: &str, text: &str) -> (Front, Facts) {
@@ -26,7 +31,7 @@ pub(crate) fn check(path: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (front, facts) = read(path, text);
     let Checked { program, mut diagnostics } = front.check(Some(&facts));
     if let Some(program) = program.filter(|p| p.train.memory.is_some()) {
-        let compiled = compile(&program, &front.map, Some(&facts));
+        let compiled = compile_within(&program, &front.map, Some(&facts), ROOM);
         diagnostics.extend(compiled.map_or_else(|found| found, |compiled| compiled.warnings));
     }
     (front.map, diagnostics)

@@ -86,7 +86,7 @@ pub struct Train {
     /// The run's folder; runs/NAME under the working directory by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with a run although lr, data, steps … changed since
+    /// Go on with a run although its spec changed since: lr, data, steps …
     #[arg(long)]
     pub resume: bool,
 }
@@ -95,7 +95,7 @@ pub struct Train {
 #[derive(Debug, Args)]
 pub struct Machine {
     /// Threads; never changes a result. All cores by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<usize>,
     /// The device
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -164,10 +164,10 @@ pub struct Bench {
     #[command(flatten)]
     pub machine: Machine,
     /// Steps whose median counts
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     pub steps: u64,
     /// Steps between the first and those that count
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     pub warm_up: u64,
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -186,7 +186,7 @@ pub struct Generate {
     #[command(flatten)]
     pub text: Text,
     /// Texts, one after the other; number i of seed s is the first of seed s + i
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 1)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     pub samples: u64,
     /// Print one JSON object for each text
     #[arg(long)]
@@ -216,24 +216,24 @@ pub struct Chat {
 #[derive(Debug, Args)]
 pub struct Text {
     /// Tokens to generate, at most
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true)]
     pub length: u64,
     /// Below 1 bolder about likely tokens; 0 takes the likeliest
-    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    #[arg(long, value_name = "X", default_value_t = 0.8, allow_negative_numbers = true)]
     pub temperature: f64,
     /// Only the N likeliest tokens
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub top_k: Option<u64>,
     /// Only the likeliest tokens, as few as have this probability together
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     pub top_p: f64,
     /// Above 1 makes tokens of the text so far less likely
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     pub repetition_penalty: f64,
     /// End before this text; may be given more than once
     #[arg(long = "stop", value_name = "TEXT")]
     pub stops: Vec<String>,
     /// Of the choices
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
 }

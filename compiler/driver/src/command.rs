@@ -70,7 +70,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Command::Explain { code } => explain::code(&code),
         Command::Std { name } => explain::std(name.as_deref()),
     };
-    match result {
+    match result.and_then(|()| Ok(out::finish()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let message = failure.to_string();

@@ -32,6 +32,11 @@ impl<'a> Origins<'a> {
         Origin(u32::try_from(index).expect("fewer than 2^32 origins"))
     }
 
+    /// What an origin says.
+    pub(crate) fn text(&self, origin: Origin) -> &str {
+        &self.texts[origin.0 as usize]
+    }
+
     /// All texts, and the scopes in them, by origin.
     pub(crate) fn into_parts(self) -> (Vec<String>, Vec<String>) {
         (self.texts.into_iter().collect(), self.scopes)

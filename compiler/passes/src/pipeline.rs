@@ -43,7 +43,7 @@ pub struct Scheduled {
     pub fused: Notes,
     /// Their memory.
     pub memory: Memory,
-    /// What runs on chunks of rows, and what does not and why.
+    /// What is not an attention in tiles, what runs on chunks of rows, and why not what does not.
     pub notes: Vec<String>,
     /// Why there is no `decode`, where a model was asked for it.
     pub blocked: Option<Blocked>,
@@ -131,8 +131,9 @@ impl Graphs {
 
     /// With one of the ways to place them.
     pub fn scheduled(self, placed: Placed) -> Scheduled {
-        let Placed { recomputed, schedule, fused, memory, notes } = placed;
-        let Parts { module, blocked, .. } = self.0;
+        let Placed { recomputed, schedule, fused, memory, notes: tiled } = placed;
+        let Parts { module, blocked, mut notes, .. } = self.0;
+        notes.extend(tiled);
         Scheduled { module, recomputed, schedule, fused, memory, notes, blocked }
     }
 

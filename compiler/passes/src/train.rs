@@ -21,7 +21,8 @@ use diag::{Code, Diagnostic, SourceMap};
 use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value, Within};
 use ir::types::{Dtype, Type};
-use sema::trace::Param;
+use sema::trace::attention::Stored;
+use sema::trace::{Param, Trace};
 use sema::{Float, Measure, Program, Schedule};
 
 use crate::decode::Blocked;
@@ -100,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) params: Vec<Param>,
     /// What keeps it from having `decode`, when it has none.
     pub(crate) blocked: Option<Blocked>,
+    /// Where scores are stored, and why they are no attention in tiles.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The graphs of a training program.
@@ -131,9 +134,21 @@ pub(crate) fn parts(training: &Training<'_>) -> Result<Parts, Vec<Diagnostic>> {
     if let &Schedule::Plateau { factor, patience, min, .. } = &train.schedule {
         functions.push(plateau::build(factor, patience, min));
     }
+    let notes = stored_scores(&micro.model, &mut origins);
     let (origins, scopes) = origins.into_parts();
     let params = micro.model.params;
-    Ok(Parts { module: Module { states, functions, origins }, scopes, params, blocked })
+    Ok(Parts { module: Module { states, functions, origins }, scopes, params, blocked, notes })
+}
+
+/// Notes on each softmax between two products that does not become an attention in tiles.
+fn stored_scores(model: &Trace, origins: &mut Origins<'_>) -> Vec<String> {
+    let stored = model.attentions().into_iter().filter_map(Result::err);
+    let note = |Stored { weights, reason }| {
+        let instr = &model[weights];
+        let origin = origins.intern(instr.span, &instr.scope);
+        format!("model: the scores of {} are stored: {reason}", origins.text(origin))
+    };
+    stored.map(note).collect()
 }
 
 /// The token that `decode` goes on with, and its place.

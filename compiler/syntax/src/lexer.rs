@@ -256,9 +256,12 @@ impl Lexer<'_> {
         let text = &self.src[l as usize..r as usize];
         if text.starts_with('.') && self.touches(l) {
             let message = format!("unexpected `{text}`");
-            let d = Diagnostic::new(Code::E0102, self.span(l, r), message)
+            let mut d = Diagnostic::new(Code::E0102, self.span(l, r), message)
                 .primary("a number cannot touch what stands before it")
                 .fix("put a space before it", Span::new(self.file, l, l), " ");
+            if text[1..].bytes().all(|b| b.is_ascii_digit()) {
+                d = d.help(format!("one copy of a `repeat` is written `[{}]`", &text[1..]));
+            }
             self.report(d);
             self.out.patched.push((l, r));
         }

@@ -178,6 +178,7 @@ fn number_touches_a_value() {
       │      ^^ a number cannot touch what stands before it
       │
       = help: put a space before it
+      = help: one copy of a `repeat` is written `[5]`
     "#);
 }
 

@@ -99,7 +99,7 @@ fn summary(compiled: &Compiled) {
     let plan = &compiled.plan;
     let steps: usize = plan.functions.iter().map(|f| f.steps.len()).sum();
     say(format_args!(
-        "{}: {} functions, {} steps, {} kernels, {} of memory",
+        "{}: {} functions, {} steps, {} kernels, an arena of {}",
         plan.name,
         plan.functions.len(),
         steps,

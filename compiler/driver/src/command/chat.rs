@@ -4,7 +4,7 @@
 //! each reply, which gets an end of line if it has none. Ctrl-C ends a reply, or the program when
 //! none is under way.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use exec::error::Error;
 use exec::generate::{End, Request, Session};
@@ -27,11 +27,14 @@ pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
             say_part(format_args!("> "));
         }
         let Some(line) = line(args)? else { return Ok(()) };
-        match vocabulary.encode(&line) {
+        let ids = line.and_then(|line| {
+            vocabulary.encode(&line).map_err(|unknown| unknown.within("your line").to_string())
+        });
+        match ids {
             Ok(ids) => session.read(&ids)?,
             // Nothing of the line was read: the user may say it in other words.
-            Err(unknown) => {
-                eprintln!("error: {}", unknown.within("your line"));
+            Err(wrong) => {
+                eprintln!("error: {wrong}");
                 continue;
             }
         }
@@ -56,18 +59,22 @@ enum Reply {
     Closed,
 }
 
-/// The next line with its end; none at the end of the input or at the word that ends the program.
-fn line(args: &cli::Chat) -> Result<Option<String>, Failure> {
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
+/// The next line with its end, or what is wrong with it; none at the end of the input or at the
+/// word that ends the program.
+fn line(args: &cli::Chat) -> Result<Option<Result<String, String>>, Failure> {
+    let mut line = vec![];
+    let read = std::io::stdin().lock().read_until(b'\n', &mut line);
     let n_bytes = read.map_err(|e| Error::io("read", "the standard input", e))?;
-    if n_bytes == 0 || line.trim_end_matches(['\r', '\n']) == args.exit {
+    let Ok(mut line) = String::from_utf8(line) else {
+        return Ok(Some(Err("your line is not UTF-8".to_owned())));
+    };
+    if n_bytes == 0 || line.trim() == args.exit.trim() {
         return Ok(None);
     }
     if !line.ends_with('\n') {
         line.push('\n');
     }
-    Ok(Some(line))
+    Ok(Some(Ok(line)))
 }
 
 /// Writes a reply as it is made.
@@ -76,10 +83,9 @@ fn reply(
     request: &Request,
     interrupt: &Interrupt,
 ) -> Result<Reply, Failure> {
-    let mut out = std::io::stdout();
     let (mut is_read, mut ends_line) = (true, false);
     let mut give = |text: &str| {
-        is_read = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
+        is_read = say_part(format_args!("{text}"));
         if !text.is_empty() {
             ends_line = text.ends_with('\n');
         }

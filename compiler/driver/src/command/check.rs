@@ -1,23 +1,27 @@
 //! `llmc check`: everything that can be known before a run.
 
-use passes::usage::count;
+use passes::usage::{count, size};
 
 use super::Failure;
 use super::out::say;
 use super::source::ready;
 use crate::cli::Check;
+use crate::machine::room;
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     let compiled = super::build::compile_or_report(&mut ready, &args.source)?;
     let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
     let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
+    let warnings = match ready.warnings {
+        1 => "1 warning".to_owned(),
+        n => format!("{n} warnings"),
+    };
     say(format_args!(
-        "{}: no errors, {} warnings; {} parameters, {} of memory",
+        "{}: no errors, {warnings}; {} parameters, {} of memory",
         args.source.spec.display(),
-        ready.warnings,
         count(n),
-        passes::usage::size(compiled.plan.arena_bytes),
+        size(compiled.plan.arena_bytes + room().beside_bytes),
     ));
     Ok(())
 }

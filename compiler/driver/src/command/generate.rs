@@ -1,6 +1,5 @@
 //! `llmc generate`: text from a run's newest checkpoint.
 
-use std::io::Write;
 use std::path::Path;
 
 use exec::checkpoint::load;
@@ -13,7 +12,7 @@ use passes::fit::Room;
 use sema::Facts;
 
 use super::Failure;
-use super::out::say;
+use super::out::{say, say_part};
 use super::source::report;
 use super::train::threads;
 use crate::cache;
@@ -49,11 +48,8 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
 
 /// Writes a text to the standard output as it is made.
 fn show(session: &mut Session<'_>, prompt: &str, request: &Request) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    let _ = out.write_all(prompt.as_bytes());
-    // A reader who has enough has closed the pipe.
-    let mut give = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
-    session.write(request, &mut give)?;
+    say_part(format_args!("{prompt}"));
+    session.write(request, &mut |text| say_part(format_args!("{text}")))?;
     say(format_args!(""));
     Ok(())
 }
@@ -86,8 +82,8 @@ pub(super) fn request(args: &cli::Text) -> Result<Request, Failure> {
     if !(0.0..=1.0).contains(&args.top_p) {
         return must("top-p", "within 0..1", &args.top_p);
     }
-    if !(args.repetition_penalty > 0.0 && args.repetition_penalty.is_finite()) {
-        return must("repetition-penalty", "above 0", &args.repetition_penalty);
+    if !(0.01..=100.0).contains(&args.repetition_penalty) {
+        return must("repetition-penalty", "within 0.01..100", &args.repetition_penalty);
     }
     if args.stops.iter().any(String::is_empty) {
         return must("stop", "a text", &"none");
@@ -112,6 +108,12 @@ pub(super) fn load_run(
         return Err(Error::checkpoint(dir, what).into());
     }
     let info = run_dir::info(dir)?;
+    let found = load::newest(dir)?.ok_or_else(|| {
+        Failure::Usage(format!("{} has no checkpoint yet; train it first", dir.display()))
+    })?;
+    for warning in &found.warnings {
+        eprintln!("warning: {warning}");
+    }
     let vocabulary = run_dir::vocabulary(dir)?;
     let path = dir.join("spec.lt");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
@@ -134,12 +136,6 @@ pub(super) fn load_run(
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec
     })?;
-    let found = load::newest(dir)?.ok_or_else(|| {
-        Failure::Usage(format!("{} has no checkpoint yet; train it first", dir.display()))
-    })?;
-    for warning in &found.warnings {
-        eprintln!("warning: {warning}");
-    }
     let mut executor = Executor::load(plan.clone(), &Options { threads: threads(machine) })?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;

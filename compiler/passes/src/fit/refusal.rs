@@ -12,7 +12,7 @@ use crate::usage::{Kind, Tensor, Usage, count, size};
 /// Tensors that a refusal lists.
 const LISTED: usize = 5;
 
-/// W0906: a stated `recompute`, where all of it could be kept.
+/// W0906: a stated `recompute` that computes nothing again, or where all of it could be kept.
 pub(super) fn unneeded(
     training: &Training<'_>,
     target: &Target,
@@ -22,7 +22,23 @@ pub(super) fn unneeded(
 ) -> Vec<Diagnostic> {
     let train = &training.program.train;
     let Some(span) = train.stated.recompute else { return vec![] };
-    if matches!(train.recompute, Recompute::None | Recompute::Auto) || limit == u64::MAX {
+    if matches!(train.recompute, Recompute::None | Recompute::Auto) {
+        return vec![];
+    }
+    let stated = train.recompute.text();
+    if placed.recomputed.is_none() {
+        let wrong = format!("`recompute {stated}` computes nothing again");
+        let wrong = Diagnostic::new(Code::W0906, span, wrong);
+        return vec![match &train.recompute {
+            Recompute::Only(_) => wrong
+                .primary("no layer or block has all of its weights in this set")
+                .help("name layers, or blocks such as `blocks[0..2]`"),
+            Recompute::Auto | Recompute::None | Recompute::All | Recompute::Every(_) => {
+                wrong.primary("the model has no `repeat`").help("remove the line")
+            }
+        }];
+    }
+    if limit == u64::MAX {
         return vec![];
     }
     let kept = graphs.place(&Recompute::None, target, &mut |_, _| {});
@@ -31,7 +47,7 @@ pub(super) fn unneeded(
     }
     let [with, without] = [placed, &kept].map(|placed| taken(placed, train.accumulate));
     let faster = percent(with.cost, without.cost);
-    let wrong = format!("fits without `recompute {}`: {faster} % faster", train.recompute.text());
+    let wrong = format!("fits without `recompute {stated}`: {faster} % faster");
     let note = format!(
         "{} instead of {} in the arena, of {}",
         size(without.bytes),
@@ -75,7 +91,7 @@ pub(super) fn refuse(
         wrong = wrong.label(at, "the bound");
     }
     for Alternative { way: other, taken, edits } in &all {
-        let texts = changes(way, other);
+        let texts = changes(&train, way, other);
         let slower = percent(taken.cost, here.cost);
         let bytes = size(taken.bytes + room.beside_bytes);
         let title = format!("{}: {bytes}, {slower:+} %", texts.join(" and "));
@@ -91,7 +107,7 @@ pub(super) fn refuse(
 fn said(train: &Train, way: &Way) -> String {
     let mut words = vec![];
     if !train.may_choose_micro_batch() {
-        words.push(format!("`micro_batch {}`", way.micro_batch));
+        words.extend(micro_batch(train, way.micro_batch));
     }
     if train.stated.recompute.is_some() {
         words.push(format!("`recompute {}`", way.recompute.text()));
@@ -130,11 +146,24 @@ fn alternatives(
     Ok(found)
 }
 
+/// A micro-batch by the lines that the spec has for it.
+fn micro_batch(train: &Train, micro_batch: u64) -> Vec<String> {
+    let stated = &train.stated;
+    let mut lines = vec![];
+    if stated.micro_batch.is_some() || stated.accumulate.is_none() {
+        lines.push(format!("`micro_batch {micro_batch}`"));
+    }
+    if stated.accumulate.is_some() {
+        lines.push(format!("`accumulate {}`", train.batch / micro_batch));
+    }
+    lines
+}
+
 /// What is different between two ways, as it would be written.
-fn changes(from: &Way, to: &Way) -> Vec<String> {
+fn changes(train: &Train, from: &Way, to: &Way) -> Vec<String> {
     let mut texts = vec![];
     if from.micro_batch != to.micro_batch {
-        texts.push(format!("`micro_batch {}`", to.micro_batch));
+        texts.extend(micro_batch(train, to.micro_batch));
     }
     if from.recompute != to.recompute {
         texts.push(format!("`recompute {}`", to.recompute.text()));
@@ -194,7 +223,7 @@ fn helps(
     memory: u64,
     needs: u64,
 ) -> Result<Vec<String>, Vec<Diagnostic>> {
-    let mut helps = vec![];
+    let mut helps: Vec<String> = chosen(train).into_iter().collect();
     if room.default_bytes.is_some_and(|most| most >= needs) {
         helps.push(format!("`memory {}` would be enough", whole_mib(needs)));
     }
@@ -223,6 +252,21 @@ fn helps(
         ));
     }
     Ok(helps)
+}
+
+/// The lines that keep a program from being as small as E0901 takes it to be.
+fn chosen(train: &Train) -> Option<String> {
+    let stated = &train.stated;
+    let mut lines = vec![];
+    if stated.micro_batch.or(stated.accumulate).is_some() && train.micro_batch > 1 {
+        lines.extend(micro_batch(train, train.micro_batch));
+    }
+    if stated.recompute.is_some() && train.recompute != Recompute::All {
+        lines.push(format!("`recompute {}`", train.recompute.text()));
+    }
+    let forbids = if lines.len() == 1 { "which forbids" } else { "which forbid" };
+    let lines = lines.join(" and ");
+    (!lines.is_empty()).then(|| format!("first remove {lines}, {forbids} a plan this small"))
 }
 
 /// `1536MiB`, upwards.

@@ -21,6 +21,8 @@ pub(crate) enum Why {
     Columns(u64),
     /// The reader reduces rows of so many columns, and a block holds fewer.
     Rows(u64),
+    /// The reader reduces parts of so many columns of rows of so many.
+    Parts(u64, u64),
     /// Both together have so many nodes.
     Members(usize),
     /// Not all is read at its own place.

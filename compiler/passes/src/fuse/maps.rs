@@ -52,7 +52,10 @@ fn fits(tasks: &Tasks<'_>, product: usize, consumer: usize, target: &Target) -> 
     let is_same = map.as_ref().is_none_or(|map| map.shape == *shape);
     let last = shape.last().filter(|_| is_same && !shape.contains(&0));
     let last = *last.filter(|_| split(shape, m, n).is_some()).ok_or(Why::Axes)?;
-    if *reduces && (last != n || n > target.epilogue_cols[1]) {
+    if *reduces && last != n {
+        return Err(Why::Parts(last, n));
+    }
+    if *reduces && n > target.epilogue_cols[1] {
         return Err(Why::Rows(n));
     }
     if !*reduces && block(last, n, target).is_none() {

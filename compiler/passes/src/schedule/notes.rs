@@ -119,6 +119,9 @@ impl Scheduler<'_> {
             Why::Axes => "has other axes".to_owned(),
             Why::Columns(n) => format!("there are no blocks of {n} columns"),
             Why::Rows(n) => format!("reduces rows of {n}, which no block holds"),
+            Why::Parts(part, n) => {
+                format!("reduces {part} columns at a time, and only whole rows of {n} are reduced")
+            }
             Why::Members(n) => format!("{n} nodes in one kernel"),
             Why::Places => "reads it at other places".to_owned(),
             Why::Around(between) => {

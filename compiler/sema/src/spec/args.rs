@@ -246,9 +246,14 @@ impl Reader<'_, '_> {
         let flags = self.directive.forms.iter().flat_map(|f| f.flags.iter().map(|w| w.word));
         let words: Vec<_> = options.iter().copied().chain(flags).collect();
         let wrong = Diagnostic::new(Code::E0208, span, format!("`{name}` has no option `{text}`"));
-        let wrong = match words.as_slice() {
-            [] => wrong.help(format!("`{name}` has no options")),
-            words => did_you_mean(wrong, text, span, words),
+        let follows = |f: &&Form| f.flags.iter().any(|flag| flag.word == text);
+        let wrong = match (self.directive.forms.iter().find(follows), words.as_slice()) {
+            (Some(Form { lead: Some(lead), .. }), _) => {
+                wrong.help(format!("it stands after a value: `{name} {lead} .. {text}`"))
+            }
+            (Some(_), _) => wrong.help(format!("it stands after a value: `{name} .. {text}`")),
+            (None, []) => wrong.help(format!("`{name}` has no options")),
+            (None, words) => did_you_mean(wrong, text, span, words),
         };
         self.cx.report(wrong);
         None

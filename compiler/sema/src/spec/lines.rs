@@ -227,7 +227,10 @@ pub(super) fn unknown(text: &str, at: Span, home: Home, has_value: bool) -> Diag
     }
     match nearest(text, names.iter().copied()) {
         Some(near) => did_you_mean(wrong, text, at, &[near]),
-        None => wrong.help("remove the line, or see the reference for what it may hold"),
+        None => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            wrong.help(format!("a `{block}` block has {}", names.join(", ")))
+        }
     }
 }
 

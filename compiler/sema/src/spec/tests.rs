@@ -140,6 +140,10 @@ fn unknown_words_name_what_was_meant() {
         "6:16 E0208 `checkpoint` has no option `evry`\n  did you mean `every`?",
     );
     says(
+        "recompute all blocks",
+        "6:15 E0208 `recompute` has no option `blocks`\n  it stands after a value: `recompute every .. blocks`",
+    );
+    says(
         "precision fp31",
         "6:11 E0301 `precision` does not take the name `fp31`\n  did you mean `fp32`?",
     );
