@@ -205,6 +205,11 @@ fn a_product_of_rows_with_all_rows_stays_whole() {
 }
 
 #[test]
+fn what_two_tasks_walk_apart_is_not_cut_for_both() {
+    has_the_bits_of_whole_tasks("rows and columns", &apart::rows_and_columns());
+}
+
+#[test]
 fn a_sum_over_the_rows_is_complete_before_it_is_read() {
     has_the_bits_of_whole_tasks("a sum", &apart::sum_read_by_row());
 }

@@ -77,6 +77,22 @@ pub(crate) fn rows_by_rows() -> Module {
     .finish()
 }
 
+/// Two products that read a square, one by its rows and one by its columns.
+pub(crate) fn rows_and_columns() -> Module {
+    let square = |b: &mut Builder| b.state("square", f32s(&[ROWS, ROWS]));
+    let mut head = Head::of(|b, _| {
+        let (square, w) = (square(b), b.state("w", f32s(&[ROWS, 40])));
+        b.dot(square, w)
+    });
+    head.declare("square", f32s(&[ROWS, ROWS]), Role::Param);
+    head.declare("w", f32s(&[ROWS, 40]), Role::Param);
+    let square = square(&mut head.b);
+    let some = head.b.slice(square, 0, 0, 7);
+    let product = head.b.dot(some, head.logits);
+    head.output("product", product);
+    head.finish()
+}
+
 /// A product over the rows, and one that needs the whole of it for each row.
 pub(crate) fn sum_read_by_row() -> Module {
     let mut head = Head::new();
