@@ -6,7 +6,6 @@
 
 mod columns;
 mod emitter;
-mod flow;
 mod lanes;
 mod memory;
 mod narrow;
@@ -21,9 +20,6 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use ir::kernel::{Kernel, Skeleton};
 use plan::Code;
 
-/// The longest part of a name that is for people.
-const HUMAN_CHARS: usize = 40;
-
 /// The text of one kernel as the function `%name`.
 pub fn emit(kernel: &Kernel, name: &str) -> String {
     let kernel = ir::expand::expand_kernel(kernel);
@@ -31,7 +27,7 @@ pub fn emit(kernel: &Kernel, name: &str) -> String {
     signature.params.extend([AbiParam::new(types::I64); 3]);
     let mut function = Function::with_name_signature(UserFuncName::testcase(name), signature);
     let mut context = FunctionBuilderContext::new();
-    let flow = flow::Flow::new(&kernel);
+    let flow = crate::flow::Flow::new(&kernel);
     let builder = FunctionBuilder::new(&mut function, &mut context);
     let mut emitter = emitter::Emitter::new(builder, &kernel, &flow);
     match kernel.skeleton {
@@ -51,14 +47,7 @@ pub fn code(kernels: &[Kernel]) -> Vec<Code> {
     let mut all: Vec<Code> = Vec::with_capacity(kernels.len());
     for kernel in kernels {
         let body = emit(kernel, "kernel");
-        let hash = fnv1a(body.as_bytes());
-        let stem = format!("k_{:08x}_{}", (hash >> 32) ^ (hash & 0xffff_ffff), human(&kernel.name));
-        let mut name = stem.clone();
-        let mut next = 2;
-        while all.iter().any(|c| c.name == name) {
-            name = format!("{stem}_{next}");
-            next += 1;
-        }
+        let name = crate::name::unique(&body, &kernel.name, &all);
         let text = body.replacen("%kernel(", &format!("%{name}("), 1);
         all.push(Code { name, text });
     }
@@ -70,15 +59,4 @@ fn verify(function: &Function) {
     if let Err(errors) = verify_function(function, &flags) {
         unreachable!("emitted CLIF passes the verifier: {errors}\n{}", function.display());
     }
-}
-
-fn human(name: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    name.chars().map(clean).take(HUMAN_CHARS).collect()
-}
-
-/// 64-bit FNV-1a: short, and the same in every build.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }

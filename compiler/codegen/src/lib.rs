@@ -3,3 +3,6 @@
 //! A back end knows kernel IR, never a tensor op.
 
 pub mod clif;
+mod flow;
+mod name;
+pub mod ptx;

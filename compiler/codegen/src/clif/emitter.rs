@@ -9,8 +9,8 @@ use cranelift_frontend::FunctionBuilder;
 use ir::kernel::{Inst, Kernel, Reduction, Reg, Scalar};
 use ir::types::Dtype;
 
-use super::flow::{Flow, Quad, is_shift};
 use super::memory::Place;
+use crate::flow::{Flow, Quad, is_shift};
 
 /// Lanes that are evaluated together.
 pub(super) const WIDTH: i64 = 4;

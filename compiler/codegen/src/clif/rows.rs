@@ -8,8 +8,8 @@ use ir::kernel::{Inst, LANES, Reduction, Reg};
 use ir::types::Dtype;
 
 use super::emitter::{Emitter, Env, Val, WIDTH};
-use super::flow::{arguments, is_shift};
 use super::memory::{Place, flags, stored, vector};
+use crate::flow::{arguments, is_shift};
 
 /// Vectors of a row reduction's lanes.
 const GROUPS: i64 = LANES as i64 / WIDTH;

@@ -8,18 +8,18 @@ use ir::types::Dtype;
 
 /// Which indices a value changes with, beside the outer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// The reduced row of `Columns` and `Segments`.
-    pub(super) row: bool,
+    pub(crate) row: bool,
     /// The column.
-    pub(super) col: bool,
+    pub(crate) col: bool,
 }
 
 impl Rate {
     const ONCE: Rate = Rate { row: false, col: false };
 
     /// Whether it changes with neither.
-    pub(super) fn is_once(self) -> bool {
+    pub(crate) fn is_once(self) -> bool {
         self == Self::ONCE
     }
 
@@ -30,7 +30,7 @@ impl Rate {
 
 /// What an i32 is at four neighbouring columns of which the first is a multiple of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Quad {
+pub(crate) enum Quad {
     /// A multiple of four, the same in all.
     Whole,
     /// A multiple of four, then one more at each column.
@@ -41,24 +41,24 @@ pub(super) enum Quad {
 
 /// The result of the analysis, one entry an instruction.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// The type of the result; a store has that of its value.
-    pub(super) types: Vec<Dtype>,
+    pub(crate) types: Vec<Dtype>,
     /// What it changes with.
-    pub(super) rates: Vec<Rate>,
+    pub(crate) rates: Vec<Rate>,
     /// What it is at four neighbouring columns.
-    pub(super) quads: Vec<Quad>,
+    pub(crate) quads: Vec<Quad>,
     /// How many reductions lie before it.
-    pub(super) phases: Vec<u32>,
+    pub(crate) phases: Vec<u32>,
     /// The phase of the last loop over the elements.
-    pub(super) last: u32,
+    pub(crate) last: u32,
     /// Whether it is a cast to a narrow float that nothing but stores reads.
-    pub(super) is_stored_only: Vec<bool>,
+    pub(crate) is_stored_only: Vec<bool>,
 }
 
 impl Flow {
     /// Analyses a kernel.
-    pub(super) fn new(kernel: &Kernel) -> Flow {
+    pub(crate) fn new(kernel: &Kernel) -> Flow {
         let mut flow = Flow {
             types: vec![],
             rates: vec![],
@@ -163,7 +163,7 @@ impl Flow {
     }
 
     /// The instructions at `roots` and what they need of those that `wanted` accepts, in order.
-    pub(super) fn needed(
+    pub(crate) fn needed(
         &self,
         kernel: &Kernel,
         roots: &[usize],
@@ -187,8 +187,13 @@ impl Flow {
             .collect()
     }
 
+    /// Whether anything is reduced.
+    pub(crate) fn has_reductions(kernel: &Kernel) -> bool {
+        kernel.body.iter().any(|inst| matches!(inst, Inst::Reduce { .. }))
+    }
+
     /// The reductions whose value has this phase.
-    pub(super) fn reductions(&self, kernel: &Kernel, phase: u32) -> Vec<usize> {
+    pub(crate) fn reductions(&self, kernel: &Kernel, phase: u32) -> Vec<usize> {
         let is_one = |&at: &usize| matches!(kernel.body[at], Inst::Reduce { .. });
         (0..kernel.body.len()).filter(is_one).filter(|&at| self.phases[at] == phase + 1).collect()
     }
@@ -207,7 +212,7 @@ fn stored_only(kernel: &Kernel) -> Vec<bool> {
 }
 
 /// The registers that an instruction reads.
-pub(super) fn arguments(inst: &Inst) -> Vec<Reg> {
+pub(crate) fn arguments(inst: &Inst) -> Vec<Reg> {
     match inst {
         Inst::Const { .. } | Inst::Load { .. } | Inst::Outer { .. } | Inst::Row | Inst::Col => {
             vec![]
@@ -219,6 +224,6 @@ pub(super) fn arguments(inst: &Inst) -> Vec<Reg> {
 }
 
 /// Whether a vector shift of all lanes by one amount serves it.
-pub(super) fn is_shift(op: Scalar) -> bool {
+pub(crate) fn is_shift(op: Scalar) -> bool {
     matches!(op, Scalar::Shl | Scalar::ShrLogical)
 }

@@ -1,0 +1,56 @@
+//! Kernels as PTX, one module with one entry each.
+//!
+//! In: kernels of the schedule. Out: text for one target. In exact mode, the only one so far, the
+//! bits are those of the interpreter, NaNs apart: hardware has another one.
+
+mod emitter;
+mod group;
+mod memory;
+mod scalar;
+mod threads;
+
+use ir::kernel::{Kernel, Skeleton};
+use plan::Code;
+use ptx_builder::{Class, Entry, Module, Target};
+
+use crate::flow::Flow;
+use emitter::Emitter;
+
+/// Threads of a block of most kernels.
+const THREADS: u32 = 128;
+
+/// An entry and how many blocks of it do all the work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The entry.
+    pub entry: Entry,
+    /// Blocks of the grid.
+    pub blocks: u64,
+    /// Bytes of shared memory of a block.
+    pub shared_bytes: u64,
+}
+
+/// The entry of one kernel: a parameter for the address of each operand.
+pub fn kernel(kernel: &Kernel, name: &str) -> Launch {
+    let kernel = ir::expand::expand_kernel(kernel);
+    let flow = Flow::new(&kernel);
+    let params = vec![Class::B64; kernel.operands.len()];
+    let builder = ptx_builder::Builder::new(name, &params, THREADS);
+    let mut emitter = Emitter::new(builder, &kernel, &flow);
+    let blocks = match kernel.skeleton {
+        Skeleton::Rows if Flow::has_reductions(&kernel) => group::rows(&mut emitter),
+        Skeleton::Rows => threads::map(&mut emitter),
+        Skeleton::Columns { .. } => threads::columns(&mut emitter),
+        Skeleton::Segments { .. } => threads::segments(&mut emitter),
+    };
+    Launch { entry: emitter.b.finish(), blocks, shared_bytes: 0 }
+}
+
+/// The text of an entry for a target, named by its content.
+pub fn code(entry: &Entry, about: &str, target: Target, others: &[Code]) -> Code {
+    let module = |entry| Module { target, entries: vec![entry] };
+    let anonymous = module(Entry { name: "kernel".to_owned(), ..entry.clone() });
+    let name = crate::name::unique(&anonymous.to_string(), about, others);
+    let text = module(Entry { name: name.clone(), ..entry.clone() }).to_string();
+    Code { name, text }
+}

@@ -1,0 +1,224 @@
+//! Where operands lie, and moving elements between memory and registers.
+
+use ir::types::Dtype;
+use ptx_builder::{B16, B32, B64, Cmp, F32, F64, Pred, Reg};
+
+use super::emitter::{Emitter, Value};
+
+/// The address of an operand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pointer {
+    Global(Reg<B64>),
+    #[expect(dead_code, reason = "the blocks of products lie there")]
+    Shared(Reg<B32>),
+}
+
+/// A place of the iteration space.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The address of each operand there.
+    pub(super) pointers: Vec<Pointer>,
+    pub(super) outer: Vec<Reg<B32>>,
+    pub(super) row: Option<Reg<B32>>,
+    pub(super) col: Option<Reg<B32>>,
+    /// Stores are done only where it holds.
+    pub(super) writes: Option<Reg<Pred>>,
+}
+
+impl Emitter<'_> {
+    /// The operands' parameters as addresses of global memory.
+    pub(super) fn bases(&mut self) -> Vec<Pointer> {
+        let n = u32::try_from(self.kernel.operands.len()).expect("operands are few");
+        (0..n)
+            .map(|at| {
+                let address = self.b.param(at);
+                Pointer::Global(self.b.to_global(address))
+            })
+            .collect()
+    }
+
+    /// `pointer + index * stride` elements; the index is not negative.
+    pub(super) fn advance(
+        &mut self,
+        pointer: Pointer,
+        index: Reg<B32>,
+        stride: i64,
+        dtype: Dtype,
+    ) -> Pointer {
+        let bytes = stride * dtype.bytes().cast_signed();
+        if bytes == 0 {
+            return pointer;
+        }
+        match (pointer, i32::try_from(bytes)) {
+            (Pointer::Global(base), Ok(bytes)) => {
+                Pointer::Global(self.b.mad_wide(index, bytes, base))
+            }
+            (Pointer::Global(base), Err(_)) => {
+                let index = self.b.s64_from_s32(index);
+                Pointer::Global(self.b.mad(index, bytes, base))
+            }
+            (Pointer::Shared(base), bytes) => {
+                let bytes = bytes.expect("shared memory is small");
+                Pointer::Shared(self.b.mad(index, bytes, base))
+            }
+        }
+    }
+
+    /// The place of an outer index, given as one number.
+    pub(super) fn outer_place(&mut self, bases: &[Pointer], unit: Reg<B32>) -> Place {
+        let kernel = self.kernel;
+        let mut outer = vec![];
+        for (axis, &size) in kernel.outer.iter().enumerate() {
+            let inner: u64 = kernel.outer[axis + 1..].iter().product();
+            let mut index = unit;
+            if inner > 1 {
+                index = self.b.udiv(index, small(inner));
+            }
+            if axis > 0 {
+                index = self.b.urem(index, small(size.max(1)));
+            }
+            outer.push(index);
+        }
+        let mut pointers = bases.to_vec();
+        for (pointer, operand) in pointers.iter_mut().zip(&kernel.operands) {
+            for (&index, &stride) in outer.iter().zip(&operand.outer) {
+                *pointer = self.advance(*pointer, index, stride, operand.dtype);
+            }
+        }
+        Place { pointers, outer, row: None, col: None, writes: None }
+    }
+
+    /// The same at a column.
+    pub(super) fn at_column(&mut self, place: &Place, col: Reg<B32>) -> Place {
+        let kernel = self.kernel;
+        let mut place = Place { col: Some(col), ..place.clone() };
+        for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
+            *pointer = self.advance(*pointer, col, operand.col, operand.dtype);
+        }
+        place
+    }
+
+    pub(super) fn load(&mut self, operand: usize, place: &Place) -> Value {
+        let dtype = self.kernel.operands[operand].dtype;
+        self.load_from(place.pointers[operand], dtype)
+    }
+
+    /// An element of memory.
+    pub(super) fn load_from(&mut self, pointer: Pointer, dtype: Dtype) -> Value {
+        match dtype {
+            Dtype::F32 => Value::F32(self.read::<F32>(pointer)),
+            Dtype::F64 => Value::F64(self.read::<F64>(pointer)),
+            Dtype::F16 | Dtype::Bf16 => {
+                let half = self.read::<B16>(pointer);
+                Value::F32(self.wide(dtype, half))
+            }
+            Dtype::I32 => Value::Int(self.read::<B32>(pointer)),
+            Dtype::Bool => {
+                let one = self.read::<B32>(pointer);
+                Value::Bool(self.b.icmp(Cmp::Ne, one, 0))
+            }
+        }
+    }
+
+    fn read<K: ptx_builder::Kind>(&mut self, pointer: Pointer) -> Reg<K> {
+        match pointer {
+            Pointer::Global(base) => self.b.load(base, 0),
+            Pointer::Shared(base) => self.b.load_shared(base, 0),
+        }
+    }
+
+    /// An element at an index; 0 where there is none.
+    pub(super) fn load_at(
+        &mut self,
+        operand: usize,
+        place: &Place,
+        index: Reg<B32>,
+        stride: i64,
+        bound: u64,
+    ) -> Value {
+        let dtype = self.kernel.operands[operand].dtype;
+        let is_there = match i32::try_from(bound) {
+            // A negative index is a large one without sign.
+            Ok(bound) => self.b.ucmp(Cmp::Lt, index, bound),
+            Err(_) => self.b.icmp(Cmp::Ge, index, 0),
+        };
+        let pointer = self.advance(place.pointers[operand], index, stride, dtype);
+        let zero = self.constant(dtype, 0);
+        let end = self.b.label();
+        let found = self.copy(zero);
+        self.b.bra_if(is_there, false, end);
+        let read = self.load_from(pointer, dtype);
+        self.assign(found, read);
+        self.b.place(end);
+        found
+    }
+
+    /// The value in a register of its own.
+    pub(super) fn copy(&mut self, value: Value) -> Value {
+        match value {
+            Value::Bool(x) => Value::Bool(self.b.mov(x)),
+            Value::Int(x) => Value::Int(self.b.mov(x)),
+            Value::F32(x) => Value::F32(self.b.mov(x)),
+            Value::F64(x) => Value::F64(self.b.mov(x)),
+        }
+    }
+
+    pub(super) fn assign(&mut self, to: Value, value: Value) {
+        match (to, value) {
+            (Value::Bool(to), Value::Bool(x)) => self.b.mov_to(to, x),
+            (Value::Int(to), Value::Int(x)) => self.b.mov_to(to, x),
+            (Value::F32(to), Value::F32(x)) => self.b.mov_to(to, x),
+            (Value::F64(to), Value::F64(x)) => self.b.mov_to(to, x),
+            (_, _) => unreachable!("both have one type"),
+        }
+    }
+
+    pub(super) fn store(&mut self, operand: usize, place: &Place, value: Value) {
+        let dtype = self.kernel.operands[operand].dtype;
+        let pointer = place.pointers[operand];
+        match value {
+            Value::F32(x) if dtype.is_narrow() => {
+                let half = self.half(dtype, x);
+                self.write(pointer, half, place.writes);
+            }
+            Value::F32(x) => self.write(pointer, x, place.writes),
+            Value::F64(x) => self.write(pointer, x, place.writes),
+            Value::Int(x) => self.write(pointer, x, place.writes),
+            Value::Bool(p) => {
+                let one: Reg<B32> = self.b.select(p, 1, 0);
+                self.write(pointer, one, place.writes);
+            }
+        }
+    }
+
+    fn write<K: ptx_builder::Kind>(
+        &mut self,
+        pointer: Pointer,
+        value: Reg<K>,
+        only: Option<Reg<Pred>>,
+    ) {
+        let write = |b: &mut ptx_builder::Builder| match pointer {
+            Pointer::Global(base) => b.store(base, 0, value),
+            Pointer::Shared(base) => b.store_shared(base, 0, value),
+        };
+        match only {
+            Some(p) => self.b.guarded(p, true, write),
+            None => write(&mut self.b),
+        }
+    }
+
+    /// The 16 bits nearest to a single.
+    pub(super) fn half(&mut self, dtype: Dtype, x: Reg<F32>) -> Reg<B16> {
+        if dtype == Dtype::Bf16 { self.b.bf16_from_f32(x) } else { self.b.f16_from_f32(x) }
+    }
+
+    /// The single that 16 bits are.
+    pub(super) fn wide(&mut self, dtype: Dtype, half: Reg<B16>) -> Reg<F32> {
+        if dtype == Dtype::Bf16 { self.b.f32_from_bf16(half) } else { self.b.f32_from_f16(half) }
+    }
+}
+
+/// A size as an immediate.
+pub(super) fn small(size: u64) -> i32 {
+    i32::try_from(size).expect("dimensions are below 2^31")
+}

@@ -1,0 +1,237 @@
+//! Kernels with a thread for each result: maps, and reductions down rows.
+
+use ir::kernel::{Inst, Reduction, Reg as Of, Skeleton};
+use ir::types::Dtype;
+use ptx_builder::{B32, Cmp, Logic, Reg, Special};
+
+use super::THREADS;
+use super::emitter::{Emitter, Env, Value};
+use super::memory::{Place, Pointer, small};
+
+/// A thread for each element of a map; gives the blocks of the grid.
+pub(super) fn map(e: &mut Emitter<'_>) -> u64 {
+    let kernel = e.kernel;
+    let cols = kernel.cols;
+    let n = kernel.outer.iter().product::<u64>() * cols;
+    let bases = e.bases();
+    let [unit, col] = coordinates(e, [n / cols.max(1), cols]);
+    let place = e.outer_place(&bases, unit);
+    let place = e.at_column(&place, col);
+    let is_first = e.b.icmp(Cmp::Eq, col, 0);
+    let mut env = e.env();
+    for at in 0..kernel.body.len() {
+        // What does not change with the column is stored once a row.
+        let is_once = matches!(kernel.body[at], Inst::Store { .. }) && e.flow.rates[at].is_once();
+        let writes = is_once.then_some(is_first);
+        e.eval_all(&[at], &mut env, &Place { writes, ..place.clone() });
+    }
+    n.div_ceil(THREADS.into())
+}
+
+/// The indices of the thread in a space, the last axis fastest; threads behind its end are done.
+fn coordinates<const N: usize>(e: &mut Emitter<'_>, sizes: [u64; N]) -> [Reg<B32>; N] {
+    let n: u64 = sizes.iter().product();
+    let at = thread(e);
+    let is_over = e.b.ucmp(Cmp::Ge, at, bits(n));
+    e.b.ret_if(is_over, true);
+    let mut inner = 1;
+    let mut indices: [Reg<B32>; N] = [at; N];
+    for axis in (0..N).rev() {
+        let mut index = at;
+        if inner > 1 {
+            index = e.b.udiv(index, bits(inner));
+        }
+        if axis > 0 {
+            index = e.b.urem(index, bits(sizes[axis].max(1)));
+        }
+        indices[axis] = index;
+        inner *= sizes[axis].max(1);
+    }
+    indices
+}
+
+/// A number of threads as an immediate.
+fn bits(n: u64) -> u32 {
+    u32::try_from(n).expect("a kernel has fewer than 2^32 elements")
+}
+
+/// The number of the thread in the grid.
+pub(super) fn thread(e: &mut Emitter<'_>) -> Reg<B32> {
+    let block = e.b.special(Special::CtaidX);
+    let thread = e.b.special(Special::TidX);
+    e.b.mad(block, small(THREADS.into()), thread)
+}
+
+/// The rows that a thread reduces.
+struct Rows {
+    from: Reg<B32>,
+    to: Reg<B32>,
+    /// The block, that stored results are indexed by.
+    block: Option<Reg<B32>>,
+    /// Where `order` lies, in `Segments`.
+    order: Option<Pointer>,
+}
+
+/// A thread for each column of each block of rows.
+pub(super) fn columns(e: &mut Emitter<'_>) -> u64 {
+    let Skeleton::Columns { rows, block } = e.kernel.skeleton else {
+        unreachable!("asked for columns")
+    };
+    let outer: u64 = e.kernel.outer.iter().product();
+    let sizes = [outer, rows.div_ceil(block).max(1), e.kernel.cols];
+    let bases = e.bases();
+    let [unit, index, col] = coordinates(e, sizes);
+    let place = e.outer_place(&bases, unit);
+    let from = e.b.imul(index, small(block));
+    let end = e.b.iadd(from, small(block));
+    let to = e.b.imin(end, small(rows));
+    reduce(e, &place, col, &Rows { from, to, block: Some(index), order: None });
+    sizes.iter().product::<u64>().div_ceil(THREADS.into())
+}
+
+/// A thread for each column of each segment.
+pub(super) fn segments(e: &mut Emitter<'_>) -> u64 {
+    let Skeleton::Segments { starts, order } = e.kernel.skeleton else {
+        unreachable!("asked for segments")
+    };
+    let sizes = [e.kernel.outer.iter().product(), e.kernel.cols];
+    let bases = e.bases();
+    let [unit, col] = coordinates(e, sizes);
+    let place = e.outer_place(&bases, unit);
+    let Pointer::Global(bounds) = place.pointers[starts] else {
+        unreachable!("segments are in global memory")
+    };
+    let [from, to] = [0, 4].map(|offset| e.b.load(bounds, offset));
+    reduce(e, &place, col, &Rows { from, to, block: None, order: Some(bases[order]) });
+    sizes.iter().product::<u64>().div_ceil(THREADS.into())
+}
+
+/// All phases of one column.
+fn reduce(e: &mut Emitter<'_>, outer: &Place, col: Reg<B32>, rows: &Rows) {
+    let kernel = e.kernel;
+    let place = e.at_column(outer, col);
+    let results = result_place(e, &place, rows);
+    let mut env = e.env();
+    let mut is_done = vec![false; kernel.body.len()];
+    for phase in 0..=e.flow.last {
+        once(e, &mut env, &mut is_done, &results, phase);
+        row_loop(e, &mut env, &place, rows, phase);
+    }
+    once(e, &mut env, &mut is_done, &results, u32::MAX);
+}
+
+/// What does not change with the row, stores among it, up to a phase.
+fn once(e: &mut Emitter<'_>, env: &mut Env, is_done: &mut [bool], place: &Place, last: u32) {
+    for (at, done) in is_done.iter_mut().enumerate() {
+        let inst = &e.kernel.body[at];
+        let is_store = matches!(inst, Inst::Store { .. });
+        let is_value = !is_store && !e.flow.rates[at].row && e.flow.phases[at] <= last;
+        let is_now = is_value || (is_store && last == u32::MAX);
+        if is_now && !*done && !matches!(inst, Inst::Reduce { .. }) {
+            e.eval_all(&[at], env, place);
+            *done = true;
+        }
+    }
+}
+
+/// Where results lie: at the block instead of the row.
+fn result_place(e: &mut Emitter<'_>, place: &Place, rows: &Rows) -> Place {
+    let kernel = e.kernel;
+    let mut place = place.clone();
+    if let Some(block) = rows.block {
+        for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
+            if operand.is_output {
+                *pointer = e.advance(*pointer, block, operand.row, operand.dtype);
+            }
+        }
+    }
+    place
+}
+
+fn row_loop(e: &mut Emitter<'_>, env: &mut Env, place: &Place, rows: &Rows, phase: u32) {
+    let kernel = e.kernel;
+    let reduces = reductions(e, phase);
+    if reduces.is_empty() {
+        return;
+    }
+    let roots: Vec<usize> = reduces.iter().map(|r| r.1.value()).collect();
+    let is_row = |at: usize| e.flow.rates[at].row;
+    let roots: Vec<usize> = roots.into_iter().filter(|&at| is_row(at)).collect();
+    let insts = e
+        .flow
+        .needed(kernel, &roots, |at| is_row(at) && !matches!(kernel.body[at], Inst::Store { .. }));
+    let sums: Vec<Value> = reduces.iter().map(|(_, r)| e.identity(r.kind, r.dtype)).collect();
+    let sums: Vec<Value> = sums.into_iter().map(|sum| e.copy(sum)).collect();
+    e.count_loop(rows.from, rows.to, 1, |e, i| {
+        let place = row_place(e, place, rows, i);
+        let mut inner = env.clone();
+        e.eval_all(&insts, &mut inner, &place);
+        for (&sum, (_, reduce)) in sums.iter().zip(&reduces) {
+            let value = e.get(&inner, reduce.of);
+            e.combine_to(reduce.kind, sum, value);
+        }
+    });
+    for ((at, _), sum) in reduces.iter().zip(sums) {
+        env[*at] = Some(sum);
+    }
+}
+
+/// The place of row `i`.
+fn row_place(e: &mut Emitter<'_>, place: &Place, rows: &Rows, i: Reg<B32>) -> Place {
+    let kernel = e.kernel;
+    let row = match rows.order {
+        None => i,
+        Some(order) => {
+            let at = e.advance(order, i, 1, Dtype::I32);
+            let Value::Int(row) = e.load_from(at, Dtype::I32) else {
+                unreachable!("positions are integers")
+            };
+            row
+        }
+    };
+    let mut place = Place { row: Some(row), ..place.clone() };
+    for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
+        if !operand.is_output {
+            *pointer = e.advance(*pointer, row, operand.row, operand.dtype);
+        }
+    }
+    place
+}
+
+/// A reduction of a loop.
+pub(super) struct Reduce {
+    pub(super) kind: Reduction,
+    pub(super) dtype: Dtype,
+    pub(super) of: Of,
+}
+
+impl Reduce {
+    /// The instruction whose value is reduced.
+    pub(super) fn value(&self) -> usize {
+        self.of.0 as usize
+    }
+}
+
+/// The reductions of a phase, each with its instruction.
+pub(super) fn reductions(e: &Emitter<'_>, phase: u32) -> Vec<(usize, Reduce)> {
+    let mut found = vec![];
+    for at in e.flow.reductions(e.kernel, phase) {
+        if let Inst::Reduce { kind, value } = &e.kernel.body[at] {
+            let dtype = e.dtype(*value);
+            found.push((at, Reduce { kind: *kind, dtype, of: *value }));
+        }
+    }
+    found
+}
+
+/// Both, or the one that is there.
+pub(super) fn both(
+    e: &mut Emitter<'_>,
+    p: Reg<ptx_builder::Pred>,
+    q: Option<Reg<ptx_builder::Pred>>,
+) -> Reg<ptx_builder::Pred> {
+    match q {
+        Some(q) => e.b.plogic(Logic::And, p, q),
+        None => p,
+    }
+}

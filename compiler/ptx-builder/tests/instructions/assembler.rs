@@ -1,0 +1,46 @@
+//! `ptxas`, where there is one; `LLMC_REQUIRE_PTXAS=1` asks for it.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An assembler.
+pub(crate) struct Assembler(PathBuf);
+
+/// That of `LLMC_PTXAS`, of `tools/ptxas.sh`, or of the path.
+pub(crate) fn find() -> Option<Assembler> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ptxas/ptxas");
+    let named = std::env::var_os("LLMC_PTXAS").map(PathBuf::from);
+    let all = named.into_iter().chain([own, PathBuf::from("ptxas")]);
+    let works = |path: &PathBuf| Command::new(path).arg("--version").output().is_ok();
+    let found = all.into_iter().find(works);
+    if found.is_none() {
+        let is_required = std::env::var_os("LLMC_REQUIRE_PTXAS").is_some_and(|v| v == "1");
+        assert!(!is_required, "no ptxas; tools/ptxas.sh installs one");
+        eprintln!("skipped: no ptxas; tools/ptxas.sh installs one");
+    }
+    found.map(Assembler)
+}
+
+impl Assembler {
+    /// Assembles a text; what there is to say of it is in the error.
+    pub(crate) fn assemble(&self, text: &str, target: &str) -> Result<(), String> {
+        let folder = std::env::temp_dir().join(format!("llmc-ptxas-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+        let file = folder.join(format!("{target}.ptx"));
+        std::fs::write(&file, text).map_err(|e| e.to_string())?;
+        let mut command = Command::new(&self.0);
+        command.arg(format!("-arch={target}")).arg("-o").arg(file.with_extension("cubin"));
+        let output = command.arg(&file).output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let done = if output.status.success() {
+            Ok(())
+        } else {
+            Err(format!("{said}\n{}", file.display()))
+        };
+        if done.is_ok() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        done
+    }
+}
