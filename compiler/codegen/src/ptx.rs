@@ -3,15 +3,18 @@
 //! In: kernels of the schedule. Out: text for one target. In exact mode, the only one so far, the
 //! bits are those of the interpreter, NaNs apart: hardware has another one.
 
+mod chains;
 mod emitter;
 mod group;
 mod memory;
+pub mod product;
 mod scalar;
+mod stage;
 mod threads;
 
 use ir::kernel::{Kernel, Skeleton};
 use plan::Code;
-use ptx_builder::{Class, Entry, Module, Target};
+use ptx_builder::{B32, Builder, Class, Cmp, Entry, Module, Reg, Target, Val};
 
 use crate::flow::Flow;
 use emitter::Emitter;
@@ -35,15 +38,15 @@ pub fn kernel(kernel: &Kernel, name: &str) -> Launch {
     let kernel = ir::expand::expand_kernel(kernel);
     let flow = Flow::new(&kernel);
     let params = vec![Class::B64; kernel.operands.len()];
-    let builder = ptx_builder::Builder::new(name, &params, THREADS);
-    let mut emitter = Emitter::new(builder, &kernel, &flow);
+    let mut builder = Builder::new(name, &params, THREADS);
+    let mut emitter = Emitter::new(&mut builder, &kernel, &flow);
     let blocks = match kernel.skeleton {
         Skeleton::Rows if Flow::has_reductions(&kernel) => group::rows(&mut emitter),
         Skeleton::Rows => threads::map(&mut emitter),
         Skeleton::Columns { .. } => threads::columns(&mut emitter),
         Skeleton::Segments { .. } => threads::segments(&mut emitter),
     };
-    Launch { entry: emitter.b.finish(), blocks, shared_bytes: 0 }
+    Launch { entry: builder.finish(), blocks, shared_bytes: 0 }
 }
 
 /// The text of an entry for a target, named by its content.
@@ -53,4 +56,23 @@ pub fn code(entry: &Entry, about: &str, target: Target, others: &[Code]) -> Code
     let name = crate::name::unique(&anonymous.to_string(), about, others);
     let text = module(Entry { name: name.clone(), ..entry.clone() }).to_string();
     Code { name, text }
+}
+
+/// For each number from `from` below `to` in steps.
+fn count_loop(
+    b: &mut Builder,
+    from: impl Into<Val<B32>>,
+    to: impl Into<Val<B32>>,
+    step: i32,
+    body: impl FnOnce(&mut Builder, Reg<B32>),
+) {
+    let at = b.mov(from);
+    let (head, end) = (b.label(), b.label());
+    b.place(head);
+    let is_over = b.icmp(Cmp::Ge, at, to);
+    b.bra_if(is_over, true, end);
+    body(b, at);
+    b.iadd_to(at, at, step);
+    b.bra(head);
+    b.place(end);
 }

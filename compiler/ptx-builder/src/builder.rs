@@ -556,6 +556,19 @@ impl Builder {
         self.def(Op::Ld(Space::Shared, K::CLASS, Width::One), vec![address])
     }
 
+    /// Four neighbours from shared memory; the place is aligned to all of them.
+    pub fn load_shared4<K: Kind>(
+        &mut self,
+        base: impl Into<SharedBase>,
+        offset: i32,
+    ) -> [Reg<K>; 4] {
+        let regs = std::array::from_fn(|_| self.reg::<K>());
+        let vector = Operand::Vector(regs.map(Reg::any).to_vec());
+        let address = shared(base.into(), offset);
+        self.push(Op::Ld(Space::Shared, K::CLASS, Width::Four), vec![vector, address]);
+        regs
+    }
+
     /// To shared memory.
     pub fn store_shared<K: Kind>(
         &mut self,

@@ -5,6 +5,7 @@ use ir::kernel::{Inst, Kernel, Reduction, Reg};
 use ir::types::Dtype;
 use ptx_builder::{self as ptx, B32, Builder, Cmp, F32, F64, Pred};
 
+use super::count_loop;
 use super::memory::Place;
 use crate::flow::Flow;
 
@@ -22,13 +23,13 @@ pub(super) type Env = Vec<Option<Value>>;
 
 /// A kernel under emission.
 pub(super) struct Emitter<'k> {
-    pub(super) b: Builder,
+    pub(super) b: &'k mut Builder,
     pub(super) kernel: &'k Kernel,
     pub(super) flow: &'k Flow,
 }
 
 impl<'k> Emitter<'k> {
-    pub(super) fn new(b: Builder, kernel: &'k Kernel, flow: &'k Flow) -> Self {
+    pub(super) fn new(b: &'k mut Builder, kernel: &'k Kernel, flow: &'k Flow) -> Self {
         Self { b, kernel, flow }
     }
 
@@ -121,17 +122,9 @@ impl<'k> Emitter<'k> {
         from: ptx::Reg<B32>,
         to: impl Into<ptx::Val<B32>>,
         step: i32,
-        body: impl FnOnce(&mut Self, ptx::Reg<B32>),
+        body: impl FnOnce(&mut Emitter<'_>, ptx::Reg<B32>),
     ) {
-        let at = self.b.mov(from);
-        let (head, end) = (self.b.label(), self.b.label());
-        let to = to.into();
-        self.b.place(head);
-        let is_over = self.b.icmp(Cmp::Ge, at, to);
-        self.b.bra_if(is_over, true, end);
-        body(self, at);
-        self.b.iadd_to(at, at, step);
-        self.b.bra(head);
-        self.b.place(end);
+        let (kernel, flow) = (self.kernel, self.flow);
+        count_loop(self.b, from, to, step, |b, at| body(&mut Emitter { b, kernel, flow }, at));
     }
 }

@@ -1,7 +1,7 @@
 //! Where operands lie, and moving elements between memory and registers.
 
 use ir::types::Dtype;
-use ptx_builder::{B16, B32, B64, Cmp, F32, F64, Pred, Reg};
+use ptx_builder::{B16, B32, B64, Builder, Cmp, F32, F64, Kind, Pred, Reg};
 
 use super::emitter::{Emitter, Value};
 
@@ -9,7 +9,6 @@ use super::emitter::{Emitter, Value};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pointer {
     Global(Reg<B64>),
-    #[expect(dead_code, reason = "the blocks of products lie there")]
     Shared(Reg<B32>),
 }
 
@@ -37,33 +36,6 @@ impl Emitter<'_> {
             .collect()
     }
 
-    /// `pointer + index * stride` elements; the index is not negative.
-    pub(super) fn advance(
-        &mut self,
-        pointer: Pointer,
-        index: Reg<B32>,
-        stride: i64,
-        dtype: Dtype,
-    ) -> Pointer {
-        let bytes = stride * dtype.bytes().cast_signed();
-        if bytes == 0 {
-            return pointer;
-        }
-        match (pointer, i32::try_from(bytes)) {
-            (Pointer::Global(base), Ok(bytes)) => {
-                Pointer::Global(self.b.mad_wide(index, bytes, base))
-            }
-            (Pointer::Global(base), Err(_)) => {
-                let index = self.b.s64_from_s32(index);
-                Pointer::Global(self.b.mad(index, bytes, base))
-            }
-            (Pointer::Shared(base), bytes) => {
-                let bytes = bytes.expect("shared memory is small");
-                Pointer::Shared(self.b.mad(index, bytes, base))
-            }
-        }
-    }
-
     /// The place of an outer index, given as one number.
     pub(super) fn outer_place(&mut self, bases: &[Pointer], unit: Reg<B32>) -> Place {
         let kernel = self.kernel;
@@ -79,10 +51,16 @@ impl Emitter<'_> {
             }
             outer.push(index);
         }
+        self.place_at(bases, outer)
+    }
+
+    /// The place of outer indices.
+    pub(super) fn place_at(&mut self, bases: &[Pointer], outer: Vec<Reg<B32>>) -> Place {
+        let kernel = self.kernel;
         let mut pointers = bases.to_vec();
         for (pointer, operand) in pointers.iter_mut().zip(&kernel.operands) {
             for (&index, &stride) in outer.iter().zip(&operand.outer) {
-                *pointer = self.advance(*pointer, index, stride, operand.dtype);
+                *pointer = advance(self.b, *pointer, index, stride, operand.dtype);
             }
         }
         Place { pointers, outer, row: None, col: None, writes: None }
@@ -93,38 +71,14 @@ impl Emitter<'_> {
         let kernel = self.kernel;
         let mut place = Place { col: Some(col), ..place.clone() };
         for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
-            *pointer = self.advance(*pointer, col, operand.col, operand.dtype);
+            *pointer = advance(self.b, *pointer, col, operand.col, operand.dtype);
         }
         place
     }
 
     pub(super) fn load(&mut self, operand: usize, place: &Place) -> Value {
         let dtype = self.kernel.operands[operand].dtype;
-        self.load_from(place.pointers[operand], dtype)
-    }
-
-    /// An element of memory.
-    pub(super) fn load_from(&mut self, pointer: Pointer, dtype: Dtype) -> Value {
-        match dtype {
-            Dtype::F32 => Value::F32(self.read::<F32>(pointer)),
-            Dtype::F64 => Value::F64(self.read::<F64>(pointer)),
-            Dtype::F16 | Dtype::Bf16 => {
-                let half = self.read::<B16>(pointer);
-                Value::F32(self.wide(dtype, half))
-            }
-            Dtype::I32 => Value::Int(self.read::<B32>(pointer)),
-            Dtype::Bool => {
-                let one = self.read::<B32>(pointer);
-                Value::Bool(self.b.icmp(Cmp::Ne, one, 0))
-            }
-        }
-    }
-
-    fn read<K: ptx_builder::Kind>(&mut self, pointer: Pointer) -> Reg<K> {
-        match pointer {
-            Pointer::Global(base) => self.b.load(base, 0),
-            Pointer::Shared(base) => self.b.load_shared(base, 0),
-        }
+        load_from(self.b, place.pointers[operand], dtype)
     }
 
     /// An element at an index; 0 where there is none.
@@ -142,12 +96,12 @@ impl Emitter<'_> {
             Ok(bound) => self.b.ucmp(Cmp::Lt, index, bound),
             Err(_) => self.b.icmp(Cmp::Ge, index, 0),
         };
-        let pointer = self.advance(place.pointers[operand], index, stride, dtype);
+        let pointer = advance(self.b, place.pointers[operand], index, stride, dtype);
         let zero = self.constant(dtype, 0);
         let end = self.b.label();
         let found = self.copy(zero);
         self.b.bra_if(is_there, false, end);
-        let read = self.load_from(pointer, dtype);
+        let read = load_from(self.b, pointer, dtype);
         self.assign(found, read);
         self.b.place(end);
         found
@@ -177,45 +131,118 @@ impl Emitter<'_> {
         let dtype = self.kernel.operands[operand].dtype;
         let pointer = place.pointers[operand];
         match value {
-            Value::F32(x) if dtype.is_narrow() => {
-                let half = self.half(dtype, x);
-                self.write(pointer, half, place.writes);
-            }
-            Value::F32(x) => self.write(pointer, x, place.writes),
-            Value::F64(x) => self.write(pointer, x, place.writes),
-            Value::Int(x) => self.write(pointer, x, place.writes),
+            Value::F32(x) => store_single(self.b, pointer, dtype, x, place.writes),
+            Value::F64(x) => write(self.b, pointer, x, place.writes),
+            Value::Int(x) => write(self.b, pointer, x, place.writes),
             Value::Bool(p) => {
                 let one: Reg<B32> = self.b.select(p, 1, 0);
-                self.write(pointer, one, place.writes);
+                write(self.b, pointer, one, place.writes);
             }
         }
     }
+}
 
-    fn write<K: ptx_builder::Kind>(
-        &mut self,
-        pointer: Pointer,
-        value: Reg<K>,
-        only: Option<Reg<Pred>>,
-    ) {
-        let write = |b: &mut ptx_builder::Builder| match pointer {
-            Pointer::Global(base) => b.store(base, 0, value),
-            Pointer::Shared(base) => b.store_shared(base, 0, value),
-        };
-        match only {
-            Some(p) => self.b.guarded(p, true, write),
-            None => write(&mut self.b),
+/// `pointer + index * stride` elements; the index is not negative.
+pub(super) fn advance(
+    b: &mut Builder,
+    pointer: Pointer,
+    index: Reg<B32>,
+    stride: i64,
+    dtype: Dtype,
+) -> Pointer {
+    let bytes = stride * dtype.bytes().cast_signed();
+    if bytes == 0 {
+        return pointer;
+    }
+    match (pointer, i32::try_from(bytes)) {
+        (Pointer::Global(base), Ok(bytes)) => Pointer::Global(b.mad_wide(index, bytes, base)),
+        (Pointer::Global(base), Err(_)) => {
+            let index = b.s64_from_s32(index);
+            Pointer::Global(b.mad(index, bytes, base))
+        }
+        (Pointer::Shared(base), bytes) => {
+            let bytes = bytes.expect("shared memory is small");
+            Pointer::Shared(b.mad(index, bytes, base))
         }
     }
+}
 
-    /// The 16 bits nearest to a single.
-    pub(super) fn half(&mut self, dtype: Dtype, x: Reg<F32>) -> Reg<B16> {
-        if dtype == Dtype::Bf16 { self.b.bf16_from_f32(x) } else { self.b.f16_from_f32(x) }
+/// An element of memory.
+pub(super) fn load_from(b: &mut Builder, pointer: Pointer, dtype: Dtype) -> Value {
+    match dtype {
+        Dtype::F32 => Value::F32(read::<F32>(b, pointer)),
+        Dtype::F64 => Value::F64(read::<F64>(b, pointer)),
+        Dtype::F16 | Dtype::Bf16 => {
+            let half = read::<B16>(b, pointer);
+            Value::F32(wide(b, dtype, half))
+        }
+        Dtype::I32 => Value::Int(read::<B32>(b, pointer)),
+        Dtype::Bool => {
+            let one = read::<B32>(b, pointer);
+            Value::Bool(b.icmp(Cmp::Ne, one, 0))
+        }
     }
+}
 
-    /// The single that 16 bits are.
-    pub(super) fn wide(&mut self, dtype: Dtype, half: Reg<B16>) -> Reg<F32> {
-        if dtype == Dtype::Bf16 { self.b.f32_from_bf16(half) } else { self.b.f32_from_f16(half) }
+fn read<K: Kind>(b: &mut Builder, pointer: Pointer) -> Reg<K> {
+    match pointer {
+        Pointer::Global(base) => b.load(base, 0),
+        Pointer::Shared(base) => b.load_shared(base, 0),
     }
+}
+
+fn write<K: Kind>(b: &mut Builder, pointer: Pointer, value: Reg<K>, only: Option<Reg<Pred>>) {
+    let write = |b: &mut Builder| match pointer {
+        Pointer::Global(base) => b.store(base, 0, value),
+        Pointer::Shared(base) => b.store_shared(base, 0, value),
+    };
+    match only {
+        Some(p) => b.guarded(p, true, write),
+        None => write(b),
+    }
+}
+
+/// A single to memory, rounded to a type there, where a truth value holds.
+pub(super) fn store_single(
+    b: &mut Builder,
+    pointer: Pointer,
+    dtype: Dtype,
+    x: Reg<F32>,
+    only: Option<Reg<Pred>>,
+) {
+    if dtype.is_narrow() {
+        let half = half(b, dtype, x);
+        write(b, pointer, half, only);
+    } else {
+        write(b, pointer, x, only);
+    }
+}
+
+/// An element of memory as a single, where a truth value holds.
+pub(super) fn load_single(
+    b: &mut Builder,
+    to: Reg<F32>,
+    pointer: Pointer,
+    dtype: Dtype,
+    only: Reg<Pred>,
+) {
+    let end = b.label();
+    b.bra_if(only, false, end);
+    let Value::F32(x) = load_from(b, pointer, dtype) else {
+        unreachable!("products are of floats of 16 and 32 bits")
+    };
+    b.mov_to(to, x);
+    b.place(end);
+}
+
+/// The 16 bits nearest to a single.
+pub(super) fn half(b: &mut Builder, dtype: Dtype, x: Reg<F32>) -> Reg<B16> {
+    if dtype == Dtype::Bf16 { b.bf16_from_f32(x) } else { b.f16_from_f32(x) }
+}
+
+/// The single that 16 bits are.
+pub(super) fn wide(b: &mut Builder, dtype: Dtype, half: Reg<B16>) -> Reg<F32> {
+    if dtype == Dtype::Bf16 { b.f32_from_bf16(half) } else { b.f32_from_f16(half) }
 }
 
 /// A size as an immediate.

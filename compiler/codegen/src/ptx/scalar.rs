@@ -5,6 +5,7 @@ use ir::types::Dtype;
 use ptx_builder::{self as ptx, B32, Cmp, F32, F64, Float, Logic, Pred, Reg};
 
 use super::emitter::{Emitter, Value};
+use super::memory::{half, wide};
 
 impl Emitter<'_> {
     pub(super) fn apply(&mut self, op: Scalar, args: &[Value]) -> Value {
@@ -172,8 +173,8 @@ impl Emitter<'_> {
             Dtype::F64 => Value::F64(self.double_of(x)),
             Dtype::F16 | Dtype::Bf16 => {
                 let x = self.single_of(x);
-                let half = self.half(to, x);
-                Value::F32(self.wide(to, half))
+                let half = half(self.b, to, x);
+                Value::F32(wide(self.b, to, half))
             }
             Dtype::I32 => Value::Int(self.int_of(x)),
             Dtype::Bool => Value::Bool(self.is_not_zero(x)),

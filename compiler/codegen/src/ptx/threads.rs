@@ -6,7 +6,7 @@ use ptx_builder::{B32, Cmp, Logic, Reg, Special};
 
 use super::THREADS;
 use super::emitter::{Emitter, Env, Value};
-use super::memory::{Place, Pointer, small};
+use super::memory::{Place, Pointer, advance, load_from, small};
 
 /// A thread for each element of a map; gives the blocks of the grid.
 pub(super) fn map(e: &mut Emitter<'_>) -> u64 {
@@ -141,7 +141,7 @@ fn result_place(e: &mut Emitter<'_>, place: &Place, rows: &Rows) -> Place {
     if let Some(block) = rows.block {
         for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
             if operand.is_output {
-                *pointer = e.advance(*pointer, block, operand.row, operand.dtype);
+                *pointer = advance(e.b, *pointer, block, operand.row, operand.dtype);
             }
         }
     }
@@ -182,8 +182,8 @@ fn row_place(e: &mut Emitter<'_>, place: &Place, rows: &Rows, i: Reg<B32>) -> Pl
     let row = match rows.order {
         None => i,
         Some(order) => {
-            let at = e.advance(order, i, 1, Dtype::I32);
-            let Value::Int(row) = e.load_from(at, Dtype::I32) else {
+            let at = advance(e.b, order, i, 1, Dtype::I32);
+            let Value::Int(row) = load_from(e.b, at, Dtype::I32) else {
                 unreachable!("positions are integers")
             };
             row
@@ -192,7 +192,7 @@ fn row_place(e: &mut Emitter<'_>, place: &Place, rows: &Rows, i: Reg<B32>) -> Pl
     let mut place = Place { row: Some(row), ..place.clone() };
     for (pointer, operand) in place.pointers.iter_mut().zip(&kernel.operands) {
         if !operand.is_output {
-            *pointer = e.advance(*pointer, row, operand.row, operand.dtype);
+            *pointer = advance(e.b, *pointer, row, operand.row, operand.dtype);
         }
     }
     place

@@ -3,9 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An assembler.
 pub(crate) struct Assembler(PathBuf);
+
+/// Texts that were given to it.
+static TEXTS: AtomicU32 = AtomicU32::new(0);
 
 /// That of `LLMC_PTXAS`, of `tools/ptxas.sh`, or of the path.
 pub(crate) fn find() -> Option<Assembler> {
@@ -23,24 +27,27 @@ pub(crate) fn find() -> Option<Assembler> {
 }
 
 impl Assembler {
-    /// Assembles a text; what there is to say of it is in the error.
-    pub(crate) fn assemble(&self, text: &str, target: &str) -> Result<(), String> {
-        let folder = std::env::temp_dir().join(format!("llmc-ptxas-{}", std::process::id()));
+    /// Assembles a text; gives what is said of its registers, or what is wrong.
+    pub(crate) fn assemble(&self, text: &str, target: &str) -> Result<String, String> {
+        let number = TEXTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("llmc-ptxas-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         let file = folder.join(format!("{target}.ptx"));
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         let mut command = Command::new(&self.0);
-        command.arg(format!("-arch={target}")).arg("-o").arg(file.with_extension("cubin"));
+        command
+            .arg("-v")
+            .arg(format!("-arch={target}"))
+            .arg("-o")
+            .arg(file.with_extension("cubin"));
         let output = command.arg(&file).output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let done = if output.status.success() {
-            Ok(())
+        if output.status.success() {
+            let _ = std::fs::remove_dir_all(&folder);
+            Ok(said)
         } else {
             Err(format!("{said}\n{}", file.display()))
-        };
-        if done.is_ok() {
-            let _ = std::fs::remove_dir_all(&folder);
         }
-        done
     }
 }

@@ -187,6 +187,7 @@ fn the_assembler_takes_every_instruction() {
             entry
         });
         let module = Module { target, entries: entries.collect() };
-        assembler.assemble(&module.to_string(), target.name()).unwrap_or_else(|e| panic!("{e}"));
+        let done = assembler.assemble(&module.to_string(), target.name());
+        done.unwrap_or_else(|e| panic!("{e}"));
     }
 }
