@@ -1,3 +1,4 @@
 //! The machines that run plans.
 
 pub mod cpu;
+pub mod emulated;
