@@ -246,6 +246,10 @@ impl Grain {
     }
 
     fn note_write(&mut self, who: Who, epoch: u32, how: How) {
+        // A store is not forgotten for an atomic: other atomics must not race with it either.
+        if how == How::Atomic && self.write_epoch == epoch && self.how != How::Atomic {
+            return;
+        }
         self.write_epoch = epoch;
         self.write_sync = who.sync;
         self.write_step = who.step;
