@@ -1,7 +1,7 @@
 //! Kernels as PTX, one module with one entry each.
 //!
-//! In: kernels of the schedule. Out: text for one target. In exact mode, the only one so far, the
-//! bits are those of the interpreter, NaNs apart: hardware has another one.
+//! In: kernels of the schedule. Out: text for one target. In exact mode the bits are those of the
+//! interpreter, NaNs apart: hardware has another one. Fast mode has [`tensor`].
 
 mod chains;
 mod emitter;
@@ -10,6 +10,7 @@ mod memory;
 pub mod product;
 mod scalar;
 mod stage;
+pub mod tensor;
 mod threads;
 
 use ir::kernel::{Kernel, Skeleton};

@@ -1,5 +1,7 @@
 //! Makes the body of an entry; an instruction with operands of other types does not compile.
 
+mod matrix;
+
 use std::marker::PhantomData;
 
 use crate::module::{Entry, Guard, Instr, Stmt};
@@ -7,6 +9,8 @@ use crate::op::{Cmp, Cvt, Logic, Num, Op, Shuffle, Space, Width};
 use crate::reg::{
     B16, B32, B64, Base, Class, F32, F64, Float, Int, Kind, Operand, Pred, Reg, Special, Val,
 };
+
+pub use matrix::{CopyBytes, Lay, Narrow};
 
 /// A place in the code, placed once and named by branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

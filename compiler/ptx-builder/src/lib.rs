@@ -14,7 +14,7 @@ mod print;
 mod reg;
 mod verify;
 
-pub use builder::{Builder, Label};
+pub use builder::{Builder, CopyBytes, Label, Lay, Narrow};
 pub use module::{Entry, Guard, Instr, Module, Stmt, Target, VERSION};
 pub use op::{Cmp, Cvt, Logic, Num, Op, Shuffle, Slot, Space, Width};
 pub use parse::{ParseError, parse};

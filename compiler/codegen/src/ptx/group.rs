@@ -12,7 +12,7 @@ use super::memory::{Place, small};
 use super::threads::{Reduce, both, reductions};
 
 /// Threads of a row.
-const GROUP: u32 = LANES as u32;
+pub(super) const GROUP: u32 = LANES as u32;
 /// `shfl` within 16 lanes: those that stay, and the last one.
 const WITHIN: u32 = 0x100f;
 

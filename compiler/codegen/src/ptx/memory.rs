@@ -155,14 +155,27 @@ pub(super) fn advance(
         return pointer;
     }
     match (pointer, i32::try_from(bytes)) {
-        (Pointer::Global(base), Ok(bytes)) => Pointer::Global(b.mad_wide(index, bytes, base)),
-        (Pointer::Global(base), Err(_)) => {
-            let index = b.s64_from_s32(index);
-            Pointer::Global(b.mad(index, bytes, base))
-        }
+        (Pointer::Global(base), _) => Pointer::Global(advance_bytes(b, base, index, bytes)),
         (Pointer::Shared(base), bytes) => {
             let bytes = bytes.expect("shared memory is small");
             Pointer::Shared(b.mad(index, bytes, base))
+        }
+    }
+}
+
+/// `base + index * bytes`; the index is not negative.
+pub(super) fn advance_bytes(
+    b: &mut Builder,
+    base: Reg<B64>,
+    index: Reg<B32>,
+    bytes: i64,
+) -> Reg<B64> {
+    match i32::try_from(bytes) {
+        Ok(0) => base,
+        Ok(bytes) => b.mad_wide(index, bytes, base),
+        Err(_) => {
+            let index = b.s64_from_s32(index);
+            b.mad(index, bytes, base)
         }
     }
 }

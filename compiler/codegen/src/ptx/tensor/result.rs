@@ -1,0 +1,247 @@
+//! From the sums in registers to the result in global memory, or to shared memory.
+
+use ir::types::Dtype;
+use ptx_builder::{B16, B32, B64, Builder, Cmp, F32, Logic, Narrow, Pred, Reg};
+
+use super::fragment::Sums;
+use super::shifted;
+use crate::ptx::memory::small;
+
+/// Where the first sum of the lane lies in its block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Corner {
+    /// The row in the product.
+    pub(super) row: Reg<B32>,
+    /// The column that is compared with the end.
+    pub(super) col: Reg<B32>,
+}
+
+/// The ends of rows and columns, where blocks reach beyond them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) row: Option<u64>,
+    pub(super) col: Option<u64>,
+}
+
+/// How the result lies in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) dtype: Dtype,
+    /// In bytes.
+    pub(super) strides: [i64; 2],
+    /// Two neighbours of a row are written at once; no end parts them.
+    pub(super) in_pairs: bool,
+}
+
+/// Whether the result goes on from what is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    Anew,
+    FromHeld,
+    /// From what is there where it holds.
+    Where(Reg<Pred>),
+}
+
+/// The truth values of the rows and columns of a lane: whether they are inside.
+struct Inside {
+    /// For each 16 rows: row `lane / 4` and the one 8 further on.
+    rows: Vec<[Option<Reg<Pred>>; 2]>,
+    /// For each 8 columns: two neighbours.
+    cols: Vec<[Option<Reg<Pred>>; 2]>,
+}
+
+impl Inside {
+    fn new(b: &mut Builder, sums: &Sums, corner: Corner, ends: Ends) -> Self {
+        let mut before = |at: Reg<B32>, distance: usize, end: Option<u64>| {
+            end.map(|end| {
+                let distance = i64::try_from(distance).expect("a block is small");
+                b.icmp(Cmp::Lt, at, small(end) - i32::try_from(distance).expect("as said"))
+            })
+        };
+        let rows = (0..sums.0.len())
+            .map(|i| [0, 8].map(|half| before(corner.row, 16 * i + half, ends.row)));
+        let rows = rows.collect();
+        let cols = (0..sums.0[0].len())
+            .map(|j| [0, 1].map(|second| before(corner.col, 8 * j + second, ends.col)));
+        let cols = cols.collect();
+        Self { rows, cols }
+    }
+}
+
+/// Calls `write` with each two neighbouring sums, the bytes from the corner, and who is inside.
+fn each_pair(
+    b: &mut Builder,
+    sums: &Sums,
+    strides: [i64; 2],
+    inside: &Inside,
+    mut write: impl FnMut(&mut Builder, [Reg<F32>; 2], i64, [Option<Reg<Pred>>; 2]),
+) {
+    for (i, (of_rows, rows)) in (0i64..).zip(sums.0.iter().zip(&inside.rows)) {
+        for (half, &row) in (0i64..).zip(rows) {
+            for (j, (four, cols)) in (0i64..).zip(of_rows.iter().zip(&inside.cols)) {
+                let pair = if half == 0 { [four[0], four[1]] } else { [four[2], four[3]] };
+                let distance = (16 * i + 8 * half) * strides[0] + 8 * j * strides[1];
+                let is_inside = cols.map(|col| both(b, row, col));
+                write(b, pair, distance, is_inside);
+            }
+        }
+    }
+}
+
+fn both(b: &mut Builder, p: Option<Reg<Pred>>, q: Option<Reg<Pred>>) -> Option<Reg<Pred>> {
+    match (p, q) {
+        (Some(p), Some(q)) => Some(b.plogic(Logic::And, p, q)),
+        (p, None) => p,
+        (None, q) => q,
+    }
+}
+
+fn only(b: &mut Builder, p: Option<Reg<Pred>>, make: impl FnOnce(&mut Builder)) {
+    match p {
+        Some(p) => b.guarded(p, true, make),
+        None => make(b),
+    }
+}
+
+/// Writes the sums to the result; `to` is the place of the corner.
+pub(super) fn store(
+    b: &mut Builder,
+    sums: &Sums,
+    layout: Layout,
+    start: Start,
+    to: Reg<B64>,
+    (corner, ends): (Corner, Ends),
+) {
+    let inside = Inside::new(b, sums, corner, ends);
+    each_pair(b, sums, layout.strides, &inside, |b, pair, distance, [p, q]| {
+        if layout.in_pairs {
+            add_held_pair(b, layout, start, (to, distance), pair, p);
+            store_pair(b, layout.dtype, (to, distance), pair, p);
+        } else {
+            for ((value, p), at) in pair.into_iter().zip([p, q]).zip([0, layout.strides[1]]) {
+                let place = shifted(b, to, distance + at);
+                add_held(b, layout.dtype, start, place, value, p);
+                store_one(b, layout.dtype, place, value, p);
+            }
+        }
+    });
+}
+
+/// Writes the sums to shared memory, rows of `cols` singles side by side.
+pub(super) fn store_shared(
+    b: &mut Builder,
+    sums: &Sums,
+    cols: u64,
+    to: Reg<B32>,
+    (corner, ends): (Corner, Ends),
+) {
+    let inside = Inside::new(b, sums, corner, Ends { row: None, ..ends });
+    let strides = [i64::from(small(cols)) * 4, 4];
+    each_pair(b, sums, strides, &inside, |b, pair, distance, inside| {
+        let distance = i32::try_from(distance).expect("shared memory is small");
+        for ((value, p), at) in pair.into_iter().zip(inside).zip([0, 4]) {
+            only(b, p, |b| b.store_shared(to, distance + at, value));
+        }
+    });
+}
+
+/// Where the result goes on from what is there, and the sum is inside.
+fn adds(b: &mut Builder, start: Start, p: Option<Reg<Pred>>) -> Option<Option<Reg<Pred>>> {
+    match start {
+        Start::Anew => None,
+        Start::FromHeld => Some(p),
+        Start::Where(adds) => Some(both(b, Some(adds), p)),
+    }
+}
+
+fn add_held(
+    b: &mut Builder,
+    dtype: Dtype,
+    start: Start,
+    (base, offset): (Reg<B64>, i32),
+    sum: Reg<F32>,
+    p: Option<Reg<Pred>>,
+) {
+    let Some(p) = adds(b, start, p) else { return };
+    let held = match narrow(dtype) {
+        Some(narrow) => {
+            let half = b.mov_half(0);
+            only(b, p, |b| b.load_to(half, base, offset));
+            wide(b, narrow, half)
+        }
+        None => {
+            let held = b.mov(0.0f32);
+            only(b, p, |b| b.load_to(held, base, offset));
+            held
+        }
+    };
+    only(b, p, |b| b.fadd_to(sum, held, sum));
+}
+
+fn add_held_pair(
+    b: &mut Builder,
+    layout: Layout,
+    start: Start,
+    (base, distance): (Reg<B64>, i64),
+    pair: [Reg<F32>; 2],
+    p: Option<Reg<Pred>>,
+) {
+    for (sum, at) in pair.into_iter().zip([0, layout.strides[1]]) {
+        if !matches!(start, Start::Anew) {
+            let place = shifted(b, base, distance + at);
+            add_held(b, layout.dtype, start, place, sum, p);
+        }
+    }
+}
+
+fn store_one(
+    b: &mut Builder,
+    dtype: Dtype,
+    (base, offset): (Reg<B64>, i32),
+    value: Reg<F32>,
+    p: Option<Reg<Pred>>,
+) {
+    match narrow(dtype) {
+        Some(narrow) => {
+            let half = match narrow {
+                Narrow::F16 => b.f16_from_f32(value),
+                Narrow::Bf16 => b.bf16_from_f32(value),
+            };
+            only(b, p, |b| b.store(base, offset, half));
+        }
+        None => only(b, p, |b| b.store(base, offset, value)),
+    }
+}
+
+fn store_pair(
+    b: &mut Builder,
+    dtype: Dtype,
+    (base, distance): (Reg<B64>, i64),
+    [low, high]: [Reg<F32>; 2],
+    p: Option<Reg<Pred>>,
+) {
+    let (base, offset) = shifted(b, base, distance);
+    match narrow(dtype) {
+        Some(narrow) => {
+            let pair = b.narrow_pair(narrow, low, high);
+            only(b, p, |b| b.store(base, offset, pair));
+        }
+        None => only(b, p, |b| b.store2(base, offset, [low, high])),
+    }
+}
+
+fn wide(b: &mut Builder, narrow: Narrow, half: Reg<B16>) -> Reg<F32> {
+    match narrow {
+        Narrow::F16 => b.f32_from_f16(half),
+        Narrow::Bf16 => b.f32_from_bf16(half),
+    }
+}
+
+/// The type of 16 bits that it is.
+pub(super) fn narrow(dtype: Dtype) -> Option<Narrow> {
+    match dtype {
+        Dtype::F16 => Some(Narrow::F16),
+        Dtype::Bf16 => Some(Narrow::Bf16),
+        Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::Bool => None,
+    }
+}

@@ -1,0 +1,244 @@
+//! Bugs planted in an entry before it runs: each is reported or gives other numbers.
+
+use codegen::ptx::Launch;
+use exec::device::emulated::Kind;
+use ir::schedule::{Adds, BatchAxis};
+use ir::types::Dtype;
+use ptx_builder::{Cmp, Entry, Instr, Logic, Num, Op, Operand, Special, Stmt, Target};
+
+use crate::reference::{Wrong, check};
+use crate::shapes::{Case, Random, plain, turned};
+
+const TARGET: Target = Target::Sm90;
+
+/// Five stages of k, the last one short; tiles with edges on all sides; two batches that add.
+fn case() -> Case {
+    let mut case = plain(24, 72, 136);
+    case.types.result = Dtype::Bf16;
+    let p = &mut case.product;
+    let strides = [24 * 136, 136 * 72, 24 * 72];
+    p.batch = vec![BatchAxis { size: 2, strides }];
+    p.adds = Adds::AfterFirst;
+    case.iteration = 1;
+    case
+}
+
+fn each_instr(entry: &mut Entry) -> impl Iterator<Item = &mut Instr> {
+    entry.body.iter_mut().filter_map(|stmt| match stmt {
+        Stmt::Instr(instr) => Some(instr),
+        Stmt::Label(_) => None,
+    })
+}
+
+/// The instructions of an operation, in order.
+fn all(entry: &mut Entry, is_meant: impl Fn(&Instr) -> bool) -> Vec<&mut Instr> {
+    let found: Vec<&mut Instr> = each_instr(entry).filter(|instr| is_meant(instr)).collect();
+    assert!(!found.is_empty(), "the entry has no such instruction");
+    found
+}
+
+fn remove(entry: &mut Entry, is_meant: impl Fn(&Instr) -> bool, nth: usize) {
+    let is_it = |stmt: &Stmt| matches!(stmt, Stmt::Instr(instr) if is_meant(instr));
+    let places: Vec<usize> = (0..entry.body.len()).filter(|&at| is_it(&entry.body[at])).collect();
+    entry.body.remove(places[nth]);
+}
+
+fn is(op: Op) -> impl Fn(&Instr) -> bool {
+    move |instr| instr.op == op
+}
+
+fn is_copy(instr: &Instr) -> bool {
+    matches!(instr.op, Op::CpAsync(_))
+}
+
+fn is_matrices(instr: &Instr) -> bool {
+    matches!(instr.op, Op::LdMatrix(..))
+}
+
+fn is_permutation(instr: &Instr) -> bool {
+    instr.op == Op::Logic(Logic::Xor, ptx_builder::Class::B32)
+        && matches!(instr.operands[2], Operand::Reg(_))
+}
+
+fn is_compare(cmp: Cmp, number: i64) -> impl Fn(&Instr) -> bool {
+    move |instr| instr.op == Op::Setp(cmp, Num::S32) && instr.operands[2] == Operand::Int(number)
+}
+
+fn swap(vector: &mut Operand, i: usize, j: usize) {
+    let Operand::Vector(regs) = vector else { panic!("registers in braces") };
+    regs.swap(i, j);
+}
+
+fn add(operand: &mut Operand, by: i64) {
+    let Operand::Int(number) = operand else { panic!("a number") };
+    *number += by;
+}
+
+fn shift(operand: &mut Operand, by: i32) {
+    let Operand::Address { offset, .. } = operand else { panic!("an address") };
+    *offset += by;
+}
+
+/// How a bug shows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// The emulated device reports it.
+    As(Kind),
+    /// A result is wrong, or something else was written.
+    InResults,
+}
+
+/// Whether all four layouts of the operands show a planted bug as said.
+fn shows(how: Shows, plant: impl Fn(&mut Entry)) {
+    let mut r = Random(7);
+    for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
+        let case = turned(case(), left, right);
+        let sound = crate::launch(&case, TARGET);
+        let mut entry = sound.entry.clone();
+        plant(&mut entry);
+        assert_ne!(entry, sound.entry, "nothing was planted");
+        let launch = Launch { entry, ..sound };
+        match (check(&case, &launch, TARGET, &mut r), how) {
+            (Err(Wrong::Report(report)), Shows::As(kind)) if report.kind == kind => {}
+            (Err(Wrong::Results(_)), Shows::InResults) => {}
+            (checked, how) => panic!("{how:?} expected in {}: {checked:?}", case.name),
+        }
+    }
+}
+
+#[test]
+fn nothing_planted_shows_nothing() {
+    let mut r = Random(7);
+    for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
+        let case = turned(case(), left, right);
+        let checked = check(&case, &crate::launch(&case, TARGET), TARGET, &mut r);
+        assert_eq!(checked, Ok(()));
+    }
+}
+
+#[test]
+fn no_barrier_of_the_stages_is_a_race() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| remove(entry, is(Op::BarSync), 0));
+}
+
+#[test]
+fn no_wait_is_reported() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| remove(entry, is(Op::CpAsyncWait), 0));
+}
+
+#[test]
+fn a_wait_for_one_stage_less_is_reported() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| {
+        add(&mut all(entry, is(Op::CpAsyncWait))[0].operands[0], 1);
+    });
+}
+
+#[test]
+fn a_stage_that_is_no_group_is_reported() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| remove(entry, is(Op::CpAsyncCommit), 1));
+}
+
+#[test]
+fn a_permutation_on_one_side_is_wrong() {
+    for side in 0..4 {
+        shows(Shows::InResults, |entry| {
+            all(entry, is_permutation)[side].operands[2] = Operand::Int(0);
+        });
+    }
+}
+
+#[test]
+fn a_stage_too_early_is_reported() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| {
+        // The stage that the loop writes first is the last one.
+        let number = |instr: &Instr| match (instr.op, instr.operands.get(1)) {
+            (Op::Mov(_), Some(Operand::Int(number))) => *number,
+            (_, _) => 0,
+        };
+        let last = each_instr(entry).map(|instr| number(instr)).max().expect("there are some");
+        all(entry, |instr| number(instr) == last)[0].operands[1] = Operand::Int(0);
+    });
+}
+
+#[test]
+fn a_fragment_in_other_lanes_is_wrong() {
+    let is_mma = is(Op::MmaBf16);
+    for (operand, i, j) in [(1, 1, 2), (2, 0, 1), (3, 1, 2)] {
+        shows(Shows::InResults, |entry| {
+            all(entry, &is_mma).into_iter().for_each(|mma| swap(&mut mma.operands[operand], i, j));
+        });
+    }
+}
+
+#[test]
+fn a_matrix_the_other_way_is_wrong() {
+    shows(Shows::InResults, |entry| {
+        let Op::LdMatrix(n, is_transposed) = all(entry, is_matrices)[0].op else { unreachable!() };
+        all(entry, is_matrices)[0].op = Op::LdMatrix(n, !is_transposed);
+    });
+}
+
+#[test]
+fn halves_for_bf16_are_wrong() {
+    shows(Shows::InResults, |entry| {
+        all(entry, is(Op::MmaBf16)).into_iter().for_each(|mma| mma.op = Op::MmaF16);
+    });
+}
+
+#[test]
+fn a_row_too_many_is_reported() {
+    shows(Shows::As(Kind::OutOfBounds), |entry| {
+        let is_sum = |stmt: &Stmt| matches!(stmt, Stmt::Instr(instr) if instr.op == Op::MmaBf16);
+        let last = entry.body.iter().rposition(is_sum).expect("sums are added");
+        for stmt in &mut entry.body[last..] {
+            if let Stmt::Instr(Instr { op: Op::Setp(Cmp::Lt, _), operands, .. }) = stmt {
+                add(&mut operands[2], 2);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_chunk_in_the_place_of_another_is_reported() {
+    shows(Shows::As(Kind::UseBeforeWait), |entry| {
+        shift(&mut all(entry, is_copy)[0].operands[0], 16);
+    });
+}
+
+#[test]
+fn edges_taken_as_there_are_reported() {
+    shows(Shows::As(Kind::OutOfBounds), |entry| {
+        all(entry, is_copy).into_iter().for_each(|copy| copy.operands[3] = Operand::Int(16));
+    });
+}
+
+#[test]
+fn an_address_off_by_an_element_is_reported() {
+    shows(Shows::As(Kind::Misaligned), |entry| shift(&mut all(entry, is_copy)[0].operands[1], 2));
+}
+
+#[test]
+fn a_stage_that_is_not_copied_is_wrong() {
+    shows(Shows::InResults, |entry| {
+        all(entry, is_compare(Cmp::Le, 3)).into_iter().for_each(|le| add(&mut le.operands[2], 1));
+    });
+}
+
+#[test]
+fn the_batch_forgotten_is_wrong() {
+    shows(Shows::InResults, |entry| {
+        let first =
+            all(entry, |instr| instr.operands.get(1) == Some(&Operand::Special(Special::CtaidX)));
+        first.into_iter().for_each(|instr| instr.operands[1] = Operand::Int(0));
+    });
+}
+
+#[test]
+fn what_is_held_forgotten_is_wrong() {
+    shows(Shows::InResults, |entry| {
+        let is_add = |instr: &Instr| instr.op == Op::Add(Num::F32);
+        for add in all(entry, is_add) {
+            add.operands[1] = Operand::F32(0);
+        }
+    });
+}
