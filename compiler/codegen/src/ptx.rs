@@ -3,6 +3,7 @@
 //! In: kernels of the schedule. Out: text for one target. In exact mode the bits are those of the
 //! interpreter, NaNs apart: hardware has another one. Fast mode has [`tensor`].
 
+pub mod attention;
 mod chains;
 mod emitter;
 mod group;

@@ -147,6 +147,11 @@ impl Builder {
         self.push(Op::BarSync, vec![Operand::Int(0)]);
     }
 
+    /// All lanes of the warp get here before one goes on, and see what the others wrote.
+    pub fn warp_barrier(&mut self) {
+        self.push(Op::BarWarpSync, vec![Operand::Int(-1)]);
+    }
+
     // Moves.
 
     /// A copy in a new register.

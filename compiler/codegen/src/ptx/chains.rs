@@ -71,7 +71,6 @@ impl Axis {
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Global(Global),
-    #[expect(dead_code, reason = "the weights of attention lie there")]
     Shared(Matrix),
 }
 

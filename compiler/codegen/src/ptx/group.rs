@@ -8,7 +8,7 @@ use ptx_builder::{B32, Cmp, Logic, Reg, Shuffle, Special};
 
 use super::THREADS;
 use super::emitter::{Emitter, Env, Value};
-use super::memory::{Place, small};
+use super::memory::{Place, Pointer, small};
 use super::threads::{Reduce, both, reductions};
 
 /// Threads of a row.
@@ -42,10 +42,21 @@ pub(super) fn row(e: &mut Emitter<'_>, place: &Place) {
     let mut env = e.env();
     let mut is_done = vec![false; e.kernel.body.len()];
     for phase in 0..=e.flow.last {
+        if phase > 0 {
+            settle(e, place);
+        }
         once(e, &mut env, &mut is_done, &whole, phase);
         columns(e, &mut env, place, lane, phase);
     }
+    settle(e, place);
     once(e, &mut env, &mut is_done, &whole, u32::MAX);
+}
+
+/// One lane is about to write what all lanes of a row have read: shuffles do not order memory.
+fn settle(e: &mut Emitter<'_>, place: &Place) {
+    if place.pointers.iter().any(|pointer| matches!(pointer, Pointer::Shared(_))) {
+        e.b.warp_barrier();
+    }
 }
 
 /// What is the same in all columns, up to a phase; one lane stores.

@@ -1,4 +1,4 @@
-//! Stages: a few steps of one side of a product, brought from global to shared memory.
+//! Stages: a few steps of one side of a product, from global to shared memory.
 //!
 //! Neighbouring lanes read neighbouring elements, along the steps or across them. What lies behind
 //! the last row or column is 0.
