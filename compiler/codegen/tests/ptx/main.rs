@@ -1,13 +1,15 @@
-//! Products as PTX: what the assembler says of them.
+//! Products as PTX: what the assembler says, and the bits of the emulated device.
 
 #[path = "../../../ptx-builder/tests/instructions/assembler.rs"]
 mod assembler;
+mod machine;
 mod products;
 #[path = "../kernels/random.rs"]
 #[allow(dead_code, reason = "the generator of the other tests makes kernels too")]
 mod random;
 
 use codegen::ptx::Launch;
+use ir::schedule::Adds;
 use ptx_builder::{Module, Target, parse, verify};
 
 /// The text of a launch for a target, after what the builder's own verifier says.
@@ -49,5 +51,21 @@ fn the_text_of_a_product_does_not_depend_on_places() {
             *arg = ir::schedule::Arg { offset: 3 * arg.offset + 7, ..*arg };
         }
         assert_eq!(text(&case.launch(), Target::Sm80), text(&here, Target::Sm80), "{about:?}");
+    }
+}
+
+#[test]
+fn products_have_the_bits_of_the_interpreter() {
+    let mut r = random::Random::new(2);
+    for _ in 0..150 {
+        let about = products::random(&mut r);
+        let case = products::Case::new(&about);
+        for iteration in [0, 1] {
+            let held = machine::noise(&mut r, &case.schedule);
+            case.run(iteration).check(&format!("{about:?}, iteration {iteration}"), &held);
+            if about.adds != Adds::AfterFirst {
+                break;
+            }
+        }
     }
 }

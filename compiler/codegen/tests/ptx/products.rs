@@ -5,10 +5,11 @@ use codegen::ptx::product::{Types, product};
 use ir::body::Body;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
 use ir::schedule::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Product, Schedule,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Product, Schedule, Task,
 };
 use ir::types::Dtype;
 
+use crate::machine::Run;
 use crate::random::Random;
 
 /// A product, and the schedule with what it names.
@@ -102,6 +103,21 @@ impl Case {
 
     pub(crate) fn launch(&self) -> Launch {
         product(&self.product, self.types, &self.schedule.kernels, self.k_slice, "product")
+    }
+}
+
+impl Case {
+    /// As it runs in an iteration of tiles.
+    pub(crate) fn run(&self, iteration: u32) -> Run<'_> {
+        let task = Task::Product { product: self.product.clone(), origin: String::new() };
+        Run {
+            schedule: &self.schedule,
+            task: task.in_iteration(&[], iteration.into()),
+            k_slice: self.k_slice,
+            launch: self.launch(),
+            args: self.product.args(),
+            number: (self.product.adds == Adds::AfterFirst).then_some(iteration),
+        }
     }
 }
 
