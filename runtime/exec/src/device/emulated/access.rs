@@ -70,8 +70,8 @@ impl Warp {
             && mask == FULL
             && let Some((bytes, stride)) = memories.global.read_all(&addresses, BYTES * n)
         {
-            for lane in 0..LANES {
-                self.take::<BYTES>(inst, n, lane, &bytes[lane * stride..]);
+            for (at, reg) in inst.regs[..n].iter().enumerate() {
+                self.take_all::<BYTES>(*reg, &bytes[at * BYTES..], stride);
             }
             return Ok(());
         }
@@ -86,16 +86,33 @@ impl Warp {
         Ok(())
     }
 
+    /// A register of all lanes gets what was read, the same or so many bytes apart.
+    fn take_all<const BYTES: usize>(&mut self, reg: u16, from: &[u8], stride: usize) {
+        let first = word::<BYTES>(from);
+        let words = from.chunks(stride.max(1)).map(word::<BYTES>);
+        if BYTES == 8 {
+            let to = &mut self.wide[reg as usize];
+            match stride {
+                0 => to.fill(first),
+                _ => to.iter_mut().zip(words).for_each(|(to, word)| *to = word),
+            }
+        } else {
+            let to = &mut self.narrow[reg as usize];
+            match stride {
+                0 => to.fill(first as u32),
+                _ => to.iter_mut().zip(words).for_each(|(to, word)| *to = word as u32),
+            }
+        }
+    }
+
     /// The registers of a lane get what was read.
+    #[inline]
     fn take<const BYTES: usize>(&mut self, inst: &Inst, n: usize, lane: usize, from: &[u8]) {
         for (reg, bytes) in inst.regs[..n].iter().zip(from.chunks_exact(BYTES)) {
-            let mut bits = [0; 8];
-            bits[..BYTES].copy_from_slice(bytes);
-            let bits = u64::from_le_bytes(bits);
             if BYTES == 8 {
-                self.wide[*reg as usize][lane] = bits;
+                self.wide[*reg as usize][lane] = word::<BYTES>(bytes);
             } else {
-                self.narrow[*reg as usize][lane] = bits as u32;
+                self.narrow[*reg as usize][lane] = word::<BYTES>(bytes) as u32;
             }
         }
     }
@@ -159,6 +176,7 @@ impl Warp {
     }
 
     /// Memory gets what is in the registers of a lane.
+    #[inline]
     fn give<const BYTES: usize>(&self, inst: &Inst, n: usize, lane: usize, to: &mut [u8]) {
         for (reg, bytes) in inst.regs[..n].iter().zip(to.chunks_exact_mut(BYTES)) {
             let bits = match BYTES {
@@ -224,4 +242,12 @@ impl Warp {
         copies.wait(mask, inst.number, shared, |lane| self.who(lane));
         self.copies = copies;
     }
+}
+
+/// The first bytes as a number.
+#[inline]
+fn word<const BYTES: usize>(from: &[u8]) -> u64 {
+    let mut bits = [0; 8];
+    bits[..BYTES].copy_from_slice(&from[..BYTES]);
+    u64::from_le_bytes(bits)
 }

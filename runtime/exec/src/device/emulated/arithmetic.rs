@@ -10,6 +10,7 @@ use super::warp::{LANES, Warp};
 const BY_ZERO: u64 = u64::MAX;
 
 /// With its sign in 64 bits.
+#[inline]
 pub(super) fn signed(a: u32) -> u64 {
     i64::from(a.cast_signed()).cast_unsigned()
 }
@@ -51,7 +52,11 @@ impl Warp {
             Num::S64 | Num::U64 => {
                 self.wide3(inst, mask, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
             }
-            Num::F32 => self.narrow3(inst, mask, float::fma),
+            Num::F32 => {
+                let [a, b, c] = [1, 2, 3].map(|at| self.narrow(inst, at));
+                let all = float::fma(a, b, c);
+                self.set_narrow(inst.regs[0], mask, &all);
+            }
             Num::F64 => self.wide3(inst, mask, |a, b, c| {
                 f64::from_bits(a).mul_add(f64::from_bits(b), f64::from_bits(c)).to_bits()
             }),
@@ -229,10 +234,12 @@ impl Warp {
     }
 }
 
+#[inline]
 fn is_less(a: u32, b: u32) -> bool {
     a.cast_signed() < b.cast_signed()
 }
 
+#[inline]
 fn is_less64(a: u64, b: u64) -> bool {
     a.cast_signed() < b.cast_signed()
 }

@@ -43,11 +43,13 @@ impl Shadow {
     }
 
     /// Within one word, as an aligned access of a thread is.
+    #[inline]
     fn is_marked_within(&self, at: usize, bytes: usize) -> bool {
         let mask = u64::MAX >> (64 - bytes) << (at % 64);
         self.words[at / 64] & mask == mask
     }
 
+    #[inline]
     fn mark_within(&mut self, at: usize, bytes: usize) {
         self.words[at / 64] |= u64::MAX >> (64 - bytes) << (at % 64);
     }
@@ -78,6 +80,7 @@ pub(super) fn address(region: usize, offset: u64) -> u64 {
 
 impl Global<'_> {
     /// What a lane reads.
+    #[inline]
     pub(super) fn read(&self, lane: usize, address: u64, bytes: usize) -> Outcome<&[u8]> {
         let at = self.place(lane, address, bytes, "reads")?;
         if !self.shadow.is_marked_within(at, bytes) {
@@ -104,6 +107,7 @@ impl Global<'_> {
     }
 
     /// Where a lane writes.
+    #[inline]
     pub(super) fn write(&mut self, lane: usize, address: u64, bytes: usize) -> Outcome<&mut [u8]> {
         let at = self.place(lane, address, bytes, "writes")?;
         self.shadow.mark_within(at, bytes);
@@ -147,15 +151,17 @@ impl Global<'_> {
         Some(&mut self.arena[at..at + size])
     }
 
-    /// The place in the arena of bytes that lie in one region, aligned.
+    /// The place in the arena of bytes that lie in one region, aligned to a power of two.
+    #[inline]
     fn find(&self, address: u64, size: usize, align: usize) -> Option<usize> {
         let (region, offset) = split(address);
         let region = self.regions.get(region?)?;
         let is_inside = offset + size as u64 <= region.bytes;
         let at = (region.start + offset) as usize;
-        (is_inside && at.is_multiple_of(align)).then_some(at)
+        (is_inside && at & (align - 1) == 0).then_some(at)
     }
 
+    #[inline]
     fn place(&self, lane: usize, address: u64, bytes: usize, does: &str) -> Outcome<usize> {
         match self.find(address, bytes, bytes) {
             Some(at) => Ok(at),
@@ -203,12 +209,14 @@ impl Global<'_> {
 }
 
 /// The region of an address and the offset there.
+#[inline]
 fn split(address: u64) -> (Option<usize>, u64) {
     let region = (address >> OFFSET_BITS).checked_sub(1).map(|at| at as usize);
     (region, address & ((1 << OFFSET_BITS) - 1))
 }
 
 /// How far lanes are apart: `bytes`, or 0.
+#[inline]
 fn stride(addresses: &[u64; LANES], bytes: usize) -> Option<usize> {
     let stride = addresses[1].wrapping_sub(addresses[0]);
     let mut is_even = stride == 0 || stride == bytes as u64;

@@ -8,6 +8,7 @@ use super::warp::{FULL, LANES, Warp, lanes};
 
 impl Warp {
     /// Lanes that an instruction names take part in it, and those that take part are named.
+    #[inline]
     fn take_part(&self, mask: u32, members: &[u32; LANES]) -> Outcome {
         let (mut missing, mut unnamed) = (0, 0);
         for lane in lanes(mask) {
@@ -26,6 +27,7 @@ impl Warp {
     }
 
     /// All 32 lanes take part.
+    #[inline]
     pub(super) fn all_take_part(&self, mask: u32) -> Outcome {
         if mask == FULL {
             return Ok(());
@@ -70,6 +72,7 @@ impl Warp {
 }
 
 /// The lane that a lane reads from. PTX ISA 9.7.8.6.
+#[inline]
 fn source(how: Shuffle, lane: u32, by: u32, bound: u32) -> u32 {
     let (by, clamp, segment) = (by & 31, bound & 31, bound >> 8 & 31);
     let last = lane & segment | clamp & !segment;

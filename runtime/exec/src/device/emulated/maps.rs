@@ -6,6 +6,7 @@ use super::decode::Inst;
 use super::warp::{FULL, LANES, Warp};
 
 /// Keeps the lanes of a mask.
+#[inline]
 fn keep<T: Copy>(to: &mut [T; LANES], mask: u32, values: &[T; LANES]) {
     if mask == FULL {
         *to = *values;
@@ -18,6 +19,7 @@ fn keep<T: Copy>(to: &mut [T; LANES], mask: u32, values: &[T; LANES]) {
     }
 }
 
+#[inline]
 fn map<A: Copy, T: Copy + Default>(a: &[A; LANES], f: impl Fn(A) -> T) -> [T; LANES] {
     let mut all = [T::default(); LANES];
     for lane in 0..LANES {
@@ -26,6 +28,7 @@ fn map<A: Copy, T: Copy + Default>(a: &[A; LANES], f: impl Fn(A) -> T) -> [T; LA
     all
 }
 
+#[inline]
 fn map2<A: Copy, B: Copy, T: Copy + Default>(
     a: &[A; LANES],
     b: &[B; LANES],
@@ -38,6 +41,7 @@ fn map2<A: Copy, B: Copy, T: Copy + Default>(
     all
 }
 
+#[inline]
 fn map3<A: Copy, B: Copy, C: Copy, T: Copy + Default>(
     a: &[A; LANES],
     b: &[B; LANES],
@@ -52,36 +56,43 @@ fn map3<A: Copy, B: Copy, C: Copy, T: Copy + Default>(
 }
 
 /// The lanes for which it holds.
+#[inline]
 fn bits(all: &[bool; LANES]) -> u32 {
     (0..).zip(all).fold(0, |bits, (lane, &holds)| bits | u32::from(holds) << lane)
 }
 
 // `32` is `narrow`, `64` is `wide`; what a function is named for is what it takes.
 impl Warp {
+    #[inline]
     pub(super) fn set_narrow(&mut self, to: u16, mask: u32, values: &[u32; LANES]) {
         keep(&mut self.narrow[to as usize], mask, values);
     }
 
+    #[inline]
     pub(super) fn set_wide(&mut self, to: u16, mask: u32, values: &[u64; LANES]) {
         keep(&mut self.wide[to as usize], mask, values);
     }
 
+    #[inline]
     pub(super) fn set_pred(&mut self, inst: &Inst, mask: u32, bits: u32) {
         let to = &mut self.preds[inst.regs[0] as usize];
         *to = *to & !mask | bits & mask;
     }
 
     /// An operand.
+    #[inline]
     pub(super) fn pred(&self, inst: &Inst, at: usize) -> u32 {
         self.preds[inst.regs[at] as usize]
     }
 
     /// An operand.
+    #[inline]
     pub(super) fn narrow(&self, inst: &Inst, at: usize) -> &[u32; LANES] {
         &self.narrow[inst.regs[at] as usize]
     }
 
     /// An operand.
+    #[inline]
     pub(super) fn wide(&self, inst: &Inst, at: usize) -> &[u64; LANES] {
         &self.wide[inst.regs[at] as usize]
     }

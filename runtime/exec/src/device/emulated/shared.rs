@@ -88,6 +88,7 @@ impl Shared {
     }
 
     /// What a thread reads.
+    #[inline]
     pub(super) fn read(
         &mut self,
         lane: usize,
@@ -101,11 +102,13 @@ impl Shared {
     }
 
     /// A row of which threads get parts: notes who reads which of its bytes, without reading.
+    #[inline]
     pub(super) fn row(&self, lane: usize, address: u64, bytes: usize) -> Outcome<usize> {
         self.place(lane, address, bytes, "reads")
     }
 
     /// Bytes of a place that was found.
+    #[inline]
     pub(super) fn part(
         &mut self,
         lane: usize,
@@ -118,6 +121,7 @@ impl Shared {
     }
 
     /// A thread writes bytes.
+    #[inline]
     pub(super) fn write(
         &mut self,
         lane: usize,
@@ -157,10 +161,11 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn place(&self, lane: usize, address: u64, bytes: usize, does: &str) -> Outcome<usize> {
         let size = self.bytes.len() as u64;
         let is_inside = address.checked_add(bytes as u64).is_some_and(|end| end <= size);
-        let is_aligned = address.is_multiple_of(bytes as u64);
+        let is_aligned = address & (bytes as u64 - 1) == 0;
         if is_inside && is_aligned {
             return Ok(address as usize);
         }
@@ -178,6 +183,7 @@ impl Shared {
         })
     }
 
+    #[inline]
     fn watch_read(&mut self, lane: usize, who: Who, at: usize, bytes: usize) -> Outcome {
         let (first, epoch) = (self.first, self.epoch);
         for at in at / GRAIN..(at + bytes) / GRAIN {
@@ -193,6 +199,7 @@ impl Shared {
         Ok(())
     }
 
+    #[inline]
     fn watch_write(
         &mut self,
         lane: usize,
@@ -220,11 +227,13 @@ impl Shared {
 
 impl Grain {
     /// Whether the last writer is in this warp.
+    #[inline]
     fn is_of_warp(&self, who: Who) -> bool {
         self.writer / 32 == who.thread / 32
     }
 
     /// Whether another thread wrote that nothing orders before this one.
+    #[inline]
     fn is_written_by_another(&self, who: Who, epoch: u32) -> bool {
         self.write_epoch == epoch
             && self.writer != who.thread
@@ -232,6 +241,7 @@ impl Grain {
     }
 
     /// Whether another thread read that nothing orders before this one.
+    #[inline]
     fn is_read_by_another(&self, who: Who, epoch: u32) -> bool {
         if self.read_epoch != epoch || self.reader == who.thread {
             return false;
@@ -245,6 +255,7 @@ impl Grain {
         !(is_in_warp && self.read_sync < who.sync)
     }
 
+    #[inline]
     fn note_write(&mut self, who: Who, epoch: u32, how: How) {
         // A store is not forgotten for an atomic: other atomics must not race with it either.
         if how == How::Atomic && self.write_epoch == epoch && self.how != How::Atomic {
@@ -257,6 +268,7 @@ impl Grain {
         self.how = how;
     }
 
+    #[inline]
     fn note_read(&mut self, who: Who, epoch: u32) {
         let several = SEVERAL + who.thread / 32;
         if self.read_epoch != epoch || self.reader == who.thread {

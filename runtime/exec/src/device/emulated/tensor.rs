@@ -50,32 +50,33 @@ impl Warp {
         widen: impl Fn(u32) -> u32,
     ) -> Outcome {
         self.all_take_part(mask)?;
-        let regs = inst.regs.map(|reg| reg as usize);
-        let halves = |bits: u32| [bits & 0xffff, bits >> 16].map(|half| f32_of(widen(half)));
-        // Both with `k` first, so that the inner loop runs over neighbours.
-        let mut a = [[0.0; 16]; 16];
-        let mut b = [[0.0; 8]; 16];
-        let mut c = [[0.0; 8]; 16];
-        for lane in 0..LANES {
-            let (group, pair) = (lane / 4, lane % 4 * 2);
-            for part in 0..4 {
-                let elements = halves(self.narrow[regs[4 + part]][lane]);
+        let operand = |at: usize| self.narrow(inst, at);
+        let halves = |at| [0, 16].map(|by| operand(at).map(|bits| widen(bits >> by & 0xffff)));
+        let (mut a, mut b, mut c) = ([[0.0; 16]; 16], [[0.0; 8]; 16], [[0.0; 8]; 16]);
+        for part in 0..4 {
+            let ([low, high], sums) = (halves(4 + part), operand(10 + part));
+            for lane in 0..LANES {
+                let (group, pair) = (lane / 4, lane % 4 * 2);
                 let (row, k) = (group + part % 2 * 8, pair + part / 2 * 8);
-                a[k][row] = elements[0];
-                a[k + 1][row] = elements[1];
-                c[group + part / 2 * 8][pair + part % 2] =
-                    f32_of(self.narrow[regs[10 + part]][lane]);
-            }
-            for part in 0..2 {
-                let elements = halves(self.narrow[regs[8 + part]][lane]);
-                b[pair + part * 8][group] = elements[0];
-                b[pair + part * 8 + 1][group] = elements[1];
+                a[row][k] = f32_of(low[lane]);
+                a[row][k + 1] = f32_of(high[lane]);
+                c[group + part / 2 * 8][pair + part % 2] = f32_of(sums[lane]);
             }
         }
-        for (a, b) in a.iter().zip(&b) {
-            for (a, sums) in a.iter().zip(&mut c) {
-                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+        for part in 0..2 {
+            let [low, high] = halves(8 + part);
+            for (lane, (low, high)) in low.into_iter().zip(high).enumerate() {
+                let (group, k) = (lane / 4, lane % 4 * 2 + part * 8);
+                b[k][group] = f32_of(low);
+                b[k + 1][group] = f32_of(high);
             }
+        }
+        for (sums, a) in c.iter_mut().zip(&a) {
+            let mut row = *sums;
+            for (a, b) in a.iter().zip(&b) {
+                row.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+            }
+            *sums = row;
         }
         for part in 0..4 {
             let row = |lane: usize| lane / 4 + part / 2 * 8;

@@ -100,6 +100,7 @@ impl Warp {
     }
 
     /// Which lanes of those that run the guard of an instruction lets through.
+    #[inline]
     pub(super) fn mask(&self, inst: &Inst) -> u32 {
         match inst.guard {
             None => self.active,
@@ -109,6 +110,7 @@ impl Warp {
     }
 
     /// Lets the lanes at the lowest place run, once they are not those that run.
+    #[inline]
     pub(super) fn regroup(&mut self) {
         if self.pc >= self.limit {
             self.leave(Group { pc: self.pc, lanes: self.active });
@@ -117,6 +119,7 @@ impl Warp {
     }
 
     /// Lanes of those that run go to a place; the others go on where they are.
+    #[inline]
     pub(super) fn branch(&mut self, target: u32, taken: u32) {
         if taken == 0 {
             return;
@@ -156,6 +159,7 @@ impl Warp {
     }
 
     /// The address that each lane names.
+    #[inline]
     pub(super) fn addresses(&self, address: &Address) -> [u64; LANES] {
         let offset = i64::from(address.offset).cast_unsigned();
         let mut all = [0; LANES];
@@ -170,6 +174,7 @@ impl Warp {
     }
 
     /// Who it is that touches shared memory.
+    #[inline]
     pub(super) fn who(&self, lane: usize) -> Who {
         let thread = (self.first_thread + lane as u32) as u16;
         Who { thread, sync: self.sync, step: self.steps }
@@ -177,6 +182,7 @@ impl Warp {
 }
 
 /// The lanes of a mask, in order.
+#[inline]
 pub(super) fn lanes(mask: u32) -> impl Iterator<Item = usize> {
     (0..LANES).filter(move |lane| mask >> lane & 1 == 1)
 }
