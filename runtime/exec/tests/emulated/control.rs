@@ -11,8 +11,7 @@ fn results(grid: Grid, body: &str) -> Vec<u32> {
     let n = grid.blocks * u64::from(grid.threads);
     let mut device = Device::new().bytes(n * 4);
     let store = "mad.wide.s32 %rd9, %r1, 4, %rd0;\n st.global.b32 [%rd9], %r9;\n";
-    let run = device.run(grid, &format!("{PLACE}{body}\n{store}"));
-    run.unwrap_or_else(|report| panic!("{report}"));
+    device.passes(grid, &format!("{PLACE}{body}\n{store}"));
     device.read(0)
 }
 
@@ -113,6 +112,6 @@ fn lanes_add_what_others_hold_in_buffers() {
     let body = "mov.b32 %r0, %tid.x;\n mad.wide.s32 %rd2, %r0, 4, %rd0;\n\
         ld.global.b32 %r1, [%rd2];\n atom.global.add.u32 %r2, [%rd1], %r1;\n\
         st.global.b32 [%rd2], %r2;";
-    device.run(Grid::of(1, 4), body).unwrap();
+    device.passes(Grid::of(1, 4), body);
     assert_eq!((device.read(0), device.read(1)), (vec![10, 11, 13, 16], vec![20]));
 }

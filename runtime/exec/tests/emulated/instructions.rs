@@ -14,7 +14,7 @@ pub(crate) fn evaluate(instruction: &str, operands: &[[u64; 3]]) -> Vec<u64> {
         });
         let n = operands.len();
         let mut device = Device::new().words(&low).words(&high).bytes(n as u64 * 8);
-        device.run(Grid::of(n.div_ceil(64) as u64, 64), &body(instruction, n)).unwrap();
+        device.passes(Grid::of(n.div_ceil(64) as u64, 64), &body(instruction, n));
         results.extend(device.read(2).chunks(2).map(|d| u64::from(d[0]) | u64::from(d[1]) << 32));
     }
     results
@@ -35,7 +35,7 @@ fn body(instruction: &str, n: usize) -> String {
              setp.ne.s32 %p{at}, %r{at}, 0;\n"
         );
     }
-    let (text, result) = instruction.split_once(" -> ").unwrap();
+    let (text, result) = instruction.split_once(" -> ").expect("a result is named");
     body += &format!("{text};\n");
     body += match result {
         "%p0" => "selp.b32 %r0, 1, 0, %p0;\n mov.b32 %r1, 0;\n",
