@@ -26,7 +26,7 @@ const USES: &[(&str, &[&str])] = &[
 /// What the tests of a crate may use beyond that: the layer below that proves them.
 const TESTS_USE: &[(&str, &[&str])] = &[
     ("codegen", &["exec"]),
-    ("passes", &["syntax", "stdlib", "codegen", "exec"]),
+    ("passes", &["syntax", "stdlib", "codegen", "exec", "ptx-builder"]),
     ("sema", &["stdlib"]),
     ("exec", &["ir", "codegen"]),
     ("stdlib", &["diag", "syntax", "sema", "ir", "passes"]),

@@ -1,5 +1,12 @@
 //! Attention in tiles against its plain definition, over odd sizes.
 
+#[path = "../../ptx-builder/tests/instructions/assembler.rs"]
+mod assembler;
+#[path = "attention/emulated.rs"]
+mod emulated;
+#[path = "../../codegen/tests/ptx/machine.rs"]
+mod machine;
+
 use std::collections::BTreeMap;
 
 use ir::builder::Builder;

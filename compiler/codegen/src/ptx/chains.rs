@@ -114,7 +114,7 @@ impl Tile {
             b.mov_to(sum, 0.0);
         }
         let stages = self.stages(b);
-        let operands = self.operands(b, &stages);
+        let starts = self.operands(b, &stages);
         let at = b.mov(from);
         stages.iter().flatten().for_each(|stage| stage.fetch(b, at, to));
         let (head, end) = (b.label(), b.label());
@@ -127,6 +127,11 @@ impl Tile {
         b.barrier();
         let next = b.iadd(at, STEPS);
         stages.iter().flatten().for_each(|stage| stage.fetch(b, next, to));
+        // A stage starts anew; a matrix in shared memory has all steps.
+        let operands = std::array::from_fn(|which| match self.sides[which] {
+            Side::Global(_) => starts[which],
+            Side::Shared(_) => starts[which].moved(b, at),
+        });
         if self.is_whole {
             self.all_steps(b, &operands, sums);
         } else {
@@ -188,6 +193,7 @@ impl Tile {
 }
 
 /// A side in shared memory, from the first element of the thread.
+#[derive(Clone, Copy)]
 struct Operand {
     axis: Axis,
     matrix: Matrix,
@@ -195,7 +201,7 @@ struct Operand {
 
 impl Operand {
     /// The same, a number of steps further on.
-    fn moved(&self, b: &mut Builder, steps: Reg<B32>) -> Self {
+    fn moved(self, b: &mut Builder, steps: Reg<B32>) -> Self {
         let base = b.mad(steps, self.matrix.strides[1] * 4, self.matrix.base);
         Self { axis: self.axis, matrix: Matrix { base, ..self.matrix } }
     }

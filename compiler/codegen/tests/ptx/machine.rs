@@ -3,17 +3,38 @@
 use codegen::ptx::Launch;
 use exec::device::emulated::{self, Param, Program, Region, Shadow};
 use ir::eval::kernel::Memory;
-use ir::eval::schedule::{eval_task, memory};
+use ir::eval::schedule::eval_task;
 use ir::eval::tensor::Data;
 use ir::narrow;
 use ir::schedule::{Arg, Buffer, Schedule, Target as Machine, Task, Tiling};
 use ir::types::Dtype;
-use ptx_builder::Target;
+use ptx_builder::{Module, Target, parse, verify};
 
-use crate::random::Random;
+use crate::assembler;
 
 /// Buffers start at multiples of it.
 const ALIGN: usize = 256;
+
+/// The text of a launch for a target, after what the builder's own verifier says.
+pub(crate) fn text(launch: &Launch, target: Target) -> String {
+    let module = Module { target, entries: vec![launch.entry.clone()] };
+    assert_eq!(verify(&module), Vec::<String>::new());
+    let text = module.to_string();
+    assert!(parse(&text).is_ok_and(|again| again == module), "the text comes back");
+    text
+}
+
+/// Assembles for all targets; no register lies in memory.
+pub(crate) fn assemble(about: &str, launch: &Launch) {
+    let Some(assembler) = assembler::find() else { return };
+    for target in Target::ALL {
+        assert!(launch.shared_bytes <= target.shared_bytes(), "{about}: {}", launch.shared_bytes);
+        let text = text(launch, target);
+        let said = assembler.assemble(&text, target.name()).unwrap_or_else(|e| panic!("{e}"));
+        let is_spilled = said.contains("spill") && !said.contains(" 0 bytes spill stores");
+        assert!(!is_spilled, "{about}, {}: {said}", target.name());
+    }
+}
 
 /// A task, its launch, and what the launch's parameters are.
 pub(crate) struct Run<'a> {
@@ -31,7 +52,7 @@ impl Run<'_> {
     pub(crate) fn check(&self, about: &str, held: &Memory) {
         let mut wanted = held.clone();
         eval_task(&self.task, self.schedule, &machine(self.k_slice), &mut wanted);
-        let text = crate::text(&self.launch, Target::Sm80);
+        let text = text(&self.launch, Target::Sm80);
         let got = self.emulate(&text, held);
         let buffers = self.schedule.buffers.iter();
         for (buffer, (got, wanted)) in buffers.zip(got.0.iter().zip(&wanted.0)) {
@@ -92,26 +113,6 @@ fn machine(product_k_slice: u64) -> Machine {
 
 fn is_same(got: &Data, wanted: &Data, at: usize) -> bool {
     got.bits(at) == wanted.bits(at) || (got.number(at).is_nan() && wanted.number(at).is_nan())
-}
-
-/// Memory full of numbers, some of them special.
-pub(crate) fn noise(r: &mut Random, schedule: &Schedule) -> Memory {
-    let mut held = memory(schedule);
-    for (buffer, data) in schedule.buffers.iter().zip(&mut held.0) {
-        for at in 0..data.len() {
-            let number = (r.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
-            let special = r.pick(&[0.0, -0.0, f32::INFINITY, f32::NAN, 1e38, 1e-40]);
-            let number = if r.below(200) == 0 { special } else { number };
-            let bits = match buffer.dtype {
-                Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
-                    narrow::round(buffer.dtype, number).to_bits()
-                }
-                Dtype::I32 | Dtype::Bool | Dtype::F64 => 0,
-            };
-            data.set_bits(at, bits.into());
-        }
-    }
-    held
 }
 
 fn bytes(buffer: &Buffer, data: &Data) -> Vec<u8> {

@@ -8,30 +8,10 @@ mod products;
 #[allow(dead_code, reason = "the generator of the other tests makes kernels too")]
 mod random;
 
-use codegen::ptx::Launch;
 use ir::schedule::Adds;
-use ptx_builder::{Module, Target, parse, verify};
+use ptx_builder::Target;
 
-/// The text of a launch for a target, after what the builder's own verifier says.
-fn text(launch: &Launch, target: Target) -> String {
-    let module = Module { target, entries: vec![launch.entry.clone()] };
-    assert_eq!(verify(&module), Vec::<String>::new());
-    let text = module.to_string();
-    assert!(parse(&text).is_ok_and(|again| again == module), "the text comes back");
-    text
-}
-
-/// Assembles for all targets; no register lies in memory.
-fn assemble(about: &str, launch: &Launch) {
-    let Some(assembler) = assembler::find() else { return };
-    for target in Target::ALL {
-        assert!(launch.shared_bytes <= target.shared_bytes(), "{about}: {}", launch.shared_bytes);
-        let text = text(launch, target);
-        let said = assembler.assemble(&text, target.name()).unwrap_or_else(|e| panic!("{e}"));
-        let is_spilled = said.contains("spill") && !said.contains(" 0 bytes spill stores");
-        assert!(!is_spilled, "{about}, {}: {said}", target.name());
-    }
-}
+use machine::{assemble, text};
 
 #[test]
 fn products_are_assembled_without_spills() {
@@ -61,7 +41,7 @@ fn products_have_the_bits_of_the_interpreter() {
         let about = products::random(&mut r);
         let case = products::Case::new(&about);
         for iteration in [0, 1] {
-            let held = machine::noise(&mut r, &case.schedule);
+            let held = products::noise(&mut r, &case.schedule);
             case.run(iteration).check(&format!("{about:?}, iteration {iteration}"), &held);
             if about.adds != Adds::AfterFirst {
                 break;

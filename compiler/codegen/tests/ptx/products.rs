@@ -3,7 +3,10 @@
 use codegen::ptx::Launch;
 use codegen::ptx::product::{Types, product};
 use ir::body::Body;
+use ir::eval::kernel::Memory;
+use ir::eval::schedule::memory;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
+use ir::narrow;
 use ir::schedule::{
     Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Product, Schedule, Task,
 };
@@ -287,4 +290,24 @@ pub(crate) fn random(r: &mut Random) -> About {
         about.types.result = Dtype::F32;
     }
     about
+}
+
+/// Memory full of numbers, some of them special.
+pub(crate) fn noise(r: &mut Random, schedule: &Schedule) -> Memory {
+    let mut held = memory(schedule);
+    for (buffer, data) in schedule.buffers.iter().zip(&mut held.0) {
+        for at in 0..data.len() {
+            let number = (r.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+            let special = r.pick(&[0.0, -0.0, f32::INFINITY, f32::NAN, 1e38, 1e-40]);
+            let number = if r.below(200) == 0 { special } else { number };
+            let bits = match buffer.dtype {
+                Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
+                    narrow::round(buffer.dtype, number).to_bits()
+                }
+                Dtype::I32 | Dtype::Bool | Dtype::F64 => 0,
+            };
+            data.set_bits(at, bits.into());
+        }
+    }
+    held
 }

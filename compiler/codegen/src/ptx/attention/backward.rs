@@ -179,7 +179,7 @@ impl Tiles<'_> {
         count_loop(b, thread, n, THREADS.cast_signed(), |b, at| {
             let (row, col) = (b.udiv(at, width), b.urem(at, width));
             let place = place(b, Pointer::Global(start), to.x, row, col);
-            b.store(place, 0, 0.0);
+            b.store(place, 0, 0.0f32);
         });
         b.barrier();
     }
@@ -205,7 +205,7 @@ fn add_results(
         for (&col, is_col) in results.cols.iter().zip(&is_col) {
             let is_there = is_col.map_or(is_row, |is_col| b.plogic(Logic::And, is_row, is_col));
             let place = place(b, start, to.x, row, col);
-            let x = b.mov(0.0);
+            let x = b.mov(0.0f32);
             b.guarded(is_there, true, |b| b.load_to::<F32>(x, place, 0));
             held.push((is_there, place, x));
         }
