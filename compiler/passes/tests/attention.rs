@@ -268,6 +268,7 @@ fn gradients_of_one_projection_are_written_where_they_are_joined() {
     eval_graph(&case.module, "f", &mut wanted, Precision::AsTyped).expect("it runs");
     let (got, schedule) = case.tiled([16, 16]);
     close("dx", &got["dx"], &wanted["dx"].numbers(), RTOL_F32);
+    emulated::check("one projection", &case, [16, 16]);
     let kernels = schedule.functions[0].tasks.iter().filter_map(|task| match task {
         Task::Kernel { kernel, .. } => Some(schedule.kernels[*kernel].name.as_str()),
         Task::Product { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
@@ -319,4 +320,5 @@ fn results_that_nobody_reads_need_not_be_there() {
     for name in ["lse", "only_dk"] {
         close(name, &got[name], &wanted[name].numbers(), RTOL_F32);
     }
+    emulated::check("few results", &case, [16, 16]);
 }

@@ -101,7 +101,7 @@ pub(super) fn filled(b: &mut Builder, axes: [Axis; 2], value: f32) -> Sums {
 
 impl Tile {
     /// Sets the sums to the chains over the steps from one to before another, which all threads
-    /// know alike.
+    /// know alike. What they wrote to shared memory before is there at the first step.
     pub(super) fn chains(
         &self,
         b: &mut Builder,

@@ -7,7 +7,6 @@ use ir::eval::schedule::eval_task;
 use ir::eval::tensor::Data;
 use ir::narrow;
 use ir::schedule::{Arg, Buffer, Schedule, Target as Machine, Task, Tiling};
-use ir::types::Dtype;
 use ptx_builder::{Module, Target, parse, verify};
 
 use crate::assembler;

@@ -25,7 +25,7 @@ fn launch(schedule: &Schedule, task: &Task) -> Option<Launch> {
 }
 
 /// Runs every attention of a case on both.
-fn check(about: &str, case: &Case, tile: [u64; 2]) {
+pub(crate) fn check(about: &str, case: &Case, tile: [u64; 2]) {
     let schedule = schedule(case, tile);
     let mut held = memory(&schedule);
     for (buffer, data) in schedule.buffers.iter().zip(&mut held.0) {
@@ -67,12 +67,19 @@ fn a_device_has_the_bits_of_16_bit_operands() {
 
 #[test]
 fn a_device_computes_wide_heads_part_by_part() {
-    let attend = Attend { is_causal: true, ..Attend::all(0.1) };
-    for (width, value_width, tile) in [(64, 64, [64, 64]), (80, 130, [32, 96]), (16, 200, [16, 32])]
+    for (width, value_width, tile) in [(64, 72, [64, 64]), (80, 130, [32, 96]), (16, 200, [16, 32])]
     {
         let sizes = Sizes { batch: 1, heads: 2, groups: 1, rows: 70, keys: 70, width, value_width };
         let about = format!("heads of {width} and {value_width}");
-        check(&about, &Case::new(attend, sizes, Dtype::F32, 0), tile);
+        check(&about, &Case::new(Attend::all(0.1), sizes, Dtype::F32, 0), tile);
+    }
+}
+
+#[test]
+fn a_device_leaves_gradients_of_nothing_at_zero() {
+    for (rows, keys) in [(0, 5), (5, 0)] {
+        let case = Case::new(Attend::all(0.4), sizes(rows, keys), Dtype::F32, 0);
+        check(&format!("{rows} rows and {keys} keys"), &case, [16, 16]);
     }
 }
 

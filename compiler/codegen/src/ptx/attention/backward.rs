@@ -142,7 +142,6 @@ impl Tiles<'_> {
         self.scores(b, [dout, v], a.value_width, tile, Scratch::Grads);
         b.barrier();
         self.run(b, (0, weights), tile, origin);
-        b.barrier();
         then(b);
         b.place(end);
     }

@@ -55,7 +55,6 @@ impl Tiles<'_> {
         self.scores(b, [q, k], a.width, tile, Scratch::Scores);
         b.barrier();
         self.run(b, (0, score), tile, origin);
-        b.barrier();
         let weights = self.square(b, Scratch::Scores, false);
         let v = self.elements(b, 2, &a.v, tile, (Which::Keys, a.value_width));
         let is_whole = a.keys.is_multiple_of(a.key_tile);
