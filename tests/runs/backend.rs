@@ -7,23 +7,26 @@
 #[path = "../../compiler/passes/tests/tiled/heads.rs"]
 mod heads;
 #[path = "../../compiler/passes/tests/scheduled/random.rs"]
-mod random;
+pub(crate) mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use codegen::ptx::Numerics;
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
 use heads::random_head;
 use ir::eval::kernel::Memory as Reference;
+use ir::eval::scalar::{f32_bits, f64_bits};
 use ir::eval::schedule::{eval_task, memory};
 use ir::graph::{Module, Role};
 use ir::kernel::Skeleton;
 use ir::narrow;
 use ir::schedule::attention::Pass;
 use ir::schedule::{self, Adds, EpilogueArg, Schedule, Target, Task, Tiling};
+use ir::types::Dtype;
 use passes::pipeline::{self, Scheduled};
-use passes::plan_of;
+use passes::plan_of::{self, Emitted};
 use plan::{BufferId, Function, Plan, Step};
 pub(crate) use random::Rng;
 use random::{Rounds, fill, random_module};
@@ -53,6 +56,9 @@ impl<'a> Pair<'a> {
         threads: usize,
     ) -> Self {
         plan.functions = single_tasks(&plan);
+        // What one task leaves the next one reads, though they are functions of their own.
+        let temporaries = plan.buffers.iter_mut().filter(|b| b.role == plan::Role::Temp);
+        temporaries.for_each(|buffer| buffer.role = plan::Role::Output);
         let executor = Executor::load(plan, &Options { threads }).unwrap();
         let reference = memory(schedule);
         Self { schedule, target, executor, reference }
@@ -181,16 +187,26 @@ impl<'a> Pair<'a> {
         let dtype = self.schedule.buffers[buffer].dtype;
         let width = dtype.bytes() as usize;
         let bytes = self.executor.memory().bytes(id(buffer));
+        let is_for_grids = self.executor.plan().is_for_grids();
         let wide = |element: &[u8]| {
             let mut all = [0; 8];
             all[..width].copy_from_slice(element);
             let bits = u64::from_le_bytes(all);
-            if !dtype.is_narrow() {
-                return bits;
+            if dtype.is_narrow() {
+                return u64::from(narrow::unpack(dtype, bits as u16).to_bits());
             }
-            u64::from(narrow::unpack(dtype, bits as u16).to_bits())
+            if is_for_grids { one_nan(dtype, bits) } else { bits }
         };
         bytes.chunks_exact(width).map(wide).collect()
+    }
+}
+
+/// Every NaN as the interpreter has it: the hardware of grids has its own.
+fn one_nan(dtype: Dtype, bits: u64) -> u64 {
+    match dtype {
+        Dtype::F32 => f32_bits(f32::from_bits(bits as u32)),
+        Dtype::F64 => f64_bits(f64::from_bits(bits)),
+        Dtype::F16 | Dtype::Bf16 | Dtype::I32 | Dtype::Bool => bits,
     }
 }
 
@@ -209,7 +225,7 @@ fn single_tasks(plan: &Plan) -> Vec<Function> {
         for (at, step) in function.steps.iter().enumerate() {
             let is_task = match step {
                 Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => true,
-                Step::Sort { .. } | Step::Tiles { .. } => true,
+                Step::Sort { .. } | Step::Tiles { .. } | Step::Launch { .. } => true,
                 Step::Loop { .. } | Step::Call(_) | Step::Yield(_) => false,
             };
             assert!(is_task, "{} consists of tasks", function.name);
@@ -294,8 +310,7 @@ fn no_run() -> plan::Run {
 }
 
 /// Runs one random module; which kinds of task it has.
-fn random_case(seed: u64) -> BTreeSet<&'static str> {
-    let mut target = pipeline::cpu();
+fn random_case(seed: u64, mut target: Target) -> BTreeSet<&'static str> {
     // Small pieces, so that small tensors are cut.
     (target.column_block, target.product_k_slice, target.epilogue_cols) = (3, 5, [2, 4]);
     target.score_tile = [16, 16];
@@ -306,8 +321,14 @@ fn random_case(seed: u64) -> BTreeSet<&'static str> {
 fn agrees(module: &Module, seed: u64, target: &Target) -> BTreeSet<&'static str> {
     let Scheduled { schedule, memory: arena, .. } =
         pipeline::schedule(module.clone(), target, &mut |_, _| {});
-    let code = codegen::clif::code(&schedule.kernels);
-    let plan = plan_of::bare("random", no_run(), target, &schedule, &arena, code);
+    let emitted = match ptx_builder::Target::parse(&target.name) {
+        None => Emitted::Kernels(codegen::clif::code(&schedule.kernels)),
+        Some(sm) => {
+            let (code, launches) = codegen::ptx::launches(&schedule, target, sm, Numerics::Exact);
+            Emitted::Launches(code, launches)
+        }
+    };
+    let plan = plan_of::bare("random", no_run(), target, &schedule, &arena, emitted);
     let mut pair = Pair::new(&schedule, target, plan, 1 + seed as usize % 3);
     pair.spoil_temporaries();
     let mut rng = Rng(seed);
@@ -345,12 +366,17 @@ fn kind(schedule: &Schedule, task: &Task) -> &'static str {
     }
 }
 
+/// How many cases are run: as the environment says, or so many.
+pub(crate) fn n_cases(usually: u64) -> u64 {
+    std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usually)
+}
+
 #[test]
 fn random_modules_agree_with_the_interpreter() {
-    let n = std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let n = n_cases(300);
     let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in 0..n {
-        for kind in random_case(seed) {
+        for kind in random_case(seed, pipeline::cpu()) {
             *kinds.entry(kind).or_default() += 1;
         }
     }
@@ -364,12 +390,21 @@ fn random_modules_agree_with_the_interpreter() {
 }
 
 #[test]
+fn random_modules_on_the_emulator_agree_with_the_interpreter() {
+    for seed in 0..n_cases(300) {
+        random_case(seed, pipeline::gpu("sm_80"));
+    }
+}
+
+#[test]
 fn chunks_of_rows_agree_with_the_interpreter() {
     let tiling = Tiling { rows: 4, bytes: u64::MAX, above: 0 };
     let (column_block, product_k_slice, epilogue_cols) = (2, 3, [2, 4]);
-    let target = Target { column_block, product_k_slice, epilogue_cols, tiling, ..pipeline::cpu() };
-    let n = std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
-    let kinds = (0..n).map(|seed| agrees(&random_head(seed), seed, &target));
-    let n_tiled = kinds.filter(|kinds| kinds.contains("tiles")).count() as u64;
-    assert!(n_tiled > n / 2, "{n_tiled} of {n} functions are cut");
+    for machine in [pipeline::cpu(), pipeline::gpu("sm_80")] {
+        let target = Target { column_block, product_k_slice, epilogue_cols, tiling, ..machine };
+        let n = n_cases(150);
+        let kinds = (0..n).map(|seed| agrees(&random_head(seed), seed, &target));
+        let n_tiled = kinds.filter(|kinds| kinds.contains("tiles")).count() as u64;
+        assert!(n_tiled > n / 2, "{n_tiled} of {n} functions are cut");
+    }
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+mod assembles;
 mod backend;
 mod bench;
 mod bench_command;

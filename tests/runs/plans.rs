@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use exec::executor::{Executor, Options};
-use llmc::{Compiled, Front, compile};
+use llmc::compile::{BackEnd, compile_within};
+use llmc::{Compiled, Front};
+use passes::fit::Room;
 use passes::pipeline;
 use plan::{Arg, Plan, Role, Step};
 use sema::Facts;
@@ -18,12 +20,22 @@ pub(crate) fn compiled(text: &str) -> Compiled {
 
 /// The plan of a spec for data of so many ids, of which nothing is read.
 pub(crate) fn compiled_for(text: &str, vocab: u64) -> Compiled {
+    with(text, vocab, BackEnd::Cpu)
+}
+
+/// The plan for a GPU.
+pub(crate) fn compiled_on(text: &str, vocab: u64, target: ptx_builder::Target) -> Compiled {
+    with(text, vocab, BackEnd::Gpu(target))
+}
+
+fn with(text: &str, vocab: u64, back_end: BackEnd) -> Compiled {
     let front = Front::parse("spec.lt", text, &[]);
-    let tokens = ["train", "val"].map(|split| (split.to_owned(), 4096)).to_vec();
+    let tokens = ["train", "val"].map(|split| (split.to_owned(), 1 << 16)).to_vec();
     let facts = Facts { vocab: Some(vocab), tokens, hash: None };
     let checked = front.check(Some(&facts));
     let program = checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
-    compile(&program, &front.map, Some(&facts)).unwrap_or_else(|d| panic!("{d:?}"))
+    let (facts, room) = (Some(&facts), Room::UNBOUNDED);
+    compile_within(&program, &front.map, facts, room, back_end).unwrap_or_else(|d| panic!("{d:?}"))
 }
 
 /// The spec of the examples at a size that the interpreter is done with soon.
@@ -153,6 +165,7 @@ fn touched(steps: &[Step]) -> Vec<Vec<Arg>> {
             Step::Kernel { args, .. } => all.push(args.clone()),
             Step::Product { product: p, .. } => all.push(p.args().collect()),
             Step::Attention { attention, .. } => all.push(attention.args().collect()),
+            Step::Launch { launch, .. } => all.push(launch.places().collect()),
             Step::Sort { ids, order, starts, .. } => all.push(vec![*ids, *order, *starts]),
             Step::Loop { body, .. } | Step::Tiles { body, .. } => all.extend(touched(body)),
             Step::Call(_) | Step::Yield(_) => all.push(vec![]),

@@ -74,6 +74,7 @@ fn touches(steps: &[Step], buffer: BufferId) -> usize {
         Step::Kernel { args, .. } => args.iter().any(|arg| arg.buffer == buffer),
         Step::Product { product: p, .. } => p.args().any(|arg| arg.buffer == buffer),
         Step::Attention { attention, .. } => attention.args().any(|arg| arg.buffer == buffer),
+        Step::Launch { launch, .. } => launch.places().any(|arg| arg.buffer == buffer),
         Step::Sort { .. } | Step::Loop { .. } | Step::Tiles { .. } => false,
         Step::Call(_) | Step::Yield(_) => false,
     };

@@ -6,7 +6,7 @@
 
 use diag::{Diagnostic, SourceMap};
 use llmc::Front;
-use llmc::compile::compile_within;
+use llmc::compile::{BackEnd, compile_within};
 use llmc::front::Checked;
 use passes::fit::Room;
 use sema::Facts;
@@ -31,7 +31,7 @@ pub(crate) fn check(path: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (front, facts) = read(path, text);
     let Checked { program, mut diagnostics } = front.check(Some(&facts));
     if let Some(program) = program.filter(|p| p.train.memory.is_some()) {
-        let compiled = compile_within(&program, &front.map, Some(&facts), ROOM);
+        let compiled = compile_within(&program, &front.map, Some(&facts), ROOM, BackEnd::Cpu);
         diagnostics.extend(compiled.map_or_else(|found| found, |compiled| compiled.warnings));
     }
     (front.map, diagnostics)

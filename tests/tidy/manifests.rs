@@ -19,7 +19,19 @@ const USES: &[(&str, &[&str])] = &[
     ("stdlib", &[]),
     (
         "llmc",
-        &["codegen", "diag", "exec", "ir", "lsp", "passes", "plan", "sema", "stdlib", "syntax"],
+        &[
+            "codegen",
+            "diag",
+            "exec",
+            "ir",
+            "lsp",
+            "passes",
+            "plan",
+            "ptx-builder",
+            "sema",
+            "stdlib",
+            "syntax",
+        ],
     ),
 ];
 

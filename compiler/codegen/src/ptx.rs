@@ -7,9 +7,11 @@ pub mod attention;
 mod chains;
 mod emitter;
 mod group;
+mod launches;
 mod memory;
 pub mod product;
 mod scalar;
+mod sort;
 mod stage;
 pub mod tensor;
 mod threads;
@@ -20,6 +22,7 @@ use ptx_builder::{B32, Builder, Class, Cmp, Entry, Module, Reg, Target, Val};
 
 use crate::flow::Flow;
 use emitter::Emitter;
+pub use launches::{Numerics, launches};
 
 /// Threads of a block of most kernels.
 const THREADS: u32 = 128;

@@ -17,7 +17,7 @@ use plan::Plan;
 use sema::{Facts, Program};
 use sha2::{Digest, Sha256};
 
-use crate::compile::compile_within;
+use crate::compile::{BackEnd, compile_within};
 
 /// What files start with; another layout is another word.
 const FORMAT: &str = "llmc-plan-1";
@@ -26,7 +26,7 @@ const ENDING: &str = "plan";
 /// Bytes of all files; the longest unused go first.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The plan of a checked program, for a CPU with so much memory, and what could be better.
+/// The plan of a checked program, for a machine with so much memory, and what could be better.
 ///
 /// `program` must be what these texts and facts say, as [`crate::Front`] makes it.
 pub fn plan(
@@ -34,15 +34,16 @@ pub fn plan(
     map: &SourceMap,
     facts: Option<&Facts>,
     room: Room,
+    back_end: BackEnd,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Some((cache, build)) = Cache::of_user().zip(build()) else {
-        let compiled = compile_within(program, map, facts, room)?;
+        let compiled = compile_within(program, map, facts, room, back_end)?;
         return Ok((compiled.plan, compiled.warnings));
     };
-    let key = key(&build, map, facts, room, kept(program));
+    let key = key(&build, map, facts, room, back_end, kept(program));
     let mut warnings = vec![];
     let plan = cache.plan(&key, || {
-        let compiled = compile_within(program, map, facts, room)?;
+        let compiled = compile_within(program, map, facts, room, back_end)?;
         warnings = compiled.warnings;
         Ok::<_, Vec<Diagnostic>>(compiled.plan)
     })?;
@@ -67,12 +68,13 @@ fn build() -> Option<String> {
 }
 
 /// A hash of all that decides a plan: the build, every text that was read, what the data hold, the
-/// memory, and the micro-batch of a run that goes on.
+/// machine and its memory, and the micro-batch of a run that goes on.
 fn key(
     build: &str,
     map: &SourceMap,
     facts: Option<&Facts>,
     room: Room,
+    back_end: BackEnd,
     kept: Option<u64>,
 ) -> String {
     let mut hasher = Sha256::new();
@@ -85,7 +87,7 @@ fn key(
         add(&file.name);
         add(&file.text);
     }
-    add(&format!("{facts:?} {room:?} {kept:?}"));
+    add(&format!("{facts:?} {room:?} {back_end:?} {kept:?}"));
     hex(hasher)
 }
 

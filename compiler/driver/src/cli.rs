@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compile::BackEnd;
+
 /// A small language and a compiler for training programs.
 #[derive(Debug, Parser)]
 #[command(name = "llmc", version, about)]
@@ -24,6 +26,8 @@ pub enum Command {
     Build(Build),
     /// Show what a run will take: parameters, FLOPs, bytes, schedule
     Plan(Plan),
+    /// Run every kernel of a spec on random inputs, on everything that can run it, and compare
+    Verify(Verify),
     /// Train for a few steps and show how fast, and where the time goes; writes nothing
     Bench(Bench),
     /// Generate text from a run
@@ -107,6 +111,55 @@ pub struct Machine {
 pub enum Device {
     /// The CPU
     Cpu,
+    /// A GPU's code, run by an emulator on the CPU: slow, and a check of every access
+    Emulated,
+}
+
+impl Device {
+    /// What plans for it are made of.
+    pub fn back_end(self) -> BackEnd {
+        match self {
+            Self::Cpu => BackEnd::Cpu,
+            // The oldest generation, whose code runs on all.
+            Self::Emulated => BackEnd::Gpu(ptx_builder::Target::Sm80),
+        }
+    }
+}
+
+/// A generation of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// Any CPU
+    Cpu,
+    /// A100
+    #[value(name = "sm_80")]
+    Sm80,
+    /// GeForce 30, A40
+    #[value(name = "sm_86")]
+    Sm86,
+    /// GeForce 40, L4, L40
+    #[value(name = "sm_89")]
+    Sm89,
+    /// H100, H200
+    #[value(name = "sm_90")]
+    Sm90,
+    /// GeForce 50
+    #[value(name = "sm_120")]
+    Sm120,
+}
+
+impl Target {
+    /// What plans for it are made of.
+    pub fn back_end(self) -> BackEnd {
+        match self {
+            Self::Cpu => BackEnd::Cpu,
+            Self::Sm80 => BackEnd::Gpu(ptx_builder::Target::Sm80),
+            Self::Sm86 => BackEnd::Gpu(ptx_builder::Target::Sm86),
+            Self::Sm89 => BackEnd::Gpu(ptx_builder::Target::Sm89),
+            Self::Sm90 => BackEnd::Gpu(ptx_builder::Target::Sm90),
+            Self::Sm120 => BackEnd::Gpu(ptx_builder::Target::Sm120),
+        }
+    }
 }
 
 /// `llmc build`
@@ -118,6 +171,9 @@ pub struct Build {
     /// Print this stage
     #[arg(long, value_name = "STAGE")]
     pub emit: Option<Stage>,
+    /// The device to compile for
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<Target>,
     /// Print the time of each step
     #[arg(long)]
     pub time: bool,
@@ -134,8 +190,10 @@ pub enum Stage {
     Graph,
     /// The scheduled kernels
     Kernels,
-    /// The generated code
+    /// The generated code of a CPU
     Clif,
+    /// The generated code of a GPU
+    Ptx,
     /// The plan: buffers, steps, code
     Plan,
 }
@@ -149,9 +207,23 @@ pub struct Plan {
     /// Also list every parameter
     #[arg(long)]
     pub params: bool,
+    /// Also show what a step would take at least on these GPUs: sm_80,sm_90
+    #[arg(long = "target", value_name = "TARGETS", value_delimiter = ',')]
+    pub targets: Vec<Target>,
     /// Draw the memory over the time of a step into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// `llmc verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// Of the inputs
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub seed: u64,
 }
 
 /// `llmc bench`

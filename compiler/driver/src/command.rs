@@ -11,6 +11,7 @@ mod out;
 mod plan;
 mod source;
 mod train;
+mod verify;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args, start),
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use codegen::ptx::Numerics;
 use diag::{Diagnostic, SourceMap};
 use ir::graph::{Role, State};
+use ir::schedule::Schedule;
+use passes::Training;
 use passes::fit::{Fitted, Room, fit};
 use passes::pipeline::{self, Scheduled, Stage};
-use passes::{Training, plan_of};
+use passes::plan_of::{self, Emitted};
 use plan::Plan;
 use sema::{Facts, Program, Train};
 use sha2::{Digest, Sha256};
@@ -26,21 +29,55 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What a plan runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackEnd {
+    /// Any CPU.
+    Cpu,
+    /// A generation of GPUs, or the emulator in its place.
+    Gpu(ptx_builder::Target),
+}
+
+impl BackEnd {
+    pub(crate) fn target(self) -> ir::schedule::Target {
+        match self {
+            Self::Cpu => pipeline::cpu(),
+            Self::Gpu(target) => pipeline::gpu(target.name()),
+        }
+    }
+
+    pub(crate) fn emit(
+        self,
+        schedule: &Schedule,
+        target: &ir::schedule::Target,
+        numerics: Numerics,
+    ) -> Emitted {
+        match self {
+            Self::Cpu => Emitted::Kernels(codegen::clif::code(&schedule.kernels)),
+            Self::Gpu(sm) => {
+                let (code, launches) = codegen::ptx::launches(schedule, target, sm, numerics);
+                Emitted::Launches(code, launches)
+            }
+        }
+    }
+}
+
 /// Compiles a program for the CPU, with no bound on memory but that of the spec.
 pub fn compile(
     program: &Program,
     map: &SourceMap,
     facts: Option<&Facts>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_within(program, map, facts, Room::UNBOUNDED)
+    compile_within(program, map, facts, Room::UNBOUNDED, BackEnd::Cpu)
 }
 
-/// Compiles a program for a CPU with so much memory.
+/// Compiles a program for a machine with so much memory.
 pub fn compile_within(
     program: &Program,
     map: &SourceMap,
     facts: Option<&Facts>,
     room: Room,
+    back_end: BackEnd,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut times = vec![];
     let mut last = Instant::now();
@@ -48,7 +85,7 @@ pub fn compile_within(
         times.push((name.to_owned(), last.elapsed()));
         last = Instant::now();
     };
-    let target = pipeline::cpu();
+    let target = back_end.target();
     let training = Training { program, map };
     let mut observe = |name: &str, _: Stage<'_>| lap(name, &mut times);
     let Fitted { train, scheduled, warnings } = fit(&training, &target, room, &mut observe)?;
@@ -59,13 +96,14 @@ pub fn compile_within(
         settled = Program { train: train.clone(), ..program.clone() };
         &settled
     };
-    let code = codegen::clif::code(&scheduled.schedule.kernels);
+    // Products of 16 bits have no other way on a GPU that would be worth its time.
+    let emitted = back_end.emit(&scheduled.schedule, &target, Numerics::Fast);
     lap("codegen", &mut times);
     let identity = identity(program, &scheduled);
     let trajectory = trajectory(program, &scheduled, facts);
     let run = plan_of::run(program, identity, trajectory);
     let Scheduled { schedule, memory, .. } = &scheduled;
-    let plan = plan_of::plan(program, run, &target, schedule, memory, code);
+    let plan = plan_of::plan(program, run, &target, schedule, memory, emitted);
     lap("plan", &mut times);
     Ok(Compiled { plan, scheduled, times, train, warnings })
 }

@@ -15,7 +15,9 @@ pub fn emit(compiled: &Compiled, stage: Stage) -> String {
             let notes: String = notes.iter().map(|note| format!("# {note}\n")).collect();
             notes + &ir::text::print_noted(schedule, |function, task| fused.about(function, task))
         }
-        Stage::Clif => compiled.plan.code.iter().map(|c| format!("{}\n", c.text)).collect(),
+        Stage::Clif | Stage::Ptx => {
+            compiled.plan.code.iter().map(|c| format!("{}\n", c.text)).collect()
+        }
         Stage::Plan => compiled.plan.print(),
     }
 }

@@ -10,6 +10,7 @@ pub mod curve;
 pub mod emit;
 pub mod front;
 pub mod machine;
+pub mod verify;
 
 pub use compile::{Compiled, compile};
 pub use front::Front;

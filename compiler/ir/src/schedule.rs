@@ -136,6 +136,11 @@ pub struct Product {
 }
 
 impl Product {
+    /// Multiplications and additions.
+    pub fn flops(&self) -> u64 {
+        2 * self.m * self.n * self.k * self.batch.iter().map(|axis| axis.size).product::<u64>()
+    }
+
     /// Every place that it reads or writes.
     pub fn args(&self) -> Vec<Arg> {
         let epilogue = self.epilogue.iter().flat_map(|e| &e.args);
@@ -179,6 +184,30 @@ pub enum EpilogueArg {
     Memory(Arg),
     /// The sums of the block, f32, rows of `cols` side by side; row 0 is that of the product.
     Sums,
+}
+
+/// How a device with a grid of blocks of threads runs a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Index into the code that a back end made of the schedule.
+    pub code: usize,
+    /// One for each parameter of the entry.
+    pub args: Vec<LaunchArg>,
+    /// Blocks of the grid; none for work that is empty.
+    pub blocks: u64,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of memory that the threads of a block share.
+    pub shared_bytes: u64,
+}
+
+/// A parameter of a [`Launch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchArg {
+    /// The address of a place in memory.
+    Memory(Arg),
+    /// The iteration of the [`Task::Tiles`] around it, from 0; 0 outside of one.
+    Iteration,
 }
 
 /// One thing to run.
@@ -244,6 +273,17 @@ impl Task {
             Self::Attention { attention, .. } => attention.args(),
             Self::Sort { ids, order, starts, .. } => vec![*ids, *order, *starts],
             Self::Tiles { body, .. } => body.iter().flat_map(Self::args).collect(),
+        }
+    }
+
+    /// Every place that it names, to be changed.
+    pub fn args_mut(&mut self) -> Vec<&mut Arg> {
+        match self {
+            Self::Kernel { args, .. } => args.iter_mut().collect(),
+            Self::Product { product, .. } => product.args_mut().collect(),
+            Self::Attention { attention, .. } => attention.args_mut(),
+            Self::Sort { ids, order, starts, .. } => vec![ids, order, starts],
+            Self::Tiles { body, .. } => body.iter_mut().flat_map(Self::args_mut).collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! For comparing two ways to run one program: only ratios mean something.
 
 use ir::schedule::attention::{Attention, Pass};
-use ir::schedule::{BatchAxis, Product, Schedule, Task};
+use ir::schedule::{Schedule, Task};
 
 /// Operations of a product in the time that moving a byte to or from memory takes.
 const OPS_A_BYTE: u64 = 16;
@@ -24,17 +24,11 @@ fn of_tasks(schedule: &Schedule, tasks: &[Task]) -> u64 {
 fn of_task(schedule: &Schedule, task: &Task) -> u64 {
     let ops = match task {
         Task::Kernel { .. } | Task::Sort { .. } => 0,
-        Task::Product { product, .. } => flops(product),
+        Task::Product { product, .. } => product.flops(),
         Task::Attention { attention, .. } => flops_of_attention(attention),
         Task::Tiles { count, body, .. } => return count.saturating_mul(of_tasks(schedule, body)),
     };
     ops / OPS_A_BYTE + moved(schedule, task)
-}
-
-/// Multiplications and additions of a product.
-fn flops(product: &Product) -> u64 {
-    let batch: u64 = product.batch.iter().map(|axis: &BatchAxis| axis.size).product();
-    2 * product.m * product.n * product.k * batch
 }
 
 /// Those of its products, were every key seen.

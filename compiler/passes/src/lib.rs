@@ -13,7 +13,7 @@ pub mod decode;
 pub mod fit;
 mod fuse;
 mod lower;
-mod memory;
+pub mod memory;
 mod origins;
 pub mod pipeline;
 pub mod plan_of;

@@ -62,6 +62,13 @@ pub fn cpu() -> Target {
     }
 }
 
+/// A GPU as the scheduler sees it, by the name of its generation: `sm_90`.
+///
+/// In exact mode the order of every sum is that of the CPU.
+pub fn gpu(name: &str) -> Target {
+    Target { name: name.to_owned(), ..cpu() }
+}
+
 /// A pass from graph to graph.
 pub type GraphPass = fn(&Graph) -> Graph;
 

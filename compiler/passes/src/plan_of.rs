@@ -16,16 +16,26 @@ use crate::memory::Memory;
 /// Elements of work below which a kernel is not split over threads.
 const GRAIN_ELEMENTS: u64 = 8192;
 
-/// The plan of a scheduled program; `code` has one entry for each kernel.
+/// What a back end made of a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Emitted {
+    /// The code of each kernel; the runtime has the rest.
+    Kernels(Vec<Code>),
+    /// Code, and how each task is launched, in the order of functions and tasks; loops of tasks
+    /// have none, those inside of them have.
+    Launches(Vec<Code>, Vec<schedule::Launch>),
+}
+
+/// The plan of a scheduled program.
 pub fn plan(
     program: &Program,
     run: plan::Run,
     target: &Target,
     schedule: &Schedule,
     memory: &Memory,
-    code: Vec<Code>,
+    emitted: Emitted,
 ) -> Plan {
-    let mut plan = bare(&program.name, run, target, schedule, memory, code);
+    let mut plan = bare(&program.name, run, target, schedule, memory, emitted);
     let step = training_step(&plan.functions);
     plan.functions.push(step);
     plan
@@ -38,16 +48,18 @@ pub fn bare(
     target: &Target,
     schedule: &Schedule,
     memory: &Memory,
-    code: Vec<Code>,
+    emitted: Emitted,
 ) -> Plan {
-    let functions = schedule
-        .functions
-        .iter()
-        .map(|f| Function {
-            name: f.name.clone(),
-            steps: f.tasks.iter().map(|t| step(schedule, target, t)).collect(),
-        })
-        .collect();
+    let (code, launches) = match emitted {
+        Emitted::Kernels(code) => (code, None),
+        Emitted::Launches(code, launches) => (code, Some(launches.into_iter())),
+    };
+    let mut steps = Steps { schedule, target, launches };
+    let function = |f: &schedule::Function| Function {
+        name: f.name.clone(),
+        steps: f.tasks.iter().map(|task| steps.step(task)).collect(),
+    };
+    let functions = schedule.functions.iter().map(function).collect();
     Plan {
         name: name.to_owned(),
         compiler: concat!("llmc ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -126,7 +138,62 @@ fn arg(schedule: &Schedule, arg: schedule::Arg) -> plan::Arg {
     plan::Arg { buffer: BufferId(arg.buffer.0), offset }
 }
 
-fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
+/// Tasks to steps.
+struct Steps<'s> {
+    schedule: &'s Schedule,
+    target: &'s Target,
+    /// Those of the tasks that are still to come, for a device that has them.
+    launches: Option<std::vec::IntoIter<schedule::Launch>>,
+}
+
+impl Steps<'_> {
+    fn step(&mut self, task: &Task) -> Step {
+        if let Task::Tiles { count, body, advance } = task {
+            let buffers = &self.schedule.buffers;
+            let bytes = |id: schedule::BufferId| buffers[id.0 as usize].dtype.bytes();
+            let moves = advance.iter().map(|&(id, by)| (BufferId(id.0), by * bytes(id)));
+            return Step::Tiles {
+                count: *count,
+                advance: moves.collect(),
+                body: body.iter().map(|task| self.step(task)).collect(),
+            };
+        }
+        match &mut self.launches {
+            Some(launches) => {
+                let launch = launches.next().expect("each task has a launch");
+                self::launch(self.schedule, task, &launch)
+            }
+            None => plain(self.schedule, self.target, task),
+        }
+    }
+}
+
+fn launch(schedule: &Schedule, task: &Task, launch: &schedule::Launch) -> Step {
+    let (flops, origin) = match task {
+        Task::Product { product, origin } => (product.flops(), origin.clone()),
+        Task::Attention { attention: a, origin } => {
+            (attention::attention(schedule, a).flops(), origin.clone())
+        }
+        Task::Kernel { origin, .. } => (0, origin.clone()),
+        Task::Sort { .. } | Task::Tiles { .. } => (0, String::new()),
+    };
+    let one = |a: &schedule::LaunchArg| match a {
+        schedule::LaunchArg::Memory(at) => plan::LaunchArg::Memory(arg(schedule, *at)),
+        schedule::LaunchArg::Iteration => plan::LaunchArg::Iteration,
+    };
+    let launch = plan::Launch {
+        code: u32::try_from(launch.code).expect("kernel counts fit"),
+        args: launch.args.iter().map(one).collect(),
+        blocks: launch.blocks,
+        threads: launch.threads,
+        shared_bytes: launch.shared_bytes,
+        flops,
+    };
+    Step::Launch { launch, origin }
+}
+
+/// The step of a task that the runtime itself knows.
+fn plain(schedule: &Schedule, target: &Target, task: &Task) -> Step {
     match task {
         Task::Kernel { kernel, args, origin } => Step::Kernel {
             code: u32::try_from(*kernel).expect("kernel counts fit"),
@@ -150,15 +217,7 @@ fn step(schedule: &Schedule, target: &Target, task: &Task) -> Step {
             order: arg(schedule, *order),
             starts: arg(schedule, *starts),
         },
-        Task::Tiles { count, body, advance } => {
-            let bytes = |id: schedule::BufferId| schedule.buffers[id.0 as usize].dtype.bytes();
-            let moves = advance.iter().map(|&(id, by)| (BufferId(id.0), by * bytes(id)));
-            Step::Tiles {
-                count: *count,
-                body: body.iter().map(|task| step(schedule, target, task)).collect(),
-                advance: moves.collect(),
-            }
-        }
+        Task::Tiles { .. } => unreachable!("a loop is the step of its body"),
     }
 }
 

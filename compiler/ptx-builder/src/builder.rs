@@ -589,6 +589,17 @@ impl Builder {
         self.push(Op::St(Space::Shared, K::CLASS, Width::One), operands);
     }
 
+    /// Adds to a u32 of global memory at once; gives what was there.
+    pub fn atom_add(
+        &mut self,
+        base: Reg<B64>,
+        offset: i32,
+        value: impl Into<Val<B32>>,
+    ) -> Reg<B32> {
+        let operands = vec![global(base, offset), value.into().operand()];
+        self.def(Op::AtomAdd(Space::Global), operands)
+    }
+
     /// Adds to a u32 of shared memory at once; gives what was there.
     pub fn atom_add_shared(
         &mut self,

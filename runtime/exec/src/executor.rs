@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use plan::{Arg, Count, Function, FunctionId, Plan, Step};
+use plan::{Count, Function, FunctionId, Plan, Step};
 
+use crate::device::Device;
 use crate::device::cpu::{Cpu, Functions, Memory, Turns};
+use crate::device::emulated::Emulator;
 use crate::error::Error;
 use crate::generate::Silent;
 use crate::verify::verify;
@@ -28,8 +30,10 @@ pub trait Host {
 /// What a cost was paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// The code at this index.
+    /// The code at this index, as a kernel of a CPU.
     Kernel(u32),
+    /// The code at this index, on a grid of blocks.
+    Launch(u32),
     /// Matrix products of one size.
     Product,
     /// Attention of one size.
@@ -86,17 +90,22 @@ type Costs = BTreeMap<String, Cost>;
 #[derive(Debug)]
 pub struct Executor {
     plan: Plan,
-    cpu: Cpu,
-    functions: Functions,
+    device: Box<dyn Device>,
+    /// Native code that walks the steps, on the CPU.
+    functions: Option<Functions>,
 }
 
 impl Executor {
     /// Checks a plan, compiles its code and allocates its memory, zeroed.
     pub fn load(plan: Plan, options: &Options) -> Result<Self, Error> {
         verify(&plan)?;
+        if plan.is_for_grids() {
+            let device = Box::new(Emulator::load(&plan)?);
+            return Ok(Self { plan, device, functions: None });
+        }
         let mut cpu = Cpu::load(&plan, options.threads)?;
         let functions = cpu.functions(&plan)?;
-        Ok(Self { plan, cpu, functions })
+        Ok(Self { plan, device: Box::new(cpu), functions: Some(functions) })
     }
 
     /// The plan that was loaded.
@@ -106,18 +115,22 @@ impl Executor {
 
     /// All buffers.
     pub fn memory(&self) -> &Memory {
-        self.cpu.memory()
+        self.device.memory()
     }
 
     /// All buffers.
     pub fn memory_mut(&mut self) -> &mut Memory {
-        self.cpu.memory_mut()
+        self.device.memory_mut()
     }
 
     /// Runs a function to its end.
     pub fn call(&mut self, function: FunctionId, host: &mut dyn Host) -> Result<(), Error> {
-        let mut walk = Walk { plan: &self.plan, cpu: &mut self.cpu, host, costs: None };
-        self.functions.call(&self.plan, function, &mut walk)
+        let device = self.device.as_mut();
+        let mut walk = Walk { plan: &self.plan, device, host, costs: None };
+        match &self.functions {
+            Some(functions) => functions.call(&self.plan, function, &mut walk),
+            None => walk.function(&self.plan[function]),
+        }
     }
 
     /// Rebuilds what is derived from the weights; due whenever these were written from outside.
@@ -135,8 +148,8 @@ impl Executor {
         host: &mut dyn Host,
     ) -> Result<Vec<Cost>, Error> {
         let mut costs = Costs::new();
-        let (cpu, costs_of) = (&mut self.cpu, Some(&mut costs));
-        let mut walk = Walk { plan: &self.plan, cpu, host, costs: costs_of };
+        let (device, costs_of) = (self.device.as_mut(), Some(&mut costs));
+        let mut walk = Walk { plan: &self.plan, device, host, costs: costs_of };
         walk.function(&self.plan[function])?;
         Ok(Cost::sum(costs.into_values()))
     }
@@ -145,13 +158,14 @@ impl Executor {
 /// One call under way.
 struct Walk<'w> {
     plan: &'w Plan,
-    cpu: &'w mut Cpu,
+    device: &'w mut dyn Device,
     host: &'w mut dyn Host,
     costs: Option<&'w mut Costs>,
 }
 
 impl Walk<'_> {
     fn function(&mut self, function: &Function) -> Result<(), Error> {
+        self.device.begin(function);
         self.steps(&function.steps)
     }
 
@@ -177,6 +191,9 @@ impl Walk<'_> {
             Step::Attention { attention, origin: _ } => {
                 Cost::none(name, Work::Attention, attention.flops())
             }
+            Step::Launch { launch, origin: _ } => {
+                Cost::none(name, Work::Launch(launch.code), launch.flops)
+            }
             Step::Sort { .. } => Cost::none(name, Work::Sort, 0),
             Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => return,
         };
@@ -188,15 +205,10 @@ impl Walk<'_> {
 
     fn walk(&mut self, step: &Step) -> Result<(), Error> {
         match step {
-            Step::Kernel { code, args, extent, grain, origin: _ } => {
-                self.cpu.kernel(*code, args, *extent, *grain);
+            Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => {
+                self.device.step(step)?;
             }
-            Step::Product { product, origin: _ } => self.cpu.product(product),
-            Step::Attention { attention, origin: _ } => self.cpu.attention(attention),
-            Step::Sort { ids, n, rows, order, starts } => {
-                let [ids, order, starts]: [Arg; 3] = [*ids, *order, *starts];
-                self.cpu.sort(ids, *n, *rows, order, starts);
-            }
+            Step::Launch { .. } | Step::Sort { .. } => self.device.step(step)?,
             Step::Loop { body, .. } => {
                 for _ in 0..self.count(step) {
                     self.steps(body)?;
@@ -210,7 +222,7 @@ impl Walk<'_> {
                 self.iterate(step, 0);
             }
             Step::Call(callee) => self.function(&self.plan[*callee])?,
-            Step::Yield(what) => self.host.turn(*what, self.cpu.memory_mut())?,
+            Step::Yield(what) => self.host.turn(*what, self.device.memory_mut())?,
         }
         Ok(())
     }
@@ -226,13 +238,13 @@ impl Turns for Walk<'_> {
             Step::Loop { count: Count::Accumulate, .. } => self.plan.run.accumulate,
             Step::Tiles { count, .. } => *count,
             Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => 1,
-            Step::Sort { .. } | Step::Call(_) | Step::Yield(_) => 1,
+            Step::Launch { .. } | Step::Sort { .. } | Step::Call(_) | Step::Yield(_) => 1,
         }
     }
 
     fn iterate(&mut self, step: &Step, iteration: u64) {
         if let Step::Tiles { advance, .. } = step {
-            self.cpu.begin_iteration(advance, iteration);
+            self.device.begin_iteration(advance, iteration);
         }
     }
 }
@@ -250,6 +262,7 @@ pub fn cost_name(plan: &Plan, step: &Step) -> Option<String> {
             })
         }
         Step::Attention { attention, origin: _ } => Some(attention_name(attention)),
+        Step::Launch { launch, origin: _ } => Some(code_name(launch.code).clone()),
         Step::Sort { n, .. } => Some(format!("sort of {n}")),
         Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => None,
     }
@@ -272,7 +285,7 @@ fn attention_name(a: &plan::Attention) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plan::{Adds, BatchAxis, BufferId, Code, Epilogue, EpilogueArg, Product, Yield};
+    use plan::{Adds, Arg, BatchAxis, BufferId, Code, Epilogue, EpilogueArg, Product, Yield};
 
     use super::*;
     use crate::tiny;

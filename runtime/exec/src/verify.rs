@@ -6,7 +6,8 @@
 mod attention;
 
 use plan::{
-    ALIGN, Adds, Arg, Buffer, BufferId, Dtype, EpilogueArg, FunctionId, Plan, Product, Role, Step,
+    ALIGN, Adds, Arg, Buffer, BufferId, Dtype, EpilogueArg, FunctionId, LaunchArg, Plan, Product,
+    Role, Step,
 };
 
 use crate::error::Error;
@@ -65,6 +66,13 @@ fn function(plan: &Plan, index: usize, visits: &mut [Visit]) -> Result<(), Error
 }
 
 fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> {
+    let is_work = |step: &Step| {
+        matches!(step, Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. })
+            || matches!(step, Step::Sort { .. })
+    };
+    ensure(!(plan.is_for_grids() && list.iter().any(is_work)), || {
+        format!("a step without a grid, for {}", plan.target)
+    })?;
     list.iter().try_for_each(|step| match step {
         Step::Kernel { code, args, extent: _, grain: _, origin } => {
             ensure((*code as usize) < plan.code.len(), || format!("no code {code} ({origin})"))?;
@@ -72,6 +80,12 @@ fn steps(plan: &Plan, list: &[Step], visits: &mut [Visit]) -> Result<(), Error> 
         }
         Step::Product { product, origin } => whole_product(plan, product, origin),
         Step::Attention { attention, origin } => attention::attention(plan, attention, origin),
+        Step::Launch { launch, origin } => {
+            ensure(plan.is_for_grids(), || format!("a grid on a CPU ({origin})"))?;
+            let code = launch.code;
+            ensure((code as usize) < plan.code.len(), || format!("no code {code} ({origin})"))?;
+            launch.places().try_for_each(|arg| base(plan, arg))
+        }
         Step::Sort { ids, n, rows, order, starts } => {
             ints(plan, *ids, *n)?;
             ints(plan, *order, *n)?;
@@ -105,7 +119,9 @@ fn tiles(plan: &Plan, count: u64, body: &[Step], advance: &[(BufferId, u64)]) ->
             format!("tiles move buffer `{}` by {bytes} bytes", plan[id].name)
         })?;
     }
-    let is_plain = |step: &Step| matches!(step, Step::Kernel { .. } | Step::Product { .. });
+    let is_plain = |step: &Step| {
+        matches!(step, Step::Kernel { .. } | Step::Product { .. } | Step::Launch { .. })
+    };
     ensure(body.iter().all(is_plain), || "tiles run more than kernels and products".to_owned())?;
     steps(plan, body, &mut [])?;
     let last: Option<Vec<Step>> = body.iter().map(|step| moved(step, advance, count - 1)).collect();
@@ -129,6 +145,13 @@ fn moved(step: &Step, advance: &[(BufferId, u64)], iteration: u64) -> Option<Ste
     if let Step::Product { product: p, .. } = &mut step {
         for arg in p.args_mut() {
             *arg = moved(*arg)?;
+        }
+    }
+    if let Step::Launch { launch, .. } = &mut step {
+        for arg in &mut launch.args {
+            if let LaunchArg::Memory(arg) = arg {
+                *arg = moved(*arg)?;
+            }
         }
     }
     Some(step)

@@ -111,6 +111,7 @@ pub struct Arg {
 
 /// One compiled function body, as text of its back end's language.
 ///
+/// PTX: a module with one entry of that name; [`Launch`] says how it is run.
 /// CLIF: `fn(args: *const *mut u8, begin: u64, end: u64)` over a range of the extent, which begins
 /// and ends at a multiple of the step's grain or at the end of the extent.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,6 +231,42 @@ impl Product {
     }
 }
 
+/// Work of a device that runs grids of blocks of threads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Launch {
+    /// Index into [`Plan::code`].
+    pub code: u32,
+    /// One for each parameter of the entry.
+    pub args: Vec<LaunchArg>,
+    /// Blocks of the grid; none for work that is empty.
+    pub blocks: u64,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of memory that the threads of a block share.
+    pub shared_bytes: u64,
+    /// Multiplications and additions of its products.
+    pub flops: u64,
+}
+
+/// A parameter of a [`Launch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LaunchArg {
+    /// The address of a place in memory.
+    Memory(Arg),
+    /// The iteration of the [`Step::Tiles`] around it, from 0; 0 outside of one.
+    Iteration,
+}
+
+impl Launch {
+    /// The places that it names.
+    pub fn places(&self) -> impl Iterator<Item = Arg> {
+        self.args.iter().filter_map(|arg| match arg {
+            LaunchArg::Memory(arg) => Some(*arg),
+            LaunchArg::Iteration => None,
+        })
+    }
+}
+
 /// What the host does when a function yields to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Yield {
@@ -270,6 +307,13 @@ pub enum Step {
         /// The place of the spec it came from.
         origin: String,
     },
+    /// Work of a device with a grid of blocks, in the place of any of the steps above and of sorts.
+    Launch {
+        /// What and where.
+        launch: Launch,
+        /// The place of the spec it came from.
+        origin: String,
+    },
     /// A stable counting sort of the i32 ids below `rows`; others are left out.
     ///
     /// `order` gets positions by id then position; `starts[v]..starts[v + 1]` are those of `v`.
@@ -296,7 +340,7 @@ pub enum Step {
     Tiles {
         /// How often; at least once.
         count: u64,
-        /// What runs: kernels and products.
+        /// What runs: kernels and products, or launches in their place.
         body: Vec<Step>,
         /// Buffers, ascending, and how many bytes each place in them moves on with every
         /// iteration. Places in other buffers stay.
@@ -331,7 +375,7 @@ pub struct Plan {
     pub name: String,
     /// The compiler that made it, `llmc 0.1.0`.
     pub compiler: String,
-    /// The machine it is for, `cpu`.
+    /// The machine it is for: `cpu`, `sm_90`.
     pub target: String,
     /// What the arena holds; state first.
     pub buffers: Vec<Buffer>,
@@ -351,7 +395,7 @@ impl Step {
         match self {
             Self::Loop { body, .. } | Self::Tiles { body, .. } => body,
             Self::Kernel { .. } | Self::Product { .. } | Self::Attention { .. } => &[],
-            Self::Sort { .. } | Self::Call(_) | Self::Yield(_) => &[],
+            Self::Launch { .. } | Self::Sort { .. } | Self::Call(_) | Self::Yield(_) => &[],
         }
     }
 
@@ -367,6 +411,11 @@ impl Plan {
     pub fn each_step<'p>(&'p self, mut see: impl FnMut(&'p Step)) {
         let steps = self.functions.iter().flat_map(|f| &f.steps);
         steps.for_each(|step| step.visit(&mut see));
+    }
+
+    /// Whether its work is launches on a device with grids of blocks: every target but `cpu`.
+    pub fn is_for_grids(&self) -> bool {
+        self.target != "cpu"
     }
 
     /// The buffer called `name`.

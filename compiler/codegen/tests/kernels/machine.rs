@@ -1,11 +1,15 @@
-//! Runs kernels through the runtime: a plan of one function a case.
+//! Runs kernels through the runtime: a plan of one function a case, for a CPU or for a GPU.
 
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
 use ir::kernel::LANES;
 use ir::types::Dtype;
-use plan::{Arg, Buffer, BufferId, Data, Function, FunctionId, Plan, Role, Run, Step, Tokenizer};
+use plan::{
+    Arg, Buffer, BufferId, Code, Data, Function, FunctionId, LaunchArg, Plan, Role, Run, Step,
+    Tokenizer,
+};
+use ptx_builder::Target;
 
 use crate::random::Case;
 
@@ -51,10 +55,41 @@ fn stored(dtype: Dtype) -> plan::Dtype {
     }
 }
 
+/// What the kernels run on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Machine {
+    /// The CPU with so many threads.
+    Cpu(usize),
+    /// The code of a GPU.
+    Emulated,
+}
+
+/// The step that runs a kernel, and what it runs.
+fn step(case: &Case, index: usize, args: Vec<Arg>, machine: Machine) -> (Step, Option<Code>) {
+    let (code, origin) = (index as u32, String::new());
+    if let Machine::Cpu(_) = machine {
+        // Columns are handed out in multiples of the lanes.
+        let grain = if case.kernel.outer.is_empty() { LANES } else { 1 };
+        let extent = case.kernel.extent();
+        return (Step::Kernel { code, args, extent, grain, origin }, None);
+    }
+    let name = format!("k{index}");
+    let codegen::ptx::Launch { entry, blocks, shared_bytes } =
+        codegen::ptx::kernel(&case.kernel, &name);
+    let threads = entry.threads;
+    let module = ptx_builder::Module { target: Target::Sm80, entries: vec![entry] };
+    let args = args.into_iter().map(LaunchArg::Memory).collect();
+    let launch = plan::Launch { code, args, blocks, threads, shared_bytes, flops: 0 };
+    (Step::Launch { launch, origin }, Some(Code { name, text: module.to_string() }))
+}
+
 /// The bytes of all operands of each case after its kernel ran.
-pub(crate) fn run(cases: &[Case], threads: usize) -> Vec<Vec<Vec<u8>>> {
+pub(crate) fn run(cases: &[Case], machine: Machine) -> Vec<Vec<Vec<u8>>> {
     let kernels: Vec<_> = cases.iter().map(|c| c.kernel.clone()).collect();
-    let code = codegen::clif::code(&kernels);
+    let mut code = match machine {
+        Machine::Cpu(_) => codegen::clif::code(&kernels),
+        Machine::Emulated => vec![],
+    };
     let (mut buffers, mut functions, mut end) = (vec![], vec![], 0);
     for (index, case) in cases.iter().enumerate() {
         let mut args = vec![];
@@ -65,29 +100,31 @@ pub(crate) fn run(cases: &[Case], threads: usize) -> Vec<Vec<Vec<u8>>> {
                 name: format!("b{}", buffers.len()),
                 dtype: stored(operand.dtype),
                 shape: vec![bytes.len() as u64 / operand.dtype.bytes()],
-                role: Role::Temp,
+                role: Role::Input,
                 offset,
                 bytes: bytes.len() as u64,
                 within: None,
             });
             end = (offset + bytes.len() as u64).next_multiple_of(plan::ALIGN);
         }
-        let extent = case.kernel.extent();
-        // Columns are handed out in multiples of the lanes.
-        let grain = if case.kernel.outer.is_empty() { LANES } else { 1 };
-        let step = Step::Kernel { code: index as u32, args, extent, grain, origin: String::new() };
+        let (step, text) = step(case, index, args, machine);
+        code.extend(text);
         functions.push(Function { name: format!("f{index}"), steps: vec![step] });
     }
     let plan = Plan {
         name: "kernels".to_owned(),
         compiler: "test".to_owned(),
-        target: "cpu".to_owned(),
+        target: match machine {
+            Machine::Cpu(_) => "cpu".to_owned(),
+            Machine::Emulated => Target::Sm80.name().to_owned(),
+        },
         buffers,
         arena_bytes: end,
         code,
         functions,
         run: settings(),
     };
+    let threads = if let Machine::Cpu(threads) = machine { threads } else { 1 };
     let mut executor = Executor::load(plan, &Options { threads }).expect("the plan is right");
     let mut next = 0;
     let mut results = vec![];

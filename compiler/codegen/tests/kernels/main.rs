@@ -5,26 +5,46 @@ mod narrow;
 mod random;
 mod reference;
 
-use ir::kernel::{Reduction, Scalar, Skeleton};
+use ir::kernel::{Kernel, Reduction, Scalar, Skeleton};
 use ir::types::Dtype;
 
-/// Runs cases in plans of a few dozen and compares all outputs.
+use machine::Machine;
+
+/// Runs cases on a CPU with so many threads, and where these are one, as the code of a GPU too.
 fn check(cases: &[random::Case], threads: usize) {
+    check_on(cases, Machine::Cpu(threads));
+    if threads == 1 {
+        check_on(cases, Machine::Emulated);
+    }
+}
+
+/// Runs cases in plans of a few dozen and compares all outputs.
+fn check_on(cases: &[random::Case], machine: Machine) {
     for batch in cases.chunks(48) {
-        let results = machine::run(batch, threads);
+        let results = machine::run(batch, machine);
         for (case, got) in batch.iter().zip(results) {
             let expected = reference::run(&case.kernel, &case.operands);
-            for (operand, (got, expected)) in got.iter().zip(&expected).enumerate() {
-                if got != expected {
+            for (operand, (mut got, expected)) in got.into_iter().zip(&expected).enumerate() {
+                if machine == Machine::Emulated {
+                    reference::one_nan(case.kernel.operands[operand].dtype, &mut got);
+                }
+                if got != *expected {
                     let at = got.iter().zip(expected).position(|(a, b)| a != b);
                     panic!(
-                        "operand {operand} differs at byte {at:?} with {threads} threads\n{:#?}\n{}",
+                        "operand {operand} differs at byte {at:?} on {machine:?}\n{:#?}\n{}",
                         case.kernel,
-                        codegen::clif::emit(&case.kernel, "kernel")
+                        text(&case.kernel, machine)
                     );
                 }
             }
         }
+    }
+}
+
+fn text(kernel: &Kernel, machine: Machine) -> String {
+    match machine {
+        Machine::Cpu(_) => codegen::clif::emit(kernel, "kernel"),
+        Machine::Emulated => codegen::ptx::kernel(kernel, "kernel").entry.to_string(),
     }
 }
 

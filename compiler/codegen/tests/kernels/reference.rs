@@ -44,3 +44,22 @@ fn write(dtype: Dtype, data: &Data) -> Vec<u8> {
     }
     (0..data.len()).flat_map(|at| data.bits(at).to_le_bytes()[..width].to_vec()).collect()
 }
+
+/// Makes every NaN the interpreter's: that of hardware has other bits.
+pub(crate) fn one_nan(dtype: Dtype, bytes: &mut [u8]) {
+    for element in bytes.chunks_exact_mut(dtype.bytes() as usize) {
+        let mut all = [0; 8];
+        all[..element.len()].copy_from_slice(element);
+        let bits = u64::from_le_bytes(all);
+        let one = match dtype {
+            Dtype::F32 if f32::from_bits(bits as u32).is_nan() => f32::NAN.to_bits().into(),
+            Dtype::F64 if f64::from_bits(bits).is_nan() => f64::NAN.to_bits(),
+            Dtype::F16 | Dtype::Bf16 if narrow::unpack(dtype, bits as u16).is_nan() => {
+                narrow::pack(dtype, f32::NAN).into()
+            }
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 => bits,
+            Dtype::I32 | Dtype::Bool => bits,
+        };
+        element.copy_from_slice(&one.to_le_bytes()[..element.len()]);
+    }
+}

@@ -133,17 +133,22 @@ fn the_longest_unused_go_first_and_strangers_stay() {
 
 #[test]
 fn a_change_of_any_input_is_another_key() {
-    let of =
-        |front: &Front, facts: &Facts| key("1", &front.map, Some(facts), Room::UNBOUNDED, None);
+    let of = |front: &Front, facts: &Facts| {
+        key("1", &front.map, Some(facts), Room::UNBOUNDED, BackEnd::Cpu, None)
+    };
     let plain = of(&front("3e-4"), &facts());
     assert_eq!(plain, of(&front("3e-4"), &facts()));
     assert_ne!(plain, of(&front("4e-4"), &facts()));
     assert_ne!(plain, of(&Front::parse("b.lt", SPEC, &["train.lr=3e-4".to_owned()]), &facts()));
     assert_ne!(plain, of(&front("3e-4"), &Facts { hash: None, ..facts() }));
-    let other = |build, room, kept| key(build, &front("3e-4").map, Some(&facts()), room, kept);
-    assert_ne!(plain, other("2", Room::UNBOUNDED, None));
-    assert_ne!(plain, other("1", Room { beside_bytes: 1, ..Room::UNBOUNDED }, None));
-    assert_ne!(plain, other("1", Room::UNBOUNDED, Some(1)));
+    let other = |build, room, back_end, kept| {
+        key(build, &front("3e-4").map, Some(&facts()), room, back_end, kept)
+    };
+    let (any, cpu) = (Room::UNBOUNDED, BackEnd::Cpu);
+    assert_ne!(plain, other("2", any, cpu, None));
+    assert_ne!(plain, other("1", Room { beside_bytes: 1, ..any }, cpu, None));
+    assert_ne!(plain, other("1", any, BackEnd::Gpu(ptx_builder::Target::Sm80), None));
+    assert_ne!(plain, other("1", any, cpu, Some(1)));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! first line of `main`, and a step ends when its metrics are in memory.
 
 mod table;
-mod traffic;
+pub(super) mod traffic;
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,8 @@ struct Figures {
 
 pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let plan = plan_or_report(&mut ready, &args.source)?;
+    let back_end = args.machine.device.back_end();
+    let plan = plan_or_report(&mut ready, &args.source, back_end)?;
     let corpus = ready.corpus.take().expect("a program that trains has data");
     let threads = threads(&args.machine);
     let tokens = plan.run.batch * plan.run.context;
@@ -63,7 +64,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     figures.print(&plan.name, args.steps);
     let costs = bench.profile(PROFILED)?;
     // The plan has their code only, and may come from the cache.
-    let compiled = compile_or_report(&mut ready, &args.source)?;
+    let compiled = compile_or_report(&mut ready, &args.source, back_end)?;
     let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
     table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));

@@ -11,8 +11,8 @@ use super::Failure;
 use super::out::{say, say_part};
 use super::source::{Ready, parse, ready, report};
 use crate::cache;
-use crate::cli::{Build, Source, Stage};
-use crate::compile::{Compiled, compile_within};
+use crate::cli::{Build, Source, Stage, Target};
+use crate::compile::{BackEnd, Compiled, compile_within};
 use crate::emit::emit;
 use crate::front::Checked;
 use crate::machine::{SHARE_PERCENT, room};
@@ -32,7 +32,8 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
         print(&ready.program.print());
         return Ok(());
     }
-    let compiled = compile_or_report(&mut ready, &args.source)?;
+    let back_end = back_end(args)?;
+    let compiled = compile_or_report(&mut ready, &args.source, back_end)?;
     match args.emit {
         Some(stage) => print(&emit(&compiled, stage)),
         None if !args.time => summary(&compiled),
@@ -44,13 +45,32 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What to compile for; the code of a GPU that nobody named is that of a common one.
+fn back_end(args: &Build) -> Result<BackEnd, Failure> {
+    let named = args.target.map(Target::back_end);
+    match (named, args.emit) {
+        (None, Some(Stage::Ptx)) => Ok(BackEnd::Gpu(ptx_builder::Target::Sm90)),
+        (Some(BackEnd::Cpu), Some(Stage::Ptx)) => {
+            Err(Failure::Usage("a CPU runs no PTX: leave out `--target cpu`".to_owned()))
+        }
+        (Some(BackEnd::Gpu(_)), Some(Stage::Clif)) => {
+            Err(Failure::Usage("a GPU runs no CLIF: use `--emit ptx`".to_owned()))
+        }
+        (named, _) => Ok(named.unwrap_or(BackEnd::Cpu)),
+    }
+}
+
 /// The plan of a checked spec for this machine; what there is to say of it is printed.
 ///
 /// The program then has what followed from the memory.
-pub(super) fn compile_or_report(ready: &mut Ready, source: &Source) -> Result<Compiled, Failure> {
+pub(super) fn compile_or_report(
+    ready: &mut Ready,
+    source: &Source,
+    back_end: BackEnd,
+) -> Result<Compiled, Failure> {
     let room = room();
     let Ready { front, program, facts, .. } = &*ready;
-    let done = compile_within(program, &front.map, facts.as_ref(), room);
+    let done = compile_within(program, &front.map, facts.as_ref(), room, back_end);
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
     warn(ready, source, compiled.warnings.clone());
     ready.program.train = compiled.train.clone();
@@ -59,10 +79,14 @@ pub(super) fn compile_or_report(ready: &mut Ready, source: &Source) -> Result<Co
 }
 
 /// The same, when the plan alone will do: it may have been compiled before.
-pub(super) fn plan_or_report(ready: &mut Ready, source: &Source) -> Result<Plan, Failure> {
+pub(super) fn plan_or_report(
+    ready: &mut Ready,
+    source: &Source,
+    back_end: BackEnd,
+) -> Result<Plan, Failure> {
     let room = room();
     let Ready { front, program, facts, .. } = &*ready;
-    let done = cache::plan(program, &front.map, facts.as_ref(), room);
+    let done = cache::plan(program, &front.map, facts.as_ref(), room, back_end);
     let (plan, warnings) = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
     warn(ready, source, warnings);
     let train = &mut ready.program.train;

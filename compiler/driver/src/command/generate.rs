@@ -131,7 +131,8 @@ pub(super) fn load_run(
         program.train.keep_micro_batch(n);
     }
     // What trained elsewhere may be too large to train here.
-    let done = cache::plan(program, &front.map, Some(&facts), Room::UNBOUNDED);
+    let (room, back_end) = (Room::UNBOUNDED, machine.device.back_end());
+    let done = cache::plan(program, &front.map, Some(&facts), room, back_end);
     let (plan, _) = done.map_err(|diagnostics| {
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec

@@ -1,6 +1,7 @@
 //! `llmc plan`: what a run will take, before it runs.
 
 mod memory;
+mod roofline;
 
 use std::path::Path;
 
@@ -14,15 +15,17 @@ use sema::{Program, Train};
 use super::Failure;
 use super::build::compile_or_report;
 use super::out::{say, say_part};
-use super::source::ready;
+use super::source::{Ready, ready};
 use crate::cli;
-use crate::compile::Compiled;
+use crate::compile::{BackEnd, Compiled};
 use crate::curve;
 use crate::machine::room;
 
 pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let compiled = compile_or_report(&mut ready, &args.source)?;
+    // What this machine's memory settles says nothing of another one.
+    let program = ready.program.clone();
+    let compiled = compile_or_report(&mut ready, &args.source, BackEnd::Cpu)?;
     let plan = &compiled.plan;
     let params: Vec<&plan::Buffer> =
         plan.buffers.iter().filter(|b| b.role == Role::Param).collect();
@@ -57,6 +60,16 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     say_part(format_args!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps)));
     if args.params {
         list_params(&ready.program);
+    }
+    let targets = args.targets.iter().map(|target| target.back_end());
+    let gpus: Vec<ptx_builder::Target> = targets
+        .filter_map(|back_end| match back_end {
+            BackEnd::Gpu(target) => Some(target),
+            BackEnd::Cpu => None,
+        })
+        .collect();
+    if !gpus.is_empty() {
+        roofline::print(&Ready { program, ..ready }, &gpus);
     }
     Ok(())
 }
@@ -113,6 +126,7 @@ fn flops(step: &Step) -> u64 {
         Step::Product { product, .. } => product.flops(),
         Step::Tiles { count, body, .. } => count * body.iter().map(flops).sum::<u64>(),
         Step::Attention { attention, .. } => attention.flops(),
+        Step::Launch { launch, .. } => launch.flops,
         Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => 0,
         Step::Call(_) | Step::Yield(_) => 0,
     }

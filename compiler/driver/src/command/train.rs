@@ -24,7 +24,7 @@ use crate::cli;
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     keep_micro_batch(args, &mut ready);
-    let plan = plan_or_report(&mut ready, &args.source)?;
+    let plan = plan_or_report(&mut ready, &args.source, args.machine.device.back_end())?;
     let info = info(args, &ready, &plan);
     let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;
     let dir = decision.folder().to_owned();

@@ -179,6 +179,25 @@ impl Attention {
 }
 
 impl Attention {
+    /// Every place that the task names, to be changed; in another order.
+    pub fn args_mut(&mut self) -> Vec<&mut Arg> {
+        let mut args = vec![&mut self.q.arg, &mut self.k.arg, &mut self.v.arg];
+        args.extend(self.band.offset.as_mut());
+        let kernels = match &mut self.pass {
+            Pass::Forward { score, finish } => vec![score, finish],
+            Pass::Backward { dout, dq, dk, dv, weights } => {
+                args.extend([dout, dq, dk, dv].map(|strided| &mut strided.arg));
+                vec![weights]
+            }
+        };
+        let globals = kernels.into_iter().flat_map(|kernel| &mut kernel.args);
+        args.extend(globals.filter_map(|arg| match arg {
+            TileArg::Global { arg, strides: _ } => Some(arg),
+            TileArg::Scratch(_) | TileArg::Origin => None,
+        }));
+        args
+    }
+
     /// The places that the task writes; `kernels` are those of its schedule.
     pub fn results(&self, kernels: &[Kernel]) -> Vec<Arg> {
         let mut results = vec![];

@@ -13,9 +13,11 @@ static TEXTS: AtomicU32 = AtomicU32::new(0);
 
 /// That of `LLMC_PTXAS`, of `tools/ptxas.sh`, or of the path.
 pub(crate) fn find() -> Option<Assembler> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ptxas/ptxas");
+    // Tests of crates, and of the whole.
+    let own = ["../../target", "target"]
+        .map(|at| Path::new(env!("CARGO_MANIFEST_DIR")).join(at).join("ptxas/ptxas"));
     let named = std::env::var_os("LLMC_PTXAS").map(PathBuf::from);
-    let all = named.into_iter().chain([own, PathBuf::from("ptxas")]);
+    let all = named.into_iter().chain(own).chain([PathBuf::from("ptxas")]);
     let works = |path: &PathBuf| Command::new(path).arg("--version").output().is_ok();
     let found = all.into_iter().find(works);
     if found.is_none() {

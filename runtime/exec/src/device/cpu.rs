@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use plan::{EpilogueArg, Step};
 
+use super::Device;
 use crate::error::Error;
 use jit::{Entry, Jit, Shape};
 
@@ -81,8 +82,8 @@ impl Cpu {
                 n_places = n_places.max(args.sum());
                 attentions.push(attention);
             }
-            Step::Sort { .. } | Step::Loop { .. } | Step::Tiles { .. } => {}
-            Step::Call(_) | Step::Yield(_) => {}
+            Step::Launch { .. } | Step::Sort { .. } | Step::Loop { .. } => {}
+            Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => {}
         });
         self.pointers.reserve(n_args);
         self.places.reserve(n_places);
@@ -96,18 +97,8 @@ impl Cpu {
         Functions::compile(plan, &mut self.memory, &self.jit)
     }
 
-    /// The arena.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// The arena.
-    pub fn memory_mut(&mut self) -> &mut Memory {
-        &mut self.memory
-    }
-
     /// Runs a kernel over its extent.
-    pub fn kernel(&mut self, code: u32, args: &[plan::Arg], extent: u64, grain: u64) {
+    fn kernel(&mut self, code: u32, args: &[plan::Arg], extent: u64, grain: u64) {
         self.pointers.clear();
         self.pointers.extend(args.iter().map(|&arg| Pointer(self.memory.pointer(arg))));
         let entry: Entry = self.jit.entry(code);
@@ -119,16 +110,8 @@ impl Cpu {
         });
     }
 
-    /// Begins an iteration of tiles: their buffers move on. Iteration 0 ends them.
-    pub fn begin_iteration(&mut self, advance: &[(plan::BufferId, u64)], iteration: u64) {
-        for &(buffer, bytes) in advance {
-            self.memory.shift(buffer, bytes * iteration);
-        }
-        self.iteration = iteration;
-    }
-
     /// Runs a matrix product.
-    pub fn product(&mut self, p: &plan::Product) {
+    fn product(&mut self, p: &plan::Product) {
         let adds = match p.adds {
             plan::Adds::Never => false,
             plan::Adds::AfterFirst => self.iteration > 0,
@@ -153,14 +136,14 @@ impl Cpu {
     }
 
     /// Runs an attention.
-    pub fn attention(&mut self, a: &plan::Attention) {
+    fn attention(&mut self, a: &plan::Attention) {
         let entry = |code| self.jit.entry(code);
         let machine = product::Machine::new();
         attention::run(a, machine, entry, &mut self.memory, &mut self.pool, &mut self.places);
     }
 
     /// Sorts ids by value, stably.
-    pub fn sort(&mut self, ids: plan::Arg, n: u64, rows: u64, order: plan::Arg, starts: plan::Arg) {
+    fn sort(&mut self, ids: plan::Arg, n: u64, rows: u64, order: plan::Arg, starts: plan::Arg) {
         let [ids, order, starts] =
             [ids, order, starts].map(|arg| self.memory.pointer(arg).cast::<i32>());
         let (n, rows) = (n as usize, rows as usize);
@@ -171,5 +154,42 @@ impl Cpu {
             let starts = std::slice::from_raw_parts_mut(starts, rows + 1);
             sort::counting(ids, order, starts);
         }
+    }
+}
+
+impl Device for Cpu {
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    fn begin(&mut self, _: &plan::Function) {}
+
+    fn begin_iteration(&mut self, advance: &[(plan::BufferId, u64)], iteration: u64) {
+        for &(buffer, bytes) in advance {
+            self.memory.shift(buffer, bytes * iteration);
+        }
+        self.iteration = iteration;
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Kernel { code, args, extent, grain, origin: _ } => {
+                self.kernel(*code, args, *extent, *grain);
+            }
+            Step::Product { product, origin: _ } => self.product(product),
+            Step::Attention { attention, origin: _ } => self.attention(attention),
+            Step::Sort { ids, n, rows, order, starts } => {
+                self.sort(*ids, *n, *rows, *order, *starts);
+            }
+            Step::Launch { .. } => unreachable!("a plan for the CPU has no grids"),
+            Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => {
+                unreachable!("the executor makes what repeats, calls or yields")
+            }
+        }
+        Ok(())
     }
 }

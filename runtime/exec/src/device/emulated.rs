@@ -26,6 +26,7 @@ mod global;
 mod lanes;
 mod launch;
 mod maps;
+mod plan;
 mod report;
 mod shared;
 mod tensor;
@@ -35,6 +36,7 @@ use ptx_builder::ParseError;
 
 use decode::Kernel;
 pub use global::Shadow;
+pub(crate) use plan::Emulator;
 pub use report::{Kind, Report};
 
 /// Code that was read.

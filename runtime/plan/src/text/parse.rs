@@ -5,8 +5,8 @@
 use super::{ParseError, attention, scan::Line};
 use crate::{
     Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Epilogue,
-    EpilogueArg, Eval, FORMAT, Function, FunctionId, OnNan, Plan, Product, Role, Run, Sample,
-    Split, Step, Tokenizer, Yield,
+    EpilogueArg, Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role,
+    Run, Sample, Split, Step, Tokenizer, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -332,6 +332,7 @@ fn steps(r: &mut Reader<'_>, depth: usize) -> Result<Vec<Step>, ParseError> {
             "kernel" => kernel(&mut line)?,
             "product" => product(&mut line)?,
             "attention" => attention::parse(r, &mut line)?,
+            "launch" => launch(&mut line)?,
             "sort" => sort(&mut line)?,
             "call" => Step::Call(FunctionId(line.id('f')?)),
             "yield" => Step::Yield(yielded(&mut line)?),
@@ -444,6 +445,24 @@ fn kernel(line: &mut Line) -> Result<Step, ParseError> {
     let args = args(line)?;
     let (extent, grain) = (field(line, "extent")?, field(line, "grain")?);
     Ok(Step::Kernel { code, args, extent, grain, origin: origin(line)? })
+}
+
+fn launch(line: &mut Line) -> Result<Step, ParseError> {
+    let code = line.id('c')?;
+    let one = |line: &mut Line| {
+        if line.accept_name("iteration") {
+            Ok(LaunchArg::Iteration)
+        } else {
+            arg(line).map(LaunchArg::Memory)
+        }
+    };
+    let args = list(line, one)?;
+    let blocks = field(line, "blocks")?;
+    line.name("threads")?;
+    let threads = line.number()?;
+    let (shared_bytes, flops) = (field(line, "shared")?, field(line, "flops")?);
+    let launch = Launch { code, args, blocks, threads, shared_bytes, flops };
+    Ok(Step::Launch { launch, origin: origin(line)? })
 }
 
 fn sort(line: &mut Line) -> Result<Step, ParseError> {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::attention;
 use crate::{
     Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, Epilogue, EpilogueArg,
-    FORMAT, OnNan, Plan, Product, Role, Run, Sample, Step, Tokenizer, Yield,
+    FORMAT, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample, Step, Tokenizer, Yield,
 };
 
 /// How much of the code is printed.
@@ -229,6 +229,9 @@ fn steps(out: &mut String, depth: usize, steps: &[Step]) {
                 line(out, depth, &format!("{}{}", product(p), place(origin)));
             }
             Step::Attention { attention: a, origin } => attention::print(out, depth, a, origin),
+            Step::Launch { launch: l, origin } => {
+                line(out, depth, &format!("{}{}", launch(l), place(origin)));
+            }
             Step::Sort { ids, n, rows, order, starts } => {
                 let (ids, order, starts) = (arg(ids), arg(order), arg(starts));
                 line(out, depth, &format!("sort ({ids}, {order}, {starts}) n {n} rows {rows}"));
@@ -266,6 +269,17 @@ pub(super) fn arg(arg: &Arg) -> String {
         0 => format!("b{}", arg.buffer.0),
         offset => format!("b{} + {offset}", arg.buffer.0),
     }
+}
+
+fn launch(l: &Launch) -> String {
+    let Launch { code, args, blocks, threads, shared_bytes, flops } = l;
+    let one = |operand: &LaunchArg| match operand {
+        LaunchArg::Memory(at) => arg(at),
+        LaunchArg::Iteration => "iteration".to_owned(),
+    };
+    let args: Vec<String> = args.iter().map(one).collect();
+    let head = format!("launch c{code}({})", args.join(", "));
+    format!("{head} blocks {blocks} threads {threads} shared {shared_bytes} flops {flops}")
 }
 
 fn product(p: &Product) -> String {

@@ -2,8 +2,9 @@
 
 use crate::{
     Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype,
-    Epilogue, EpilogueArg, Eval, Function, FunctionId, OnNan, Pass, Plan, Product, Role, Run,
-    Sample, Scratch, Split, Step, Strided, TileArg, TileKernel, Tokenizer, Yield,
+    Epilogue, EpilogueArg, Eval, Function, FunctionId, Launch, LaunchArg, OnNan, Pass, Plan,
+    Product, Role, Run, Sample, Scratch, Split, Step, Strided, TileArg, TileKernel, Tokenizer,
+    Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -43,6 +44,21 @@ impl Rng {
 
     fn arg(&mut self) -> Arg {
         Arg { buffer: BufferId(self.below(9) as u32), offset: self.below(2) * 64 }
+    }
+
+    fn launch(&mut self) -> Launch {
+        let one = |r: &mut Rng| match r.flag() {
+            true => LaunchArg::Memory(r.arg()),
+            false => LaunchArg::Iteration,
+        };
+        Launch {
+            code: self.below(9) as u32,
+            args: self.many(one),
+            blocks: self.below(99),
+            threads: self.below(1024) as u32,
+            shared_bytes: self.below(9999),
+            flops: self.next(),
+        }
     }
 
     fn signed(&mut self) -> i64 {
@@ -144,7 +160,8 @@ impl Rng {
             4 => Step::Call(FunctionId(self.below(3) as u32)),
             5 => Step::Yield(if self.flag() { Yield::Batch } else { Yield::Metrics }),
             6 => Step::Attention { attention: self.attention(), origin: self.text() },
-            7 => Step::Tiles {
+            7 => Step::Launch { launch: self.launch(), origin: self.text() },
+            8 => Step::Tiles {
                 count: self.below(9),
                 body: self.many(|r| r.step(depth + 1)),
                 advance: self.many(|r| (BufferId(r.below(9) as u32), r.below(99))),

@@ -50,7 +50,7 @@ fn kinds(costs: &[Cost], n: u64, total: f64) {
     for (title, is_of) in [
         ("all products", (|w| w == Work::Product) as fn(Work) -> bool),
         ("all attention", |w| w == Work::Attention),
-        ("all kernels", |w| matches!(w, Work::Kernel(_))),
+        ("all kernels", |w| matches!(w, Work::Kernel(_) | Work::Launch(_))),
         ("all sorts", |w| w == Work::Sort),
     ] {
         let of = || costs.iter().filter(|c| is_of(c.work));

@@ -13,7 +13,7 @@ use plan::{
 };
 
 /// Bytes of a call, by the name of its cost.
-pub(super) fn of(plan: &Plan, kernels: &[Kernel]) -> BTreeMap<String, u64> {
+pub(in crate::command) fn of(plan: &Plan, kernels: &[Kernel]) -> BTreeMap<String, u64> {
     let mut bytes = BTreeMap::new();
     plan.each_step(|step| {
         let Some(name) = cost_name(plan, step) else { return };
@@ -23,6 +23,8 @@ pub(super) fn of(plan: &Plan, kernels: &[Kernel]) -> BTreeMap<String, u64> {
             Step::Attention { attention, origin: _ } => {
                 of_attention(&plan.buffers, kernels, attention)
             }
+            // Its operands do not say what it reads of them.
+            Step::Launch { .. } => return,
             Step::Sort { .. }
             | Step::Loop { .. }
             | Step::Tiles { .. }

@@ -28,7 +28,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    pub(super) fn new(plan: &plan::Plan) -> Result<Self, Error> {
+    pub(in crate::device) fn new(plan: &plan::Plan) -> Result<Self, Error> {
         let refuse = || Error::Resources(format!("{} bytes of memory", plan.arena_bytes));
         let bytes = usize::try_from(plan.arena_bytes).map_err(|_| refuse())?.max(1);
         let mut map = MmapMut::map_anon(bytes).map_err(|_| refuse())?;
@@ -44,6 +44,11 @@ impl Memory {
     /// Bytes that were asked of the system.
     pub fn allocated(&self) -> u64 {
         self.map.len() as u64
+    }
+
+    /// Every byte of it.
+    pub(in crate::device) fn arena_mut(&mut self) -> &mut [u8] {
+        &mut self.map
     }
 
     pub(super) fn pointer(&mut self, arg: Arg) -> *mut u8 {

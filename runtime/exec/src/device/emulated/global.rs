@@ -221,7 +221,7 @@ fn stride(addresses: &[u64; LANES], bytes: usize) -> Option<usize> {
     let stride = addresses[1].wrapping_sub(addresses[0]);
     let mut is_even = stride == 0 || stride == bytes as u64;
     for (lane, address) in (0..).zip(addresses) {
-        is_even &= *address == addresses[0].wrapping_add(stride * lane);
+        is_even &= *address == addresses[0].wrapping_add(stride.wrapping_mul(lane));
     }
     is_even.then_some(stride as usize)
 }

@@ -116,7 +116,7 @@ impl Writer<'_> {
             Step::Kernel { .. } | Step::Product { .. } | Step::Attention { .. } => {
                 self.call_back(place);
             }
-            Step::Sort { .. } | Step::Yield(_) => self.call_back(place),
+            Step::Launch { .. } | Step::Sort { .. } | Step::Yield(_) => self.call_back(place),
             Step::Call(callee) => {
                 let table = self.value(format_args!("load.i64 v0+{FUNCTIONS}"));
                 let callee = self.value(format_args!("load.i64 v{table}+{}", 8 * callee.0));

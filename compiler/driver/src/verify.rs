@@ -1,0 +1,353 @@
+//! Every kernel of a program on random inputs, through everything that can run it.
+//!
+//! In: a compiled program. Out: for each different piece of work how far each device is from the
+//! interpreter. Each piece is a function of its own over buffers of its own, so one fault does not
+//! hide another.
+
+use std::collections::BTreeMap;
+
+use codegen::ptx::Numerics;
+use exec::device::cpu::Memory;
+use exec::error::Error;
+use exec::executor::{Executor, Host, Options};
+use ir::eval::kernel::Memory as Reference;
+use ir::eval::schedule::{eval_task, memory};
+use ir::graph::Role;
+use ir::kernel::Skeleton;
+use ir::narrow;
+use ir::schedule::{Arg, BufferId, Function, Schedule, Task};
+use ir::types::Dtype;
+use passes::plan_of;
+use plan::Plan;
+
+use crate::compile::BackEnd;
+
+/// Multiplications of a product from which on the interpreter would take too long.
+const MOST_FLOPS: u64 = 1 << 29;
+
+/// One piece of work, run on every device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// What it is and where it came from.
+    pub name: String,
+    /// How many tasks of the program are the same.
+    pub n_tasks: usize,
+    /// For each device what was found.
+    pub found: Vec<Found>,
+}
+
+/// How a device did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// Every bit is the interpreter's; NaNs are all one.
+    Same,
+    /// The largest difference of an element, and the element of which buffer it is.
+    Differs {
+        /// Of two numbers.
+        by: f64,
+        /// `micro.v12[7]`.
+        place: String,
+    },
+    /// It could not end.
+    Fault(String),
+    /// It was not run: the interpreter would take too long.
+    TooLarge,
+}
+
+/// Checks the work of a schedule on devices, each with a name; `run` is that of its plan.
+pub fn verify(
+    schedule: &Schedule,
+    run: &plan::Run,
+    devices: &[(&str, BackEnd)],
+    seed: u64,
+) -> Result<Vec<Checked>, Error> {
+    let work = different(schedule);
+    let single = single(schedule, &work);
+    let mut machines = vec![];
+    for &(_, back_end) in devices {
+        let plan = plan(&single, run, back_end);
+        machines.push(Executor::load(plan, &Options { threads: 1 })?);
+    }
+    let mut reference = memory(&single);
+    let mut checked = vec![];
+    for (at, piece) in work.iter().enumerate() {
+        let (name, n_tasks) = (piece.name.clone(), piece.n_tasks);
+        if is_too_large(&piece.task) {
+            checked.push(Checked { name, n_tasks, found: vec![Found::TooLarge; devices.len()] });
+            continue;
+        }
+        let mut random = Random(seed ^ (at as u64) << 32);
+        let task = &single.functions[at].tasks[0];
+        fill(&single, task, &mut random, &mut reference);
+        for machine in &mut machines {
+            copy(&single, task, &reference, machine.memory_mut());
+        }
+        // All targets have one order of sums.
+        eval_task(task, &single, &BackEnd::Cpu.target(), &mut reference);
+        let mut found = vec![];
+        for machine in &mut machines {
+            let function = machine.plan().function(&single.functions[at].name);
+            let function = function.expect("the plan has the functions of its schedule");
+            found.push(match machine.call(function, &mut Nobody) {
+                Ok(()) => compare(&single, task, &reference, machine.memory()),
+                Err(fault) => Found::Fault(fault.to_string()),
+            });
+        }
+        checked.push(Checked { name, n_tasks, found });
+    }
+    Ok(checked)
+}
+
+fn is_too_large(task: &Task) -> bool {
+    match task {
+        Task::Product { product, .. } => product.flops() > MOST_FLOPS,
+        Task::Attention { attention: a, .. } => {
+            2 * a.batch * a.heads * a.rows * a.keys * (a.width + a.value_width) > MOST_FLOPS
+        }
+        Task::Kernel { .. } | Task::Sort { .. } | Task::Tiles { .. } => false,
+    }
+}
+
+/// A host that is never asked.
+struct Nobody;
+
+impl Host for Nobody {
+    fn turn(&mut self, _: plan::Yield, _: &mut Memory) -> Result<(), Error> {
+        unreachable!("a piece of work does not yield")
+    }
+}
+
+/// A task that stands for all that are the same but for their places.
+struct Piece {
+    name: String,
+    task: Task,
+    n_tasks: usize,
+}
+
+/// The different tasks of a schedule, those inside of loops among them.
+fn different(schedule: &Schedule) -> Vec<Piece> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    let mut pieces: Vec<Piece> = vec![];
+    let mut rest: Vec<&Task> = schedule.functions.iter().flat_map(|f| &f.tasks).rev().collect();
+    while let Some(task) = rest.pop() {
+        if let Task::Tiles { body, .. } = task {
+            rest.extend(body.iter().rev());
+            continue;
+        }
+        let known = *found.entry(key(schedule, task)).or_insert(pieces.len());
+        if known == pieces.len() {
+            let first = alone(task);
+            pieces.push(Piece { name: name(schedule, task), task: first, n_tasks: 0 });
+        }
+        pieces[known].n_tasks += 1;
+    }
+    pieces
+}
+
+/// A task as it is outside of a loop.
+fn alone(task: &Task) -> Task {
+    match task {
+        Task::Kernel { .. } | Task::Product { .. } => task.in_iteration(&[], 0),
+        Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => task.clone(),
+    }
+}
+
+/// What a task depends on, without its places.
+fn key(schedule: &Schedule, task: &Task) -> String {
+    let dtypes: Vec<Dtype> = task.args().iter().map(|arg| buffer(schedule, arg).dtype).collect();
+    let mut task = alone(task);
+    task.args_mut().into_iter().for_each(|arg| *arg = Arg { buffer: BufferId(0), offset: 0 });
+    if let Task::Kernel { origin, .. }
+    | Task::Product { origin, .. }
+    | Task::Attention { origin, .. } = &mut task
+    {
+        origin.clear();
+    }
+    format!("{dtypes:?} {task:?}")
+}
+
+fn name(schedule: &Schedule, task: &Task) -> String {
+    match task {
+        Task::Kernel { kernel, origin, .. } => {
+            let kernel = &schedule.kernels[*kernel];
+            let kind = match kernel.skeleton {
+                Skeleton::Rows => "rows",
+                Skeleton::Columns { .. } => "columns",
+                Skeleton::Segments { .. } => "segments",
+            };
+            format!("{kind} {} of {origin}", kernel.name)
+        }
+        Task::Product { product: p, origin } => {
+            let behind = p.epilogue.as_ref().map(|e| &schedule.kernels[e.kernel].name);
+            let behind = behind.map(|name| format!(", then {name}")).unwrap_or_default();
+            format!("product {} x {} x {}{behind} of {origin}", p.m, p.n, p.k)
+        }
+        Task::Attention { attention: a, origin } => {
+            let kind = match a.pass {
+                ir::schedule::attention::Pass::Forward { .. } => "attention",
+                ir::schedule::attention::Pass::Backward { .. } => "attention backward",
+            };
+            format!("{kind} {} x {} of {} of {origin}", a.rows, a.keys, a.width)
+        }
+        Task::Sort { n, rows, .. } => format!("sort of {n} below {rows}"),
+        Task::Tiles { .. } => unreachable!("a loop is its body"),
+    }
+}
+
+fn buffer<'s>(schedule: &'s Schedule, arg: &Arg) -> &'s ir::schedule::Buffer {
+    &schedule.buffers[arg.buffer.0 as usize]
+}
+
+/// A function for each piece; what they touch stays, the rest has no elements.
+fn single(schedule: &Schedule, work: &[Piece]) -> Schedule {
+    let mut buffers = schedule.buffers.clone();
+    let is_touched = |at: usize| {
+        let id = BufferId(u32::try_from(at).expect("fewer than 2^32 buffers"));
+        work.iter().any(|piece| piece.task.args().iter().any(|arg| arg.buffer == id))
+    };
+    for (at, buffer) in buffers.iter_mut().enumerate() {
+        (buffer.role, buffer.within) = (Some(Role::Input), None);
+        if !is_touched(at) {
+            buffer.shape = vec![0];
+        }
+    }
+    let function = |(at, piece): (usize, &Piece)| Function {
+        name: format!("t{at}"),
+        tasks: vec![piece.task.clone()],
+    };
+    let functions = work.iter().enumerate().map(function).collect();
+    Schedule { buffers, kernels: schedule.kernels.clone(), functions }
+}
+
+fn plan(schedule: &Schedule, run: &plan::Run, back_end: BackEnd) -> Plan {
+    let (mut offsets, mut bytes) = (vec![], 0u64);
+    for buffer in &schedule.buffers {
+        offsets.push(bytes);
+        bytes += buffer.bytes().next_multiple_of(plan::ALIGN);
+    }
+    let memory = passes::memory::Memory { offsets, bytes };
+    let target = back_end.target();
+    let emitted = back_end.emit(schedule, &target, Numerics::Exact);
+    plan_of::bare("verify", run.clone(), &target, schedule, &memory, emitted)
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.bits() % n.max(1)
+    }
+
+    /// Within -1..1.
+    fn real(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+/// New elements for all that a task touches.
+fn fill(schedule: &Schedule, task: &Task, random: &mut Random, memory: &mut Reference) {
+    for arg in task.args() {
+        let dtype = buffer(schedule, &arg).dtype;
+        let data = &mut memory.0[arg.buffer.0 as usize];
+        for at in 0..data.len() {
+            data.set_bits(at, element(dtype, random));
+        }
+    }
+    let Task::Kernel { kernel, args, .. } = task else { return };
+    if let Skeleton::Segments { starts, order } = schedule.kernels[*kernel].skeleton {
+        let [starts, order] = [args[starts], args[order]];
+        let data = &mut memory.0[order.buffer.0 as usize];
+        let n = data.len() as u64 - order.offset;
+        for at in 0..n {
+            data.set_bits((order.offset + at) as usize, n - 1 - at);
+        }
+        let data = &mut memory.0[starts.buffer.0 as usize];
+        let rows = (data.len() as u64 - starts.offset).saturating_sub(1).max(1);
+        for at in 0..=rows {
+            data.set_bits((starts.offset + at) as usize, at * n / rows);
+        }
+    }
+}
+
+fn element(dtype: Dtype, random: &mut Random) -> u64 {
+    match dtype {
+        Dtype::F32 => u64::from((random.real() as f32).to_bits()),
+        Dtype::F16 | Dtype::Bf16 => u64::from(narrow::round(dtype, random.real() as f32).to_bits()),
+        Dtype::F64 => (random.real() + 1.5).to_bits(),
+        // Small enough for an index of whatever is indexed.
+        Dtype::I32 => random.below(4),
+        Dtype::Bool => random.below(2),
+    }
+}
+
+/// The same elements in the memory of a device.
+fn copy(schedule: &Schedule, task: &Task, from: &Reference, to: &mut Memory) {
+    for arg in task.args() {
+        let (at, dtype) = (arg.buffer.0, buffer(schedule, &arg).dtype);
+        let data = &from.0[at as usize];
+        let width = dtype.bytes() as usize;
+        let bytes = to.bytes_mut(plan::BufferId(at));
+        for (i, element) in bytes.chunks_exact_mut(width).enumerate() {
+            let bits = match dtype {
+                Dtype::F16 | Dtype::Bf16 => {
+                    narrow::pack(dtype, f32::from_bits(data.bits(i) as u32)).into()
+                }
+                Dtype::F32 | Dtype::F64 | Dtype::I32 | Dtype::Bool => data.bits(i),
+            };
+            element.copy_from_slice(&bits.to_le_bytes()[..width]);
+        }
+    }
+}
+
+/// How far what a task touched is from the interpreter's.
+fn compare(schedule: &Schedule, task: &Task, wanted: &Reference, got: &Memory) -> Found {
+    let mut worst: Option<(f64, String)> = None;
+    for arg in task.args() {
+        let about = buffer(schedule, &arg);
+        let data = &wanted.0[arg.buffer.0 as usize];
+        let bytes = got.bytes(plan::BufferId(arg.buffer.0));
+        let width = about.dtype.bytes() as usize;
+        for (at, element) in
+            bytes.chunks_exact(width).enumerate().take(n_known(task, arg, wanted, data.len()))
+        {
+            let (x, y) = (data.number(at), number(about.dtype, element));
+            let is_same = x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+            let by = if x.is_nan() || y.is_nan() { f64::INFINITY } else { (x - y).abs() };
+            if !is_same && worst.as_ref().is_none_or(|(most, _)| by > *most) {
+                worst = Some((by, format!("{}[{at}]", about.name)));
+            }
+        }
+    }
+    worst.map_or(Found::Same, |(by, place)| Found::Differs { by, place })
+}
+
+/// How many elements of a buffer mean something: of an order, those that were kept.
+fn n_known(task: &Task, arg: Arg, wanted: &Reference, n: usize) -> usize {
+    let Task::Sort { order, starts, rows, .. } = task else { return n };
+    if arg != *order {
+        return n;
+    }
+    let kept = wanted.0[starts.buffer.0 as usize].bits((starts.offset + rows) as usize);
+    (order.offset + kept) as usize
+}
+
+fn number(dtype: Dtype, element: &[u8]) -> f64 {
+    let mut all = [0; 8];
+    all[..element.len()].copy_from_slice(element);
+    let bits = u64::from_le_bytes(all);
+    match dtype {
+        Dtype::F32 => f32::from_bits(bits as u32).into(),
+        Dtype::F64 => f64::from_bits(bits),
+        Dtype::F16 | Dtype::Bf16 => narrow::unpack(dtype, bits as u16).into(),
+        Dtype::I32 | Dtype::Bool => f64::from(bits as u32 as i32),
+    }
+}

@@ -1,0 +1,131 @@
+//! A plan for a GPU on the emulator.
+//!
+//! Each argument of a launch reaches its own buffer and nothing else. What a function's temporaries
+//! hold when it begins counts as never written.
+
+use std::collections::BTreeSet;
+
+use plan::{Arg, BufferId, Function, LaunchArg, Plan, Role, Step};
+
+use super::{Launch, Param, Program, Region, Shadow, run};
+use crate::device::Device;
+use crate::device::cpu::Memory;
+use crate::error::Error;
+
+/// A loaded plan.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    /// The code of the plan, and the name of the entry in each.
+    programs: Vec<(String, Program)>,
+    memory: Memory,
+    shadow: Shadow,
+    /// Where each buffer lies.
+    regions: Vec<Region>,
+    /// For each function its temporaries.
+    temporaries: Vec<(String, BTreeSet<BufferId>)>,
+    /// How many bytes each place of a buffer is further on, inside of tiles.
+    shifts: Vec<u64>,
+    iteration: u64,
+}
+
+impl Emulator {
+    /// Reads the code of a verified plan and allocates its arena, zeroed.
+    pub(crate) fn load(plan: &Plan) -> Result<Self, Error> {
+        let read = |code: &plan::Code| {
+            let program = Program::read(&code.text);
+            let program = program.map_err(|e| Error::BadPlan(format!("`{}`: {e}", code.name)))?;
+            Ok((code.name.clone(), program))
+        };
+        let mut shadow = Shadow::new(plan.arena_bytes);
+        for buffer in plan.buffers.iter().filter(|buffer| buffer.role != Role::Temp) {
+            shadow.mark(buffer.offset..buffer.offset + buffer.bytes);
+        }
+        let region = |b: &plan::Buffer| Region { start: b.offset, bytes: b.bytes };
+        Ok(Self {
+            programs: plan.code.iter().map(read).collect::<Result<_, Error>>()?,
+            memory: Memory::new(plan)?,
+            shadow,
+            regions: plan.buffers.iter().map(region).collect(),
+            temporaries: plan.functions.iter().map(|f| temporaries(plan, f)).collect(),
+            shifts: vec![0; plan.buffers.len()],
+            iteration: 0,
+        })
+    }
+
+    fn launch(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
+        let mut regions = vec![];
+        let mut buffers: Vec<BufferId> = vec![];
+        let mut address = |arg: Arg| {
+            let region = buffers.iter().position(|id| *id == arg.buffer).unwrap_or_else(|| {
+                buffers.push(arg.buffer);
+                regions.push(self.regions[arg.buffer.0 as usize]);
+                buffers.len() - 1
+            });
+            Param::Address { region, offset: arg.offset + self.shifts[arg.buffer.0 as usize] }
+        };
+        let param = |arg: &LaunchArg| match arg {
+            LaunchArg::Memory(arg) => address(*arg),
+            LaunchArg::Iteration => {
+                Param::Number(u32::try_from(self.iteration).expect("tiles are few"))
+            }
+        };
+        let params: Vec<Param> = launch.args.iter().map(param).collect();
+        let (entry, program) = &self.programs[launch.code as usize];
+        let (blocks, shared_bytes) = (launch.blocks, launch.shared_bytes);
+        let launch = Launch { entry, params: &params, blocks, shared_bytes };
+        run(program, &launch, &regions, self.memory.arena_mut(), &mut self.shadow)
+            .map_err(|report| Error::Fault(format!("{origin}: {report}")))
+    }
+}
+
+/// The temporaries that a function touches.
+fn temporaries(plan: &Plan, function: &Function) -> (String, BTreeSet<BufferId>) {
+    let mut found = BTreeSet::new();
+    let mut rest: Vec<&Step> = function.steps.iter().collect();
+    while let Some(step) = rest.pop() {
+        rest.extend(step.body());
+        if let Step::Launch { launch, origin: _ } = step {
+            let places = launch.places().map(|arg| arg.buffer);
+            found.extend(places.filter(|&id| plan[id].role == Role::Temp));
+        }
+    }
+    (function.name.clone(), found)
+}
+
+impl Device for Emulator {
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    fn begin(&mut self, function: &Function) {
+        let of = self.temporaries.iter().find(|(name, _)| *name == function.name);
+        for id in of.into_iter().flat_map(|(_, buffers)| buffers) {
+            let Region { start, bytes } = self.regions[id.0 as usize];
+            self.shadow.forget(start..start + bytes);
+        }
+    }
+
+    fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64) {
+        for &(buffer, bytes) in advance {
+            self.shifts[buffer.0 as usize] = bytes * iteration;
+        }
+        self.iteration = iteration;
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Launch { launch, origin } => self.launch(launch, origin),
+            Step::Kernel { .. }
+            | Step::Product { .. }
+            | Step::Attention { .. }
+            | Step::Sort { .. } => unreachable!("a plan for a GPU has grids only"),
+            Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => {
+                unreachable!("the executor makes what repeats, calls or yields")
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! All code for GPUs assembles: no register in memory, no more shared memory than there is.
+
+#[path = "../../compiler/ptx-builder/tests/instructions/assembler.rs"]
+mod assembler;
+
+use std::collections::BTreeMap;
+
+use codegen::ptx::Numerics;
+use ir::graph::Module;
+use passes::pipeline::{self, Scheduled};
+use plan::{Code, Step};
+use ptx_builder::{Entry, Target};
+
+use crate::backend::n_cases;
+use crate::backend::random::{Rounds, random_module};
+
+/// Entries by their text, so that equal ones are assembled once.
+type Entries = BTreeMap<String, Entry>;
+
+fn add(code: &[Code], entries: &mut Entries) {
+    for code in code {
+        let module =
+            ptx_builder::parse(&code.text).unwrap_or_else(|e| panic!("{e}\n{}", code.text));
+        for entry in module.entries {
+            entries
+                .insert(code.text.clone(), Entry { name: format!("e{}", entries.len()), ..entry });
+        }
+    }
+}
+
+/// Assembles entries as one module.
+fn assemble(entries: Entries, target: Target) {
+    let Some(assembler) = assembler::find() else { return };
+    let entries: Vec<Entry> = entries.into_values().collect();
+    let module = ptx_builder::Module { target, entries };
+    let said = assembler.assemble(&module.to_string(), target.name());
+    let said = said.unwrap_or_else(|e| panic!("{e}"));
+    let spills = |line: &&str| line.contains("spill") && !line.contains(" 0 bytes spill stores");
+    let spilled: Vec<&str> = said.lines().filter(spills).collect();
+    assert!(spilled.is_empty(), "{}: {spilled:?}\n{said}", target.name());
+}
+
+#[test]
+fn every_kernel_of_the_examples_is_assembled() {
+    let examples = ["hello", "shakespeare", "custom_optimizer"];
+    for target in Target::ALL {
+        let mut entries = Entries::new();
+        for name in examples {
+            let path = format!("{}/examples/{name}.lt", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let plan = crate::plans::compiled_on(&text, 256, target).plan;
+            plan.each_step(|step| {
+                if let Step::Launch { launch, .. } = step {
+                    assert!(launch.shared_bytes <= target.shared_bytes(), "{name}: {launch:?}");
+                }
+            });
+            add(&plan.code, &mut entries);
+        }
+        assert!(entries.len() > 50, "{} kernels", entries.len());
+        assemble(entries, target);
+    }
+}
+
+/// Each module for one target, in turns; `LLMC_CASES` many.
+#[test]
+fn kernels_of_random_modules_are_assembled() {
+    let n = n_cases(100);
+    for (at, target) in (0..).zip(Target::ALL) {
+        let mut entries = Entries::new();
+        for seed in (0..n).filter(|seed| seed % 5 == at) {
+            add(&code(random_module(seed, Rounds::Any), target), &mut entries);
+        }
+        assemble(entries, target);
+    }
+}
+
+fn code(module: Module, sm: Target) -> Vec<Code> {
+    let target = pipeline::gpu(sm.name());
+    let Scheduled { schedule, .. } = pipeline::schedule(module, &target, &mut |_, _| {});
+    let (code, launches) = codegen::ptx::launches(&schedule, &target, sm, Numerics::Fast);
+    assert!(launches.iter().all(|launch| launch.shared_bytes <= sm.shared_bytes()));
+    code
+}
