@@ -1,4 +1,4 @@
-//! Makes the body of an entry; an instruction with operands of other types does not compile.
+//! Makes the body of an entry; operands of other types do not compile.
 
 mod matrix;
 

@@ -1,4 +1,4 @@
-//! The instructions: each legal combination of operation, modifiers and types is one value.
+//! The instructions: each legal operation with its modifiers is one value.
 //!
 //! [`Op::all`] lists them, so that text in is a lookup, and [`Op::slots`] says what operands each
 //! takes, for the verifier and for whoever executes them. Arithmetic on floats rounds to nearest

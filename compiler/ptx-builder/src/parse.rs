@@ -1,4 +1,4 @@
-//! Text to a module: what [`Module`]'s own text holds, with any blanks and comments.
+//! Text to a module: what its own text holds, with any blanks and comments.
 
 use std::collections::BTreeMap;
 use std::fmt;

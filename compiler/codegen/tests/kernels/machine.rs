@@ -1,4 +1,4 @@
-//! Runs kernels through the runtime: a plan of one function a case, for a CPU or for a GPU.
+//! Runs kernels through the runtime: a plan of one function a case.
 
 use exec::device::cpu::Memory;
 use exec::error::Error;

@@ -1,4 +1,4 @@
-//! `llmc verify`: every kernel of a spec on random inputs, on everything that can run it.
+//! `llmc verify`: every kernel of a spec on random inputs, on every device.
 
 use super::Failure;
 use super::build::compile_or_report;

@@ -1,4 +1,4 @@
-//! Every instruction: text out and in, what the verifier refuses, what the assembler takes.
+//! Every instruction: its text, what the verifier and the assembler say.
 
 mod assembler;
 

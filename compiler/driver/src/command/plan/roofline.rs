@@ -1,4 +1,4 @@
-//! What a step would take on GPUs that are not here: bytes and operations over what they can do.
+//! What a step would take at least on GPUs: bytes and operations over their rates.
 //!
 //! A roofline is a bound from below: each piece of work takes as long as memory needs for its bytes
 //! or the arithmetic units for its operations, whichever is longer, and nothing else takes any time.
