@@ -48,6 +48,7 @@ fn a_launch_fits_its_entry_or_is_refused() {
         Launch { params: &[], ..fits },
         Launch { params: &[Param::Number(1)], ..fits },
         Launch { params: &[Param::Address { region: 1, offset: 0 }], ..fits },
+        Launch { params: &[Param::Address { region: 0, offset: 65 }], ..fits },
         Launch { blocks: 1 << 31, ..fits },
         Launch { shared_bytes: 164 << 10, ..fits },
     ];

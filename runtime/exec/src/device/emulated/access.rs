@@ -75,13 +75,37 @@ impl Warp {
             }
             return Ok(());
         }
+        if space == Space::Shared {
+            return self.load_shared::<BYTES>(inst, mask, &addresses, &mut memories.shared, n);
+        }
         for lane in lanes(mask) {
-            let (who, address) = (self.who(lane), addresses[lane]);
-            let bytes = match space {
-                Space::Shared => memories.shared.read(lane, who, address, BYTES * n)?,
-                Space::Global | Space::Param => memories.global.read(lane, address, BYTES * n)?,
-            };
+            let bytes = memories.global.read(lane, addresses[lane], BYTES * n)?;
             self.take::<BYTES>(inst, n, lane, bytes);
+        }
+        Ok(())
+    }
+
+    fn load_shared<const BYTES: usize>(
+        &mut self,
+        inst: &Inst,
+        mask: u32,
+        addresses: &[u64; LANES],
+        shared: &mut Shared,
+        n: usize,
+    ) -> Outcome {
+        let size = BYTES * n;
+        let (mut last, mut n_same) = (None, 0);
+        for lane in lanes(mask) {
+            let address = addresses[lane];
+            n_same = if last == Some(address) { n_same + 1 } else { 0 };
+            last = Some(address);
+            // The third lane of those that read one place races with nothing that the first two do
+            // not race with, and a place that two have read is read by several already.
+            let at = shared.find(lane, address, size)?;
+            if n_same < 2 {
+                shared.watch_read(lane, self.who(lane), at, size)?;
+            }
+            self.take::<BYTES>(inst, n, lane, shared.at(at, size));
         }
         Ok(())
     }

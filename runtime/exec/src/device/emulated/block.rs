@@ -76,13 +76,13 @@ fn advance(kernel: &Kernel, warp: &mut Warp, memories: &mut Memories<'_>) -> Out
             let what = format!("a warp runs more than {MAX_STEPS} instructions");
             return Err(Fault::new(Kind::Endless, first_lane(warp.active), what));
         }
-        if inst.op == Op::Bra {
+        if matches!(inst.op, Op::Bra) {
             warp.branch(inst.number, mask);
         } else if mask == 0 {
             continue;
-        } else if inst.op == Op::Ret {
+        } else if matches!(inst.op, Op::Ret) {
             warp.end(mask);
-        } else if inst.op == Op::BarSync {
+        } else if matches!(inst.op, Op::BarSync) {
             all_come(warp, mask)?;
             return Ok(Stop::Barrier(inst.number));
         } else {

@@ -6,6 +6,9 @@ use super::warp::LANES;
 
 /// Bits of an address that are the offset in a region.
 const OFFSET_BITS: u32 = 40;
+/// The largest offset that an address has room for, and how many regions.
+pub(super) const MAX_OFFSET: u64 = 1 << (OFFSET_BITS - 1);
+pub(super) const MAX_REGIONS: u64 = 1 << 20;
 
 /// Which bytes of an arena were written.
 #[derive(Debug, Clone)]

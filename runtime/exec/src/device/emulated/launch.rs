@@ -59,6 +59,13 @@ fn check(
     arena_bytes: u64,
     shadow: &Shadow,
 ) -> Result<(), Report> {
+    let is_outside = |r: &Region| r.start.checked_add(r.bytes).is_none_or(|end| end > arena_bytes);
+    if regions.iter().any(is_outside) {
+        return Err(unfit(launch, "a region is not in the arena".to_owned()));
+    }
+    if arena_bytes > global::MAX_OFFSET || regions.len() as u64 > global::MAX_REGIONS {
+        return Err(unfit(launch, "more memory than addresses reach".to_owned()));
+    }
     let wanted = &kernel.entry.params;
     if wanted.len() != launch.params.len() {
         let (n, given) = (wanted.len(), launch.params.len());
@@ -68,13 +75,14 @@ fn check(
         let fault = match param {
             Param::Address { .. } if *class != Class::B64 => "takes no address",
             Param::Number(_) if *class != Class::B32 => "takes no number",
-            Param::Address { region, .. } if *region >= regions.len() => "is of no region",
-            Param::Address { .. } | Param::Number(_) => continue,
+            Param::Address { region, offset } => match regions.get(*region) {
+                None => "is of no region",
+                Some(region) if *offset > region.bytes => "is outside of its region",
+                Some(_) => continue,
+            },
+            Param::Number(_) => continue,
         };
         return Err(unfit(launch, format!("parameter {at} {fault}")));
-    }
-    if regions.iter().any(|r| r.start.checked_add(r.bytes).is_none_or(|end| end > arena_bytes)) {
-        return Err(unfit(launch, "a region is not in the arena".to_owned()));
     }
     if shadow.bytes() < arena_bytes {
         return Err(unfit(launch, "the shadow is smaller than the arena".to_owned()));

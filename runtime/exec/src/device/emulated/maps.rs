@@ -19,8 +19,9 @@ fn keep<T: Copy>(to: &mut [T; LANES], mask: u32, values: &[T; LANES]) {
     }
 }
 
+/// A function of one operand.
 #[inline]
-fn map<A: Copy, T: Copy + Default>(a: &[A; LANES], f: impl Fn(A) -> T) -> [T; LANES] {
+pub(super) fn map<A: Copy, T: Copy + Default>(a: &[A; LANES], f: impl Fn(A) -> T) -> [T; LANES] {
     let mut all = [T::default(); LANES];
     for lane in 0..LANES {
         all[lane] = f(a[lane]);

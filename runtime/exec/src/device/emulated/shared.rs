@@ -87,37 +87,16 @@ impl Shared {
         self.epoch += 1;
     }
 
-    /// What a thread reads.
+    /// The place of bytes that a thread reads.
     #[inline]
-    pub(super) fn read(
-        &mut self,
-        lane: usize,
-        who: Who,
-        address: u64,
-        bytes: usize,
-    ) -> Outcome<&[u8]> {
-        let at = self.place(lane, address, bytes, "reads")?;
-        self.watch_read(lane, who, at, bytes)?;
-        Ok(&self.bytes[at..at + bytes])
-    }
-
-    /// A row of which threads get parts: notes who reads which of its bytes, without reading.
-    #[inline]
-    pub(super) fn row(&self, lane: usize, address: u64, bytes: usize) -> Outcome<usize> {
+    pub(super) fn find(&self, lane: usize, address: u64, bytes: usize) -> Outcome<usize> {
         self.place(lane, address, bytes, "reads")
     }
 
-    /// Bytes of a place that was found.
+    /// What is at a place that was found.
     #[inline]
-    pub(super) fn part(
-        &mut self,
-        lane: usize,
-        who: Who,
-        at: usize,
-        bytes: usize,
-    ) -> Outcome<&[u8]> {
-        self.watch_read(lane, who, at, bytes)?;
-        Ok(&self.bytes[at..at + bytes])
+    pub(super) fn at(&self, at: usize, bytes: usize) -> &[u8] {
+        &self.bytes[at..at + bytes]
     }
 
     /// A thread writes bytes.
@@ -131,11 +110,10 @@ impl Shared {
         how: How,
     ) -> Outcome {
         let at = self.place(lane, address, from.len(), "writes")?;
-        let is_same = self.bytes[at..at + from.len()] == *from;
-        for grain in at / GRAIN..(at + from.len()) / GRAIN {
-            self.watch_write(lane, who, grain, how, is_same)?;
+        for (grain, from) in (at / GRAIN..).zip(from.chunks_exact(GRAIN)) {
+            self.watch_write(lane, who, grain, how, Some(from))?;
+            self.bytes[grain * GRAIN..][..GRAIN].copy_from_slice(from);
         }
-        self.bytes[at..at + from.len()].copy_from_slice(from);
         Ok(())
     }
 
@@ -146,7 +124,7 @@ impl Shared {
             if self.grains[grain].write_epoch < self.first {
                 return Err(unwritten(lane, grain));
             }
-            self.watch_write(lane, who, grain, How::Atomic, false)?;
+            self.watch_write(lane, who, grain, How::Atomic, None)?;
         }
         let place = &mut self.bytes[at..at + 4];
         let old = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
@@ -183,8 +161,9 @@ impl Shared {
         })
     }
 
+    /// A thread reads a place that was found.
     #[inline]
-    fn watch_read(&mut self, lane: usize, who: Who, at: usize, bytes: usize) -> Outcome {
+    pub(super) fn watch_read(&mut self, lane: usize, who: Who, at: usize, bytes: usize) -> Outcome {
         let (first, epoch) = (self.first, self.epoch);
         for at in at / GRAIN..(at + bytes) / GRAIN {
             let grain = &mut self.grains[at];
@@ -206,16 +185,20 @@ impl Shared {
         who: Who,
         at: usize,
         how: How,
-        is_same: bool,
+        from: Option<&[u8]>,
     ) -> Outcome {
         let epoch = self.epoch;
         let grain = &mut self.grains[at];
         let is_copying = grain.how == How::Copying && grain.write_epoch >= self.first;
         let is_atomic = grain.how == How::Atomic && how == How::Atomic;
-        // Lanes of one instruction that agree on the value.
-        let is_agreed = is_same && grain.write_step == who.step && grain.is_of_warp(who);
-        if is_copying || (grain.is_written_by_another(who, epoch) && !is_atomic && !is_agreed) {
-            return Err(grain.conflict(lane, who, at, "writes"));
+        if is_copying || (grain.is_written_by_another(who, epoch) && !is_atomic) {
+            // Lanes of one instruction may agree on the value.
+            let is_agreed = grain.write_step == who.step
+                && grain.is_of_warp(who)
+                && from == Some(&self.bytes[at * GRAIN..][..GRAIN]);
+            if is_copying || !is_agreed {
+                return Err(grain.conflict(lane, who, at, "writes"));
+            }
         }
         if grain.is_read_by_another(who, epoch) {
             return Err(grain.read_first(lane, who, at));

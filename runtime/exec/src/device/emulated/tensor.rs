@@ -1,7 +1,8 @@
 //! Matrices of 16-bit elements: their rows from shared memory, and their product.
 
 use super::decode::Inst;
-use super::float::f32_of;
+use super::float::{f32_of, single};
+use super::maps::map;
 use super::report::Outcome;
 use super::shared::Shared;
 use super::warp::{LANES, Warp};
@@ -26,12 +27,12 @@ impl Warp {
             let mut all = [0; LANES];
             for row in 0..8 {
                 let names = matrix * 8 + row;
-                let start = shared.row(names, addresses[names], ROW_BYTES)?;
+                let start = shared.find(names, addresses[names], ROW_BYTES)?;
                 for col in 0..8 {
                     let (major, minor) = if is_transposed { (col, row) } else { (row, col) };
-                    let lane = major * 4 + minor / 2;
-                    let who = self.who(lane);
-                    let half = shared.part(lane, who, start + col * 2, 2)?;
+                    let (lane, at) = (major * 4 + minor / 2, start + col * 2);
+                    shared.watch_read(lane, self.who(lane), at, 2)?;
+                    let half = shared.at(at, 2);
                     let half = u32::from(u16::from_le_bytes([half[0], half[1]]));
                     all[lane] |= half << (16 * (minor % 2));
                 }
@@ -51,7 +52,7 @@ impl Warp {
     ) -> Outcome {
         self.all_take_part(mask)?;
         let operand = |at: usize| self.narrow(inst, at);
-        let halves = |at| [0, 16].map(|by| operand(at).map(|bits| widen(bits >> by & 0xffff)));
+        let halves = |at| [0, 16].map(|by| map(operand(at), |bits| widen(bits >> by & 0xffff)));
         let (mut a, mut b, mut c) = ([[0.0; 16]; 16], [[0.0; 8]; 16], [[0.0; 8]; 16]);
         for part in 0..4 {
             let ([low, high], sums) = (halves(4 + part), operand(10 + part));
@@ -80,9 +81,7 @@ impl Warp {
         }
         for part in 0..4 {
             let row = |lane: usize| lane / 4 + part / 2 * 8;
-            let all = std::array::from_fn(|lane| {
-                super::float::single(c[row(lane)][lane % 4 * 2 + part % 2])
-            });
+            let all = std::array::from_fn(|lane| single(c[row(lane)][lane % 4 * 2 + part % 2]));
             self.set_narrow(inst.regs[part], mask, &all);
         }
         Ok(())
