@@ -59,11 +59,17 @@ impl Builder {
             name: name.to_owned(),
             params: params.to_vec(),
             threads,
+            resident: None,
             has_shared: false,
             regs: [0; 6],
             body: vec![],
         };
         Self { entry, labels: 0, guard: None }
+    }
+
+    /// A multiprocessor holds so many blocks; fewer registers are left for more.
+    pub fn set_resident(&mut self, blocks: u32) {
+        self.entry.resident = Some(blocks);
     }
 
     /// Ends the entry with a return.

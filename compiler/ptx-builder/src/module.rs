@@ -82,6 +82,9 @@ pub struct Entry {
     pub params: Vec<Class>,
     /// Threads of a block. PTX ISA 11.4.3.
     pub threads: u32,
+    /// Blocks that a multiprocessor is meant to hold, where that is known: the assembler then spends
+    /// all registers that this leaves, instead of a guess. PTX ISA 11.4.4.
+    pub resident: Option<u32>,
     /// Whether it uses the shared memory of the launch.
     pub has_shared: bool,
     /// How many registers of each class, in the order of [`Class::ALL`].

@@ -168,11 +168,23 @@ impl<'t> Parser<'t> {
         }
         self.expect(".maxntid")?;
         let threads = self.number("a number of threads")?;
-        for text in [",", "1", ",", "1", "{"] {
+        for text in [",", "1", ",", "1"] {
             self.expect(text)?;
         }
-        let mut entry =
-            Entry { name, params, threads, has_shared: false, regs: [0; 6], body: vec![] };
+        let resident = match self.is_next(".minnctapersm") {
+            true => Some(self.number("a number of blocks")?),
+            false => None,
+        };
+        self.expect("{")?;
+        let mut entry = Entry {
+            name,
+            params,
+            threads,
+            resident,
+            has_shared: false,
+            regs: [0; 6],
+            body: vec![],
+        };
         while self.is_next(".reg") {
             let class = self.class()?;
             self.expect(&format!("%{}", class.prefix()))?;

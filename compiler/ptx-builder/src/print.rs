@@ -24,13 +24,17 @@ impl Display for Module {
 
 impl Display for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, params, threads, has_shared: _, regs, body } = self;
+        let Self { name, params, threads, resident, has_shared: _, regs, body } = self;
         write!(f, ".visible .entry {name}(")?;
         for (at, class) in params.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
             write!(f, "{comma}\n\t.param .{} {name}_{at}", class.name())?;
         }
-        writeln!(f, "\n)\n.maxntid {threads}, 1, 1\n{{")?;
+        writeln!(f, "\n)\n.maxntid {threads}, 1, 1")?;
+        if let Some(blocks) = resident {
+            writeln!(f, ".minnctapersm {blocks}")?;
+        }
+        writeln!(f, "{{")?;
         for (class, n) in Class::ALL.into_iter().zip(regs).filter(|(_, n)| **n > 0) {
             writeln!(f, "\t.reg .{} %{}<{n}>;", class.name(), class.prefix())?;
         }

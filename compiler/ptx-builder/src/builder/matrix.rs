@@ -1,4 +1,4 @@
-//! Instructions of products on tensor cores: copies behind the back, fragments, products.
+//! Instructions of products on tensor cores: copies, fragments, products.
 
 use super::{Builder, SharedBase, global, shared};
 use crate::op::{Cvt, Op, Space, Width};

@@ -87,6 +87,7 @@ fn entry(op: Op) -> Entry {
         name: "one".to_owned(),
         params: vec![bits],
         threads: 32,
+        resident: Some(1),
         has_shared,
         regs: [REGS; 6],
         body,
@@ -169,11 +170,11 @@ fn what_is_not_well_formed_is_named() {
 fn text_that_is_no_module_is_refused_with_its_line() {
     let text = module(Target::Sm90, Op::BarSync).to_string();
     let wrong = |from: &str, to: &str| parse(&text.replace(from, to)).unwrap_err().to_string();
-    assert_eq!(wrong("bar.sync 0", "bar.sink 0"), "line 17: no instruction `bar.sink`");
+    assert_eq!(wrong("bar.sync 0", "bar.sink 0"), "line 18: no instruction `bar.sink`");
     assert_eq!(wrong("sm_90", "sm_10"), "line 2: no target `sm_10`");
     assert_eq!(wrong("8.0", "7.0"), "line 2: sm_90 is written in version 8.0");
     assert_eq!(wrong("bar.sync 0;", "bar.sync 0, 1;"), "`one`: bar.sync: 2 operands instead of 1");
-    assert_eq!(wrong("ret;", "ret"), "line 19: expected an operand, found `}`");
+    assert_eq!(wrong("ret;", "ret"), "line 20: expected an operand, found `}`");
     assert_eq!(parse("").unwrap_err().to_string(), "line 1: expected `.version`, found ``");
 }
 
