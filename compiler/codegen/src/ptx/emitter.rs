@@ -26,11 +26,20 @@ pub(super) struct Emitter<'k> {
     pub(super) b: &'k mut Builder,
     pub(super) kernel: &'k Kernel,
     pub(super) flow: &'k Flow,
+    /// The columns that a row is made of; all if there is none.
+    pub(super) span: Option<Span>,
+}
+
+/// Columns side by side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first: ptx::Reg<B32>,
+    pub(super) n: i32,
 }
 
 impl<'k> Emitter<'k> {
     pub(super) fn new(b: &'k mut Builder, kernel: &'k Kernel, flow: &'k Flow) -> Self {
-        Self { b, kernel, flow }
+        Self { b, kernel, flow, span: None }
     }
 
     /// No value yet.
@@ -124,7 +133,9 @@ impl<'k> Emitter<'k> {
         step: i32,
         body: impl FnOnce(&mut Emitter<'_>, ptx::Reg<B32>),
     ) {
-        let (kernel, flow) = (self.kernel, self.flow);
-        count_loop(self.b, from, to, step, |b, at| body(&mut Emitter { b, kernel, flow }, at));
+        let (kernel, flow, span) = (self.kernel, self.flow, self.span);
+        count_loop(self.b, from, to, step, |b, at| {
+            body(&mut Emitter { b, kernel, flow, span }, at);
+        });
     }
 }

@@ -4,10 +4,10 @@
 //! is four shuffles. Two rows share a warp.
 
 use ir::kernel::{Inst, LANES};
-use ptx_builder::{B32, Cmp, Logic, Reg, Shuffle, Special};
+use ptx_builder::{B32, Cmp, Logic, Reg, Shuffle, Special, Val};
 
 use super::THREADS;
-use super::emitter::{Emitter, Env, Value};
+use super::emitter::{Emitter, Env, Span, Value};
 use super::memory::{Place, Pointer, small};
 use super::threads::{Reduce, both, reductions};
 
@@ -80,7 +80,11 @@ fn columns(e: &mut Emitter<'_>, env: &mut Env, place: &Place, lane: Reg<B32>, ph
     }
     let sums: Vec<Value> = reduces.iter().map(|(_, r)| e.identity(r.kind, r.dtype)).collect();
     let sums: Vec<Value> = sums.into_iter().map(|sum| e.copy(sum)).collect();
-    e.count_loop(lane, small(e.kernel.cols), small(LANES), |e, col| {
+    let (first, end) = match e.span {
+        None => (lane, Val::from(small(e.kernel.cols))),
+        Some(Span { first, n }) => (e.b.iadd(first, lane), e.b.iadd(first, n).into()),
+    };
+    e.count_loop(first, end, small(LANES), |e, col| {
         let place = e.at_column(place, col);
         let mut inner = env.clone();
         e.eval_all(&insts, &mut inner, &place);

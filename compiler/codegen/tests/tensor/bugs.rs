@@ -1,4 +1,4 @@
-//! Bugs planted in an entry before it runs: each is reported or gives other numbers.
+//! Bugs planted in an entry: each is reported or gives other numbers.
 
 use codegen::ptx::Launch;
 use exec::device::emulated::Kind;
@@ -7,7 +7,8 @@ use ir::types::Dtype;
 use ptx_builder::{Cmp, Entry, Instr, Logic, Num, Op, Operand, Special, Stmt, Target};
 
 use crate::reference::{Wrong, check};
-use crate::shapes::{Case, Random, plain, turned};
+use crate::shapes::{Case, Random, layouts, plain};
+use crate::{epilogues, machine};
 
 const TARGET: Target = Target::Sm90;
 
@@ -88,37 +89,62 @@ enum Shows {
     InResults,
 }
 
-/// Whether all four layouts of the operands show a planted bug as said.
+/// All four layouts of the operands show a planted bug as said.
 fn shows(how: Shows, plant: impl Fn(&mut Entry)) {
-    let mut r = Random(7);
-    for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
-        let case = turned(case(), left, right);
-        let sound = crate::launch(&case, TARGET);
-        let mut entry = sound.entry.clone();
-        plant(&mut entry);
-        assert_ne!(entry, sound.entry, "nothing was planted");
-        let launch = Launch { entry, ..sound };
-        match (check(&case, &launch, TARGET, &mut r), how) {
-            (Err(Wrong::Report(report)), Shows::As(kind)) if report.kind == kind => {}
-            (Err(Wrong::Results(_)), Shows::InResults) => {}
-            (checked, how) => panic!("{how:?} expected in {}: {checked:?}", case.name),
-        }
+    layouts(&case()).iter().for_each(|case| shows_in(case, how, &plant));
+}
+
+fn shows_in(case: &Case, how: Shows, plant: impl Fn(&mut Entry)) {
+    let launch = planted(case, plant);
+    match (check(case, &launch, TARGET, &mut Random(7)), how) {
+        (Err(Wrong::Report(report)), Shows::As(kind)) if report.kind == kind => {}
+        (Err(Wrong::Results(_)), Shows::InResults) => {}
+        (checked, how) => panic!("{how:?} expected in {}: {checked:?}", case.name),
     }
+}
+
+fn planted(case: &Case, plant: impl Fn(&mut Entry)) -> Launch {
+    let sound = crate::launch(case, TARGET);
+    let mut entry = sound.entry.clone();
+    plant(&mut entry);
+    assert_ne!(entry, sound.entry, "nothing was planted");
+    Launch { entry, ..sound }
 }
 
 #[test]
 fn nothing_planted_shows_nothing() {
     let mut r = Random(7);
-    for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
-        let case = turned(case(), left, right);
+    for case in layouts(&case()) {
         let checked = check(&case, &crate::launch(&case, TARGET), TARGET, &mut r);
         assert_eq!(checked, Ok(()));
     }
 }
 
 #[test]
-fn no_barrier_of_the_stages_is_a_race() {
+fn no_barrier_of_the_stages_is_reported() {
     shows(Shows::As(Kind::UseBeforeWait), |entry| remove(entry, is(Op::BarSync), 0));
+}
+
+#[test]
+fn no_barrier_of_elements_is_a_race() {
+    let mut case = plain(24, 72, 136);
+    (case.product.a_strides, case.product.b_strides) = ([137, 1], [73, 1]);
+    shows_in(&case, Shows::As(Kind::SharedRace), |entry| remove(entry, is(Op::BarSync), 0));
+}
+
+/// In one part, before and behind them, and in some; the first barrier is that of the stages.
+#[test]
+fn no_barrier_around_the_sums_is_a_race() {
+    for (space, n) in [([1, 40, 64, 64], 3), ([1, 40, 256, 256], 2)] {
+        // The last stage that is read lies where the sums come, and where the next part starts.
+        let case = epilogues::case(space, 160, true);
+        let buffers = epilogues::buffers(&case, space, true, &mut Random(7));
+        for nth in 1..n {
+            let launch = planted(&case, |entry| remove(entry, is(Op::BarSync), nth));
+            let run = machine::run(&launch, TARGET, &mut buffers.clone(), None);
+            assert_eq!(run.map_err(|report| report.kind), Err(Kind::SharedRace), "{}", case.name);
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! A launch on the emulated device, with buffers in which only what a product may read is set.
+//! A launch on the emulated device.
+//!
+//! Of the buffers only what a product may read is set.
 
 use codegen::ptx::Launch;
 use exec::device::emulated::{self, Param, Program, Region, Report, Shadow};

@@ -1,4 +1,4 @@
-//! What a product has to be: a sum in double precision, and how far from it a result may be.
+//! What a product has to be: a sum in double precision, within a bound.
 
 use exec::device::emulated::Report;
 use ir::narrow;
@@ -9,32 +9,35 @@ use ptx_builder::Target;
 use crate::machine::Buffer;
 use crate::shapes::{Case, Random};
 
-/// Calls `each` with the place of every row and column of each matrix of the result: the bases of
-/// the operands and of the result in elements, row and column.
-fn each_result(p: &Product, mut each: impl FnMut([i64; 3], i64, i64)) {
-    let n: u64 = p.batch.iter().map(|axis| axis.size).product();
-    for batch in 0..n {
-        let mut rest = batch;
-        let mut bases = [p.a, p.b, p.c.unwrap_or(p.a)].map(|arg| arg.offset.cast_signed());
-        for axis in p.batch.iter().rev() {
-            let index = (rest % axis.size).cast_signed();
-            rest /= axis.size;
-            bases.iter_mut().zip(axis.strides).for_each(|(base, stride)| *base += index * stride);
-        }
-        for i in 0..p.m.cast_signed() {
-            for j in 0..p.n.cast_signed() {
-                each(bases, i, j);
-            }
-        }
+/// The first element of a matrix, 0 and 1 for the operands and 2 for the result, in each batch.
+fn starts(p: &Product, which: usize) -> Vec<i64> {
+    let arg = [Some(p.a), Some(p.b), p.c][which];
+    let mut starts = vec![arg.map_or(0, |arg| arg.offset.cast_signed())];
+    for axis in &p.batch {
+        let indices = 0..axis.size.cast_signed();
+        let next = |start: &i64| indices.clone().map(|i| start + i * axis.strides[which]).collect();
+        starts = starts.iter().flat_map(|start| -> Vec<i64> { next(start) }).collect();
     }
+    starts
 }
 
-/// The elements of a dot product: of both operands for each k, and of the result.
-fn places(p: &Product, [a, b, c]: [i64; 3], i: i64, j: i64) -> (Vec<[i64; 2]>, i64) {
-    let k = (0..p.k.cast_signed()).map(|l| {
-        [a + i * p.a_strides[0] + l * p.a_strides[1], b + l * p.b_strides[0] + j * p.b_strides[1]]
-    });
-    (k.collect(), c + i * p.c_strides[0] + j * p.c_strides[1])
+/// All elements of a matrix, ascending, each once.
+fn places(p: &Product, which: usize) -> Vec<i64> {
+    let (sizes, strides) = match which {
+        0 => ([p.m, p.k], p.a_strides),
+        1 => ([p.k, p.n], p.b_strides),
+        _ => ([p.m, p.n], p.c_strides),
+    };
+    let [rows, cols] = sizes.map(u64::cast_signed);
+    let mut places = vec![];
+    for start in starts(p, which) {
+        for i in 0..rows {
+            places.extend((0..cols).map(|j| start + i * strides[0] + j * strides[1]));
+        }
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 fn read(dtype: Dtype, bytes: &[u8], at: i64) -> f64 {
@@ -56,27 +59,18 @@ fn write(dtype: Dtype, x: f32) -> Vec<u8> {
 pub(crate) fn buffers(case: &Case, r: &mut Random) -> Vec<Buffer> {
     let p = &case.product;
     let types = [case.types.operands, case.types.operands, case.types.result];
-    let mut read: [Vec<i64>; 3] = Default::default();
-    each_result(p, |bases, i, j| {
-        let (of_k, c) = places(p, bases, i, j);
-        read[0].extend(of_k.iter().map(|place| place[0]));
-        read[1].extend(of_k.iter().map(|place| place[1]));
-        read[2].push(c);
-    });
+    let is_held = match p.adds {
+        Adds::Never => false,
+        Adds::AfterFirst => case.iteration > 0,
+        Adds::Always => true,
+    };
     let args = [Some(p.a), Some(p.b), p.c];
     let mut buffers = vec![];
-    for ((mut places, dtype), (which, arg)) in
-        read.into_iter().zip(types).zip((0..).zip(args).filter_map(|(i, arg)| Some((i, arg?))))
-    {
-        places.sort_unstable();
-        places.dedup();
+    for (which, arg) in args.into_iter().enumerate() {
+        let (Some(arg), dtype) = (arg, types[which]) else { continue };
+        let places = places(p, which);
         let end = places.last().map_or(arg.offset, |last| last.cast_unsigned() + 1);
         let mut buffer = Buffer::new(end * dtype.bytes(), arg.offset * dtype.bytes());
-        let is_held = match p.adds {
-            Adds::Never => false,
-            Adds::AfterFirst => case.iteration > 0,
-            Adds::Always => true,
-        };
         if which < 2 || is_held {
             for place in places {
                 buffer.set(place.cast_unsigned() * dtype.bytes(), &write(dtype, r.number()));
@@ -87,7 +81,7 @@ pub(crate) fn buffers(case: &Case, r: &mut Random) -> Vec<Buffer> {
     buffers
 }
 
-/// One more than the numbers of a type near `x` are apart.
+/// How far the numbers of a type are apart near `x`; none for f32, whose rounding the bound has.
 fn ulp(dtype: Dtype, x: f64) -> f64 {
     let exponent = x.abs().max(f64::MIN_POSITIVE).log2().floor();
     match dtype {
@@ -97,39 +91,53 @@ fn ulp(dtype: Dtype, x: f64) -> f64 {
     }
 }
 
+/// All elements of a buffer.
+fn numbers(dtype: Dtype, buffer: &Buffer) -> Vec<f64> {
+    let n = buffer.bytes.len() as i64 / dtype.bytes().cast_signed();
+    (0..n).map(|at| read(dtype, &buffer.bytes, at)).collect()
+}
+
+/// The sum of a result and of its magnitudes, behind what is held.
+fn sum(p: &Product, [a, b]: [&[f64]; 2], [i, j]: [i64; 2], held: f64) -> (f64, f64) {
+    let mut sums = (held, held.abs());
+    for l in 0..p.k.cast_signed() {
+        let x = a[(i * p.a_strides[0] + l * p.a_strides[1]) as usize];
+        let y = b[(l * p.b_strides[0] + j * p.b_strides[1]) as usize];
+        sums = (sums.0 + x * y, sums.1 + (x * y).abs());
+    }
+    sums
+}
+
 /// The first result that is too far off, or the first byte that nobody should have written.
 pub(crate) fn compare(case: &Case, before: &[Buffer], after: &[Buffer]) -> Result<(), String> {
-    let p = &case.product;
-    let (narrow, result) = (case.types.operands, case.types.result);
+    let (p, dtype) = (&case.product, case.types.result);
+    let width = dtype.bytes() as usize;
+    let [a, b] = [0, 1].map(|which| numbers(case.types.operands, &before[which]));
     let mut untouched = before[2].bytes.clone();
-    let mut wrong = None;
-    each_result(p, |bases, i, j| {
-        let (of_k, c) = places(p, bases, i, j);
-        let (mut sum, mut l1) = (0.0, 0.0);
-        let width = result.bytes() as usize;
-        if before[2].is_set[c as usize * width] {
-            sum = read(result, &before[2].bytes, c);
-            l1 = sum.abs();
+    let [a_starts, b_starts, c_starts] = [0, 1, 2].map(|which| starts(p, which));
+    for ((a_start, b_start), c_start) in a_starts.iter().zip(&b_starts).zip(&c_starts) {
+        // Without a k, no element is there.
+        let [a, b] = [(&a, a_start), (&b, b_start)]
+            .map(|(all, start)| all.get(*start as usize..).unwrap_or_default());
+        for i in 0..p.m.cast_signed() {
+            for j in 0..p.n.cast_signed() {
+                let c = c_start + i * p.c_strides[0] + j * p.c_strides[1];
+                let at = c as usize * width;
+                let is_held = before[2].is_set[at];
+                let held = if is_held { read(dtype, &before[2].bytes, c) } else { 0.0 };
+                let (sum, l1) = sum(p, [a, b], [i, j], held);
+                let got = read(dtype, &after[2].bytes, c);
+                let bound = (p.k as f64 / 16.0 + 2.0) * (-23f64).exp2() * l1 + ulp(dtype, sum);
+                if got.is_nan() || (got - sum).abs() > bound {
+                    return Err(format!("[{i}, {j}]: {got} instead of {sum} within {bound:e}"));
+                }
+                untouched[at..at + width].copy_from_slice(&after[2].bytes[at..at + width]);
+            }
         }
-        for [a, b] in of_k {
-            let product = read(narrow, &before[0].bytes, a) * read(narrow, &before[1].bytes, b);
-            sum += product;
-            l1 += product.abs();
-        }
-        let got = read(result, &after[2].bytes, c);
-        let bound = (p.k as f64 / 16.0 + 2.0) * (-23f64).exp2() * l1 + ulp(result, sum);
-        let is_off = got.is_nan() || (got - sum).abs() > bound;
-        if is_off && wrong.is_none() {
-            wrong = Some(format!("row {i} column {j}: {got} instead of {sum} within {bound:e}"));
-        }
-        let at = c as usize * width;
-        untouched[at..at + width].copy_from_slice(&after[2].bytes[at..at + width]);
-    });
-    let stray = untouched.iter().zip(&after[2].bytes).position(|(x, y)| x != y);
-    match (wrong, stray) {
-        (Some(wrong), _) => Err(wrong),
-        (None, Some(at)) => Err(format!("byte {at} was written")),
-        (None, None) => Ok(()),
+    }
+    match untouched.iter().zip(&after[2].bytes).position(|(x, y)| x != y) {
+        Some(at) => Err(format!("byte {at} was written")),
+        None => Ok(()),
     }
 }
 

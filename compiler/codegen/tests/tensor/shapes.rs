@@ -81,26 +81,47 @@ pub(crate) fn turned(mut case: Case, is_left: bool, is_right: bool) -> Case {
     case
 }
 
-/// Shapes for which each tile is chosen on some target, whole and ragged, all layouts.
-pub(crate) fn of_all_tiles() -> Vec<Case> {
-    let sizes = [
-        (8192, 8192, 4096),
-        (8184, 8200, 4088),
-        (2048, 768, 768),
-        (1024, 1024, 512),
-        (512, 1024, 512),
-        (500, 500, 500),
-        (256, 512, 64),
-        (128, 128, 64),
-        (61, 67, 33),
-    ];
-    let mut cases = vec![];
-    for (m, n, k) in sizes {
-        for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
-            cases.push(turned(plain(m, n, k), left, right));
-        }
-    }
-    cases
+/// A tile, and a product that is computed with it.
+pub(crate) struct Tiled {
+    pub(crate) rows: u64,
+    pub(crate) cols: u64,
+    pub(crate) threads: u32,
+    /// Rows and columns of the product.
+    pub(crate) size: [u64; 2],
+}
+
+const fn tiled(rows: u64, cols: u64, threads: u32, size: [u64; 2]) -> Tiled {
+    Tiled { rows, cols, threads, size }
+}
+
+/// Each tile. No end of a product is that of a tile.
+pub(crate) const TILED: [Tiled; 9] = [
+    tiled(128, 256, 256, [120, 500]),
+    tiled(256, 128, 256, [500, 120]),
+    tiled(128, 128, 256, [120, 120]),
+    tiled(128, 64, 256, [250, 60]),
+    tiled(64, 128, 256, [60, 250]),
+    tiled(64, 64, 128, [60, 60]),
+    tiled(32, 128, 128, [28, 250]),
+    tiled(32, 64, 128, [30, 60]),
+    tiled(16, 64, 128, [14, 60]),
+];
+
+/// How often a product is done by [`often`].
+pub(crate) const OFTEN: u64 = 6000;
+
+/// The same product again and again, in the same place: enough work to fill a device, so that the
+/// tile is the one that fits the product best.
+pub(crate) fn often(case: &Case) -> Case {
+    let mut case = case.clone();
+    case.product.batch = vec![BatchAxis { size: OFTEN, strides: [0; 3] }];
+    case
+}
+
+/// All layouts of the operands.
+pub(crate) fn layouts(case: &Case) -> [Case; 4] {
+    let all = [(false, false), (true, false), (false, true), (true, true)];
+    all.map(|(left, right)| turned(case.clone(), left, right))
 }
 
 const SIDES: [u64; 16] = [1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 7];

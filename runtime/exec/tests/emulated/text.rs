@@ -70,6 +70,7 @@ fn every_instruction_runs() {
             name: "kernel".to_owned(),
             params: vec![Class::B64, Class::B32],
             threads: 32,
+            resident: None,
             has_shared: true,
             regs: [8; 6],
             body: body.concat(),

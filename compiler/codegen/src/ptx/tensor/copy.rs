@@ -1,4 +1,4 @@
-//! An operand of a product on its way from global memory to the stages in shared memory.
+//! An operand of a product on its way from global to shared memory.
 //!
 //! A stage holds lines of neighbouring elements, in chunks of 16 bytes. The chunks of a line are
 //! permuted by an exclusive or with bits of the line's number, so that the same chunk of eight

@@ -42,48 +42,34 @@ pub(super) enum Start {
     Where(Reg<Pred>),
 }
 
-/// The truth values of the rows and columns of a lane: whether they are inside.
-struct Inside {
-    /// For each 16 rows: row `lane / 4` and the one 8 further on.
-    rows: Vec<[Option<Reg<Pred>>; 2]>,
-    /// For each 8 columns: two neighbours.
-    cols: Vec<[Option<Reg<Pred>>; 2]>,
+/// Whether what is further on than a row or column is before the end, where there is one.
+fn before(b: &mut Builder, at: Reg<B32>, distance: u32, end: Option<u64>) -> Option<Reg<Pred>> {
+    end.map(|end| b.icmp(Cmp::Lt, at, small(end) - distance.cast_signed()))
 }
 
-impl Inside {
-    fn new(b: &mut Builder, sums: &Sums, corner: Corner, ends: Ends) -> Self {
-        let mut before = |at: Reg<B32>, distance: usize, end: Option<u64>| {
-            end.map(|end| {
-                let distance = i64::try_from(distance).expect("a block is small");
-                b.icmp(Cmp::Lt, at, small(end) - i32::try_from(distance).expect("as said"))
-            })
-        };
-        let rows = (0..sums.0.len())
-            .map(|i| [0, 8].map(|half| before(corner.row, 16 * i + half, ends.row)));
-        let rows = rows.collect();
-        let cols = (0..sums.0[0].len())
-            .map(|j| [0, 1].map(|second| before(corner.col, 8 * j + second, ends.col)));
-        let cols = cols.collect();
-        Self { rows, cols }
-    }
-}
-
-/// Calls `write` with each two neighbouring sums, the bytes from the corner, and who is inside.
+/// Calls `write` with each two neighbouring sums whose row is there, their distance from the corner
+/// in bytes, and whether the columns are there.
+///
+/// Rows are branches: with all truth values at hand at once, registers do not suffice.
 fn each_pair(
     b: &mut Builder,
     sums: &Sums,
     strides: [i64; 2],
-    inside: &Inside,
+    (corner, ends): (Corner, Ends),
     mut write: impl FnMut(&mut Builder, [Reg<F32>; 2], i64, [Option<Reg<Pred>>; 2]),
 ) {
-    for (i, (of_rows, rows)) in (0i64..).zip(sums.0.iter().zip(&inside.rows)) {
-        for (half, &row) in (0i64..).zip(rows) {
-            for (j, (four, cols)) in (0i64..).zip(of_rows.iter().zip(&inside.cols)) {
-                let pair = if half == 0 { [four[0], four[1]] } else { [four[2], four[3]] };
-                let distance = (16 * i + 8 * half) * strides[0] + 8 * j * strides[1];
-                let is_inside = cols.map(|col| both(b, row, col));
-                write(b, pair, distance, is_inside);
+    for (i, of_rows) in (0..).step_by(16).zip(&sums.0) {
+        for (row, pair) in [(i, 0), (i + 8, 2)] {
+            let end = b.label();
+            if let Some(is_there) = before(b, corner.row, row, ends.row) {
+                b.bra_if(is_there, false, end);
             }
+            for (col, four) in (0..).step_by(8).zip(of_rows) {
+                let distance = i64::from(row) * strides[0] + i64::from(col) * strides[1];
+                let are_there = [col, col + 1].map(|col| before(b, corner.col, col, ends.col));
+                write(b, [four[pair], four[pair + 1]], distance, are_there);
+            }
+            b.place(end);
         }
     }
 }
@@ -110,10 +96,9 @@ pub(super) fn store(
     layout: Layout,
     start: Start,
     to: Reg<B64>,
-    (corner, ends): (Corner, Ends),
+    inside: (Corner, Ends),
 ) {
-    let inside = Inside::new(b, sums, corner, ends);
-    each_pair(b, sums, layout.strides, &inside, |b, pair, distance, [p, q]| {
+    each_pair(b, sums, layout.strides, inside, |b, pair, distance, [p, q]| {
         if layout.in_pairs {
             add_held_pair(b, layout, start, (to, distance), pair, p);
             store_pair(b, layout.dtype, (to, distance), pair, p);
@@ -135,9 +120,10 @@ pub(super) fn store_shared(
     to: Reg<B32>,
     (corner, ends): (Corner, Ends),
 ) {
-    let inside = Inside::new(b, sums, corner, Ends { row: None, ..ends });
+    // Rows behind the end have a place there, too.
+    let inside = (corner, Ends { row: None, ..ends });
     let strides = [i64::from(small(cols)) * 4, 4];
-    each_pair(b, sums, strides, &inside, |b, pair, distance, inside| {
+    each_pair(b, sums, strides, inside, |b, pair, distance, inside| {
         let distance = i32::try_from(distance).expect("shared memory is small");
         for ((value, p), at) in pair.into_iter().zip(inside).zip([0, 4]) {
             only(b, p, |b| b.store_shared(to, distance + at, value));

@@ -70,6 +70,9 @@ impl Tile {
     }
 }
 
+/// Registers of a multiprocessor.
+const REGISTERS: u32 = 1 << 16;
+
 /// What a product asks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
@@ -77,30 +80,57 @@ pub(super) struct Need {
     pub(super) m: u64,
     pub(super) n: u64,
     pub(super) k: u64,
-    /// Columns of a block that an epilogue wants together.
-    pub(super) together: Option<u64>,
+    pub(super) behind: Behind,
+}
+
+/// What an epilogue asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// There is none.
+    Nothing,
+    /// A map over blocks of so many columns, which may be cut.
+    Map(u64),
+    /// Reductions over so many columns.
+    Rows(u64),
 }
 
 impl Need {
     /// Bytes of shared memory of a block: stages, and the sums for an epilogue.
     pub(super) fn shared_bytes(self, tile: Tile, target: Target) -> u64 {
         let stages = u64::from(tile.stages(target) * tile.stage_bytes());
-        match self.together {
-            None => stages,
+        let sums = u64::from(tile.rows) * self.width(tile) * 4;
+        match self.behind {
+            Behind::Nothing => stages,
             // The stages are done when the only sums come.
-            Some(cols) if self.parts(tile) == 1 => stages.max(u64::from(tile.rows) * cols * 4),
-            Some(cols) => stages + u64::from(tile.rows) * cols * 4,
+            Behind::Map(_) | Behind::Rows(_) if self.parts(tile) == 1 => stages.max(sums),
+            Behind::Map(_) | Behind::Rows(_) => stages + sums,
         }
+    }
+
+    /// Blocks that a multiprocessor is to hold, by its registers and its shared memory.
+    pub(super) fn resident(self, tile: Tile, target: Target) -> u32 {
+        let [rows, cols] = tile.warp();
+        // The sums, and about as much again for fragments and addresses, within what the assembler
+        // can give.
+        let registers = (rows * cols / 16).clamp(128, 256);
+        let by_registers = REGISTERS / (registers * tile.threads());
+        let by_memory = target.shared_bytes() / self.shared_bytes(tile, target).max(1);
+        by_registers.min(u32::try_from(by_memory).unwrap_or(u32::MAX)).max(1)
     }
 
     /// Tiles that a block computes one after another.
     pub(super) fn parts(self, tile: Tile) -> u64 {
-        self.together.map_or(1, |cols| cols.div_ceil(tile.cols.into()))
+        self.width(tile).div_ceil(tile.cols.into())
     }
 
     /// Columns of the result that a block computes.
     pub(super) fn width(self, tile: Tile) -> u64 {
-        self.together.unwrap_or(tile.cols.into())
+        let tile_cols = u64::from(tile.cols);
+        match self.behind {
+            Behind::Nothing => tile_cols,
+            Behind::Map(cols) if cols.is_multiple_of(tile_cols) => tile_cols,
+            Behind::Map(cols) | Behind::Rows(cols) => cols,
+        }
     }
 
     /// Blocks of the grid along the rows and along the columns.
