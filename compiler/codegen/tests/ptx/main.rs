@@ -49,3 +49,13 @@ fn products_have_the_bits_of_the_interpreter() {
         }
     }
 }
+
+#[test]
+fn large_tiles_have_the_bits_of_the_interpreter() {
+    let mut r = random::Random::new(3);
+    for about in products::large() {
+        let case = products::Case::new(&about);
+        let held = products::noise(&mut r, &case.schedule);
+        case.run(0).check(&format!("{about:?}"), &held);
+    }
+}

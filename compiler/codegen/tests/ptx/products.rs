@@ -38,6 +38,8 @@ pub(crate) enum Behind {
 pub(crate) struct About {
     pub(crate) size: [u64; 3],
     pub(crate) batch: Vec<u64>,
+    /// Elements between the rows (or columns) of each operand and of the result.
+    pub(crate) gap: u64,
     /// Whether each operand and the result is stored column by column.
     pub(crate) is_transposed: [bool; 3],
     pub(crate) types: Types,
@@ -53,6 +55,7 @@ impl About {
         Self {
             size,
             batch: vec![],
+            gap: 0,
             is_transposed: [false; 3],
             types: Types { operands: dtype, result: dtype },
             adds: Adds::Never,
@@ -70,13 +73,15 @@ impl Case {
         let batch: u64 = about.batch.iter().product();
         let shapes = [[m, k], [k, n], [m, n]];
         let strides: Vec<[i64; 2]> =
-            shapes.iter().zip(about.is_transposed).map(|(&s, t)| matrix(s, t)).collect();
-        let [a, b] =
-            [m * k, k * n].map(|size| buffer(&mut schedule, about.types.operands, batch * size));
-        let c = about.is_stored.then(|| buffer(&mut schedule, about.types.result, batch * m * n));
+            shapes.iter().zip(about.is_transposed).map(|(&s, t)| matrix(s, about.gap, t)).collect();
+        let extents = shapes.map(|shape| extent(shape, about.gap));
+        let mut operand = |size| buffer(&mut schedule, about.types.operands, batch * size);
+        let (a, b) = (operand(extents[0]), operand(extents[1]));
+        let result = about.types.result;
+        let c = about.is_stored.then(|| buffer(&mut schedule, result, batch * extents[2]));
         let mut outer = 1;
         let axes = about.batch.iter().rev().map(|&size| {
-            let strides = [m * k, k * n, m * n].map(|matrix| (matrix * outer).cast_signed());
+            let strides = extents.map(|matrix| (matrix * outer).cast_signed());
             outer *= size;
             BatchAxis { size, strides }
         });
@@ -125,8 +130,14 @@ impl Case {
 }
 
 /// Strides of a matrix.
-fn matrix([rows, cols]: [u64; 2], is_transposed: bool) -> [i64; 2] {
-    if is_transposed { [1, rows.cast_signed()] } else { [cols.cast_signed(), 1] }
+fn matrix([rows, cols]: [u64; 2], gap: u64, is_transposed: bool) -> [i64; 2] {
+    let line = if is_transposed { rows } else { cols } + gap;
+    if is_transposed { [1, line.cast_signed()] } else { [line.cast_signed(), 1] }
+}
+
+/// Elements of a matrix, and of what lies between its lines.
+fn extent([rows, cols]: [u64; 2], gap: u64) -> u64 {
+    (rows + gap) * (cols + gap)
 }
 
 fn buffer(schedule: &mut Schedule, dtype: Dtype, len: u64) -> Arg {
@@ -255,6 +266,25 @@ pub(crate) fn named() -> Vec<(String, Case)> {
     all
 }
 
+/// Some with so many blocks that tiles are large, and some with wide blocks of an epilogue.
+pub(crate) fn large() -> Vec<About> {
+    let many = |size: [u64; 3], dtype| About {
+        batch: vec![4, 66],
+        k_slice: 16,
+        ..About::plain(size, dtype)
+    };
+    let (adds, is_transposed) = (Adds::Always, [true, true, false]);
+    let wide = |size: [u64; 3], behind| About { behind, ..About::plain(size, Dtype::F32) };
+    vec![
+        many([128, 128, 16], Dtype::F32),
+        About { adds, is_transposed, ..many([113, 127, 17], Dtype::F32) },
+        About { behind: Behind::Map(32), ..many([120, 96, 2], Dtype::Bf16) },
+        wide([20, 1024, 21], Behind::Reduction(512)),
+        wide([33, 400, 5], Behind::Reduction(400)),
+        wide([70, 330, 3], Behind::Map(110)),
+    ]
+}
+
 /// A random one.
 pub(crate) fn random(r: &mut Random) -> About {
     const SIZES: [u64; 14] = [1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65, 130];
@@ -273,6 +303,7 @@ pub(crate) fn random(r: &mut Random) -> About {
     let mut about = About {
         size,
         batch,
+        gap: r.pick(&[0, 0, 3]),
         is_transposed,
         types: Types { operands, result },
         adds: r.pick(&[Adds::Never, Adds::Never, Adds::Always, Adds::AfterFirst]),
