@@ -91,6 +91,15 @@ fn finds_what_leaves_its_buffer() {
 }
 
 #[test]
+fn finds_an_access_across_the_end_of_its_buffer() {
+    let mut device = Device::new().words(&[1, 2, 3]);
+    let last = "ld.global.b64 %rd4, [%rd0+8];";
+    let report = device.run(Grid::of(1, 1), last).unwrap_err();
+    assert_eq!(report.kind, Kind::OutOfBounds, "{report}");
+    device.passes(Grid::of(1, 1), "ld.global.b64 %rd4, [%rd0];");
+}
+
+#[test]
 fn finds_what_is_not_aligned() {
     let planted = [
         ("8 bytes at 4", "ld.global.b64 %rd4, [%rd0+4];", "ld.global.b64 %rd4, [%rd0+8];"),

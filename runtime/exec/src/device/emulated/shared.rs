@@ -3,6 +3,8 @@
 //! Threads of a block are ordered by its barriers, those of a warp also by `bar.warp.sync`. Two
 //! accesses of different threads that are not ordered, one of which writes, are a race; lanes of
 //! one instruction may write equal values to one place, and atomics do not race with each other.
+//! Only the last writer of a place is known: an atomic behind a store that a warp has waited for is
+//! not, until the next barrier, so a load that races with it alone is not found.
 
 use super::report::{Fault, Kind, Outcome};
 
