@@ -76,7 +76,7 @@ struct Tensor<'p> {
     product: &'p Product,
     need: Need,
     tile: Tile,
-    stages: u32,
+    n_stages: u32,
     narrow: Narrow,
     left: Source,
     right: Source,
@@ -121,7 +121,7 @@ impl<'p> Tensor<'p> {
             product,
             need,
             tile,
-            stages: tile.stages(target),
+            n_stages: tile.stages(target),
             narrow: result::narrow(types.operands).expect("operands have 16 bits"),
             left: source(0, tile.rows, p.m, p.a_strides),
             right: Source { is_ragged: right.is_ragged || is_cut, ..right },
@@ -148,7 +148,7 @@ impl<'p> Tensor<'p> {
             }
             return block.shared;
         }
-        let stages = small((self.stages * self.tile.stage_bytes()).into());
+        let stages = small((self.n_stages * self.tile.stage_bytes()).into());
         let kept = b.iadd(block.shared, stages);
         let first = b.mov(0);
         let head = b.label();
@@ -222,14 +222,14 @@ impl<'p> Tensor<'p> {
         result::store_shared(b, sums, cols, to, (corner, ends));
     }
 
-    /// The loop over k.
+    /// All of k.
     fn sum(&self, b: &mut Builder, block: &Block, sums: &Sums, first: Reg<B32>) {
         let col = b.iadd(block.col, first);
         let threads = self.tile.threads();
         let right_start = b.iadd(block.shared, small(self.left.bytes().into()));
         let [left, right] = [block.bases[0], block.bases[1]];
         let shared = block.shared;
-        let mut copiers = [
+        let copiers = [
             Copier::new(b, self.left, threads, left, block.row, shared),
             Copier::new(b, self.right, threads, right, col, right_start),
         ];
@@ -237,13 +237,24 @@ impl<'p> Tensor<'p> {
         let [row, col] = block.warp;
         let left = Fragments::new(b, self.left, Side::Left, row, rows, shared);
         let right = Fragments::new(b, self.right, Side::Right, col, cols, right_start);
+        self.stages(b, sums, &copiers, [left, right]);
+    }
+
+    /// Stage after stage: copies of those ahead, products of this one.
+    fn stages(
+        &self,
+        b: &mut Builder,
+        sums: &Sums,
+        copiers: &[Copier; 2],
+        [left, right]: [Fragments; 2],
+    ) {
         let n = small(self.product.k.div_ceil(DEPTH.into()));
         let stage = small(self.tile.stage_bytes().into());
-        let ahead = small((self.stages - 1).into());
+        let ahead = small((self.n_stages - 1).into());
         for at in 0..ahead {
             if at < n {
                 let to = b.mov(at * stage);
-                copiers.iter_mut().for_each(|copier| copier.copy(b, to));
+                copiers.iter().for_each(|copier| copier.copy(b, to));
             }
             b.copy_commit();
         }
@@ -252,13 +263,13 @@ impl<'p> Tensor<'p> {
         b.place(head);
         // Groups are counted by stages, empty ones too: this stage is there when the others may be
         // under way. What the next copies overwrite was read before the barrier.
-        b.copy_wait(self.stages - 2);
+        b.copy_wait(self.n_stages - 2);
         b.barrier();
         if n > ahead {
             let end = b.label();
             let is_over = b.icmp(Cmp::Le, rest, ahead);
             b.bra_if(is_over, true, end);
-            copiers.iter_mut().for_each(|copier| copier.copy(b, write));
+            copiers.iter().for_each(|copier| copier.copy(b, write));
             b.place(end);
             self.next_stage(b, write);
         }
@@ -274,7 +285,7 @@ impl<'p> Tensor<'p> {
     fn next_stage(&self, b: &mut Builder, at: Reg<B32>) {
         let stage = small(self.tile.stage_bytes().into());
         let next = b.iadd(at, stage);
-        let is_end = b.icmp(Cmp::Eq, next, stage * small(self.stages.into()));
+        let is_end = b.icmp(Cmp::Eq, next, stage * small(self.n_stages.into()));
         let next: Reg<B32> = b.select(is_end, 0, next);
         b.mov_to(at, next);
     }

@@ -12,6 +12,7 @@ mod shapes;
 use std::collections::BTreeSet;
 
 use codegen::ptx::{Launch, tensor};
+use ir::schedule::{Arg, BufferId};
 use ptx_builder::{Class, Module, Op, Space, Stmt, Target, Width, parse};
 
 use shapes::{Case, Random};
@@ -82,6 +83,18 @@ fn every_tile_computes_its_product() {
             }
         }
     }
+}
+
+#[test]
+fn the_text_of_a_product_does_not_depend_on_places() {
+    let case = shapes::plain(100, 72, 40);
+    let mut elsewhere = case.clone();
+    for (at, arg) in (0..).zip(elsewhere.product.args_mut()) {
+        *arg = Arg { buffer: BufferId(9 - at), offset: 64 * u64::from(at) };
+    }
+    assert_ne!(case.product, elsewhere.product);
+    let texts = [case, elsewhere].map(|case| text(&launch(&case, Target::Sm80), Target::Sm80));
+    assert_eq!(texts[0], texts[1]);
 }
 
 #[test]

@@ -165,6 +165,8 @@ impl Copier {
         let from = advance_bytes(b, base, first, source.strides[0]);
         let from = advance_bytes(b, from, line, line_stride);
         let from = advance_bytes(b, from, along, along_stride);
+        // It moves on, and the base may have come through unchanged.
+        let from = b.mov(from);
         let (outer, k) = match source.along {
             Along::K => (line, along),
             Along::Outer => (along, line),
@@ -177,7 +179,7 @@ impl Copier {
     }
 
     /// Copies the thread's chunks of the next tile to a stage; `stage` is its distance in bytes.
-    pub(super) fn copy(&mut self, b: &mut Builder, stage: Reg<B32>) {
+    pub(super) fn copy(&self, b: &mut Builder, stage: Reg<B32>) {
         let end = self.is_busy.map(|is_busy| {
             let end = b.label();
             b.bra_if(is_busy, false, end);
@@ -202,7 +204,7 @@ impl Copier {
     }
 
     /// On to the next k.
-    fn step(&mut self, b: &mut Builder) {
+    fn step(&self, b: &mut Builder) {
         b.iadd_to(self.from, self.from, self.source.strides[1] * i64::from(DEPTH));
         if let Some(k) = self.k {
             b.iadd_to(k, k, small(DEPTH.into()));
