@@ -1,4 +1,4 @@
-//! What instructions give, against their definitions, over special values and random bits.
+//! What instructions give, over special values and random bits.
 
 use crate::device::{Device, Grid};
 use crate::values::{all_pairs, doubles, singles, words};

@@ -1,4 +1,4 @@
-//! Text that is no program, launches that do not fit, and every instruction once.
+//! Text that is no program, unfit launches, and every instruction once.
 
 use exec::device::emulated::{self, Kind, Launch, Param, Program, Region, Shadow};
 use ptx_builder::{

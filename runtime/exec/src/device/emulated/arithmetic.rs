@@ -1,4 +1,4 @@
-//! Arithmetic, by the type of its numbers. PTX ISA 9.7.1, 9.7.3, 9.7.5 and 9.7.7.
+//! Arithmetic, by the type of its numbers. PTX ISA 9.7.1, 9.7.3, 9.7.5, 9.7.7.
 
 use ptx_builder::{Class, Cmp, Logic, Num};
 

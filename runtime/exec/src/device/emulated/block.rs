@@ -1,4 +1,4 @@
-//! Blocks: warps to their next barrier, one after the other, until all have ended.
+//! Blocks: warps to their next barrier, one after the other, until all end.
 
 use ptx_builder::Op;
 

@@ -1,4 +1,4 @@
-//! Conversions between types of numbers, and between registers of other sizes. PTX ISA 9.7.8.
+//! Conversions between types, and registers of other sizes. PTX ISA 9.7.8.
 
 use ptx_builder::{Class, Cvt};
 

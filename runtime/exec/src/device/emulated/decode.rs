@@ -1,4 +1,4 @@
-//! Entries in the form in which they run: registers as places in files, labels as indices.
+//! Entries as they run: registers as places in files, labels as indices.
 //!
 //! A warp has three files: 32-bit registers (16 bits lie in them too), 64-bit registers, and truth
 //! values as masks of lanes. Immediates and the hardware's registers are places behind the entry's

@@ -1,4 +1,4 @@
-//! Instructions that neither branch nor wait for other warps, on the lanes of a mask.
+//! Instructions that neither branch nor wait for other warps.
 
 use ptx_builder::{Class, Num, Op, Space};
 

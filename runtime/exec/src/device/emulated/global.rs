@@ -180,7 +180,8 @@ impl Global<'_> {
             && offset + bytes as u64 <= region.bytes
         {
             let what = format!(
-                "{does} {bytes} bytes at offset {offset} of buffer {at}, which is no multiple of {bytes}"
+                "{does} {bytes} bytes at offset {offset} of buffer {at}, which is no multiple of \
+                 {bytes}"
             );
             return Fault::new(Kind::Misaligned, lane, what);
         }
