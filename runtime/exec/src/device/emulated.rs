@@ -1,4 +1,4 @@
-//! A GPU in software: executes the text of PTX modules and reports what they do wrong.
+//! A GPU in software: executes the text of PTX modules and reports faults.
 //!
 //! In: the text that a driver would get, a launch, and the bytes that stand for the device's
 //! memory. Out: those bytes as the kernel leaves them, or a [`Report`] of the first fault. The
