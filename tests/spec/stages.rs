@@ -5,7 +5,9 @@
 //! case is also compiled twice, and each text form is parsed back.
 
 use llmc::cli::Stage;
+use llmc::compile::{BackEnd, compile_within};
 use llmc::{Compiled, compile, emit::emit};
+use passes::fit::Room;
 use plan::Plan;
 
 use crate::case;
@@ -36,6 +38,11 @@ pub(crate) fn show(path: &str, text: &str) -> String {
                 block(&emit(&compiled, Stage::Kernels), kind, name)
             }
             "clif" => code(&compiled.plan, part),
+            "ptx" => {
+                let (map, gpu) = (&front.map, BackEnd::Gpu(ptx_builder::Target::Sm80));
+                let plan = compile_within(&program, map, Some(&facts), Room::UNBOUNDED, gpu);
+                code(&plan.expect("the spec compiles").plan, part)
+            }
             "plan" => block(&emit(&compiled, Stage::Plan), "function", part),
             other => panic!("`{other}` is no stage"),
         };
