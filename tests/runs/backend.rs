@@ -391,7 +391,7 @@ fn random_modules_agree_with_the_interpreter() {
 
 #[test]
 fn random_modules_on_the_emulator_agree_with_the_interpreter() {
-    for seed in 0..n_cases(300) {
+    for seed in 0..n_cases(2000) {
         random_case(seed, pipeline::gpu("sm_80"));
     }
 }

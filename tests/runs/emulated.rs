@@ -93,3 +93,18 @@ fn a_plan_has_a_column_for_each_target() {
         assert!(ended.out.contains(text), "{text} in {}", ended.out);
     }
 }
+
+#[test]
+fn the_script_for_machines_with_a_gpu_runs_dry() {
+    let folder = Folder::new("gpu-script");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gpu.sh");
+    let program = env!("CARGO_BIN_EXE_llmc");
+    let run = |device: &str| {
+        folder.shell(&format!("{script} --llmc {program} --device {device} --steps 4"))
+    };
+    let ended = run("emulated").exits(0);
+    assert_eq!(ended.out.matches("| ok |").count(), 6, "{}\n{}", ended.out, ended.err);
+    // What is not there fails every check that needs it.
+    let ended = run("absent").exits(1);
+    assert_eq!(ended.out.matches("| FAILED |").count(), 5, "{}", ended.out);
+}
