@@ -63,7 +63,7 @@ fn allocations(model: &str, lines: &str, threads: usize) -> Vec<usize> {
             totals.push(now.allocations + now.reallocations);
         }
     };
-    let options = Options { threads };
+    let options = Options::threads(threads);
     train(compiled.plan, &corpus, &run, &options, &Stop::default(), &mut report).unwrap();
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(totals.len(), STEPS);

@@ -59,7 +59,7 @@ impl<'a> Pair<'a> {
         // What one task leaves the next one reads, though they are functions of their own.
         let temporaries = plan.buffers.iter_mut().filter(|b| b.role == plan::Role::Temp);
         temporaries.for_each(|buffer| buffer.role = plan::Role::Output);
-        let executor = Executor::load(plan, &Options { threads }).unwrap();
+        let executor = Executor::load(plan, &Options::threads(threads)).unwrap();
         let reference = memory(schedule);
         Self { schedule, target, executor, reference }
     }
@@ -115,6 +115,7 @@ impl<'a> Pair<'a> {
             eval_task(task, self.schedule, self.target, &mut self.reference);
             let call = self.executor.plan().function(&name).unwrap();
             self.executor.call(call, &mut Silent).unwrap();
+            self.executor.fetch_all().unwrap();
             self.forget_unsorted(task);
             for (buffer, bits) in held {
                 self.change_is_equal(buffer, &before, &bits, &self.about(task, &name));

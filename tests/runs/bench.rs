@@ -71,7 +71,7 @@ impl Bench {
             | Event::Saved { .. }
             | Event::Sample { .. } => {}
         };
-        let options = Options { threads: 1 };
+        let options = Options::threads(1);
         let result = train(plan, &self.corpus, &dir, &options, &stop, &mut report);
         Left { result, rows, warnings }
     }

@@ -37,7 +37,7 @@ impl Update {
 
     /// Loads a plan and runs its `init`.
     pub(crate) fn load(plan: Plan) -> Self {
-        let executor = Executor::load(plan.clone(), &Options { threads: 1 }).unwrap();
+        let executor = Executor::load(plan.clone(), &Options::threads(1)).unwrap();
         let mut update = Self { plan, executor };
         update.call("init");
         update.refresh();

@@ -91,7 +91,7 @@ fn noise(at: u64) -> f32 {
 
 /// A plan whose weights are far enough from 0 that every one of them counts.
 fn loaded(plan: &Plan) -> Executor {
-    let mut executor = Executor::load(plan.clone(), &Options { threads: 1 }).unwrap();
+    let mut executor = Executor::load(plan.clone(), &Options::threads(1)).unwrap();
     executor.call(plan.function("init").unwrap(), &mut Silent).unwrap();
     for (salt, (id, buffer)) in (0..).map(plan::BufferId).zip(&plan.buffers).enumerate() {
         if buffer.role == Role::Param {

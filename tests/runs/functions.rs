@@ -33,7 +33,7 @@ fn give(plan: &Plan, memory: &mut Memory, turn: i32) {
 
 /// All of the arena after every function was run, `init` first.
 fn memory(plan: &Plan, run: impl Fn(&mut Executor, plan::FunctionId, &mut dyn Host)) -> Vec<u8> {
-    let mut executor = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+    let mut executor = Executor::load(plan.clone(), &Options::threads(2)).unwrap();
     let mut host = Ids { plan, turn: 0 };
     give(plan, executor.memory_mut(), 0);
     let mut names: Vec<&str> = plan.functions.iter().map(|f| f.name.as_str()).collect();

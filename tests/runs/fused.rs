@@ -65,7 +65,7 @@ fn products_write_gradients_straight_into_their_flat_state() {
 
 /// A loaded plan after `init`.
 fn loaded(plan: &Plan) -> Executor {
-    let mut executor = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+    let mut executor = Executor::load(plan.clone(), &Options::threads(2)).unwrap();
     executor.call(plan.function("init").unwrap(), &mut Silent).unwrap();
     executor
 }

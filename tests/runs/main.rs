@@ -11,6 +11,7 @@ mod bench_command;
 mod cached;
 mod clip;
 mod decode;
+mod doctor;
 mod emulated;
 mod exits;
 mod faults;

@@ -15,7 +15,7 @@ const SLACK_SHARE: f64 = 0.1;
 /// Loads a plan, compares its memory with what was predicted, and makes a step.
 fn takes_what_was_predicted(plan: Plan, name: &str) {
     let predicted = plan.arena_bytes;
-    let mut executor = Executor::load(plan, &Options { threads: 1 }).unwrap();
+    let mut executor = Executor::load(plan, &Options::threads(1)).unwrap();
     assert_eq!(executor.memory().allocated(), predicted, "{name}");
     let buffers = executor.plan().buffers.clone();
     let ends = buffers.iter().map(|b| b.offset + b.bytes.next_multiple_of(plan::ALIGN));

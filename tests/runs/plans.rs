@@ -100,7 +100,7 @@ fn feed(pair: &mut Pair<'_>, plan: &Plan, round: usize) {
 
 /// Loads the plan as it is and copies the states of the other side into it.
 fn whole(pair: &Pair<'_>, plan: &Plan) -> Executor {
-    let mut whole = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+    let mut whole = Executor::load(plan.clone(), &Options::threads(2)).unwrap();
     for (at, buffer) in (0u32..).zip(&plan.buffers) {
         let id = plan::BufferId(at);
         if buffer.role != Role::Temp {

@@ -22,7 +22,7 @@ fn an_update_leaves_the_copies_that_refresh_makes() {
     for precision in ["bf16", "fp16", "fp16 master bf16"] {
         let plan = compiled(&gpt(&format!("steps 9\nprecision {precision}"))).plan;
         let function = |name: &str| plan.function(name).unwrap();
-        let mut executor = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+        let mut executor = Executor::load(plan.clone(), &Options::threads(2)).unwrap();
         executor.call(function("init"), &mut Silent).unwrap();
         executor.refresh().unwrap();
         let first = copies(&executor);
@@ -49,7 +49,7 @@ fn train(folder: &Folder, plan: &Plan, name: &str, until: u64) -> Outcome {
             stop.request();
         }
     };
-    let options = Options { threads: 2 };
+    let options = Options::threads(2);
     train::train(plan.clone(), &corpus, &folder.at(name), &options, &stop, &mut report).unwrap()
 }
 

@@ -21,7 +21,7 @@ fn plan(recompute: &str, precision: &str) -> Plan {
 
 /// The bytes of all states, by name, after two micro-batches and an update.
 fn states_after_a_step(plan: Plan) -> Vec<(String, Vec<u8>)> {
-    let mut executor = Executor::load(plan, &Options { threads: 2 }).unwrap();
+    let mut executor = Executor::load(plan, &Options::threads(2)).unwrap();
     let function = |e: &Executor, name: &str| e.plan().function(name).unwrap();
     let init = function(&executor, "init");
     executor.call(init, &mut Silent).unwrap();

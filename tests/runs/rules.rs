@@ -249,7 +249,7 @@ fn modelled(model: Model) -> Vec<Vec<f64>> {
 /// The weights after ten steps of compiled code.
 fn in_compiled_code(compiled: &Compiled) -> Vec<Vec<f64>> {
     let plan = &compiled.plan;
-    let mut executor = Executor::load(plan.clone(), &Options { threads: 1 }).unwrap();
+    let mut executor = Executor::load(plan.clone(), &Options::threads(1)).unwrap();
     let id = |name: &str| plan.buffer(name).unwrap();
     let function = |name: &str| plan.function(name).unwrap();
     executor.call(function("init"), &mut Silent).unwrap();

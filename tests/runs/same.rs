@@ -58,7 +58,7 @@ fn run(folder: &Folder, plan: &plan::Plan, cell: &str, threads: usize) -> (Strin
     let at = folder.at(cell);
     fs::create_dir(&at).unwrap();
     let (_, corpus) = text::scan(&plan.run.data, &folder.at("")).unwrap();
-    let options = Options { threads };
+    let options = Options::threads(threads);
     train::train(plan.clone(), &corpus, &at, &options, &Stop::default(), &mut |_| {}).unwrap();
     (folder.hash(&format!("{cell}/step-{STEPS}")), folder.rows(cell))
 }

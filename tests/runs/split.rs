@@ -43,7 +43,7 @@ fn batch() -> [Vec<i32>; 2] {
 /// The sums after all micro-batches, by name, through compiled code.
 fn in_compiled_code(micro_batch: usize, seed: i32) -> BTreeMap<String, Vec<f64>> {
     let plan = split(micro_batch).plan;
-    let mut executor = Executor::load(plan.clone(), &Options { threads: 2 }).unwrap();
+    let mut executor = Executor::load(plan.clone(), &Options::threads(2)).unwrap();
     let id = |name: &str| plan.buffer(name).unwrap();
     let function = |name: &str| plan.function(name).unwrap();
     executor.memory_mut().i32_mut(id("seed"))[0] = seed;

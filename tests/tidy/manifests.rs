@@ -60,6 +60,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("cranelift-module", &["exec"], "symbols between compiled functions"),
     ("cranelift-native", &["exec"], "what this processor can do"),
     ("cranelift-reader", &["exec"], "CLIF text out of a plan"),
+    ("cudarc", &["exec"], "NVIDIA's driver, found at run time: no toolkit to build, none to run"),
     ("glob", &["exec", "llmc"], "patterns of data files"),
     ("memmap2", &["exec"], "data files without a copy, and memory that the system clears"),
     ("signal-hook", &["exec"], "Ctrl-C and SIGTERM as a flag, without unsafe code here"),

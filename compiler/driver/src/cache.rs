@@ -54,6 +54,26 @@ pub fn plan(
     Ok((plan, warnings))
 }
 
+/// What the cache holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// Where.
+    pub folder: PathBuf,
+    /// How many plans.
+    pub n_plans: usize,
+    /// Of all their files.
+    pub bytes: u64,
+}
+
+/// What the user's cache holds; `None` where there is none.
+pub fn held() -> Option<Held> {
+    let Cache { folder, most_bytes: _ } = Cache::of_user()?;
+    // A folder that is not there yet holds nothing.
+    let files = files(&folder).unwrap_or_default();
+    let bytes = files.iter().map(|(_, _, bytes)| bytes).sum();
+    Some(Held { folder, n_plans: files.len(), bytes })
+}
+
 /// The micro-batch of the run that goes on.
 fn kept(program: &Program) -> Option<u64> {
     program.train.stated.goes_on.then_some(program.train.micro_batch)
@@ -152,14 +172,7 @@ impl Cache {
 
     /// Removes files until the rest is small enough, drafts that others left behind among them.
     fn prune(&self) -> io::Result<()> {
-        let mut files = vec![];
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let (path, about) = (entry.path(), entry.metadata()?);
-            if about.is_file() && is_ours(&path) {
-                files.push((about.modified()?, path, about.len()));
-            }
-        }
+        let mut files = files(&self.folder)?;
         files.sort();
         let mut total: u64 = files.iter().map(|(_, _, bytes)| bytes).sum();
         for (_, path, bytes) in files {
@@ -171,6 +184,19 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// The files of a cache: when each was used last, where it is, and its size.
+fn files(folder: &Path) -> io::Result<Vec<(SystemTime, PathBuf, u64)>> {
+    let mut files = vec![];
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, about) = (entry.path(), entry.metadata()?);
+        if about.is_file() && is_ours(&path) {
+            files.push((about.modified()?, path, about.len()));
+        }
+    }
+    Ok(files)
 }
 
 /// The first line of a file.

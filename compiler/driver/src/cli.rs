@@ -30,6 +30,8 @@ pub enum Command {
     Verify(Verify),
     /// Train for a few steps and show how fast, and where the time goes; writes nothing
     Bench(Bench),
+    /// Show what this machine has, and what of it is used
+    Doctor,
     /// Generate text from a run
     Generate(Generate),
     /// Talk with the model of a run, a line and a reply at a time
@@ -111,19 +113,10 @@ pub struct Machine {
 pub enum Device {
     /// The CPU
     Cpu,
+    /// The first NVIDIA GPU of this machine
+    Cuda,
     /// A GPU's code, run by an emulator on the CPU: slow, and a check of every access
     Emulated,
-}
-
-impl Device {
-    /// What plans for it are made of.
-    pub fn back_end(self) -> BackEnd {
-        match self {
-            Self::Cpu => BackEnd::Cpu,
-            // The oldest generation, whose code runs on all.
-            Self::Emulated => BackEnd::Gpu(ptx_builder::Target::Sm80),
-        }
-    }
 }
 
 /// A generation of devices.

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod chat;
 mod check;
+mod doctor;
 mod explain;
 mod generate;
 mod out;
@@ -67,6 +68,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args, start),
+        Command::Doctor => doctor::run(),
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Explain { code } => explain::code(&code),

@@ -1,15 +1,74 @@
-//! The memory of this machine, as the compiler is told of it.
+//! This machine as the compiler is told of it: whose code it runs, and its memory.
 
+use exec::device::cuda::driver::{Driver, Gpu};
+use exec::error::Error;
+use exec::executor::Grids;
 use passes::fit::Room;
+
+use crate::cli::Device;
+use crate::compile::BackEnd;
 
 /// Share of the machine's memory that a run may take when its spec does not say.
 pub const SHARE_PERCENT: u64 = 60;
+
+/// The same of a GPU's, which its owner shares with a screen at most.
+const DEVICE_SHARE_PERCENT: u64 = 90;
+
+/// What the driver takes of a device beside the arena: a context and the code.
+const DEVICE_BYTES: u64 = 512 << 20;
 
 /// What a process takes beside its arena: itself, the compiler's leftovers, compiled kernels.
 const PROCESS_BYTES: u64 = 24 << 20;
 
 /// What each thread takes: packed panels of a product, its stack.
 const THREAD_BYTES: u64 = 1 << 20;
+
+/// What plans are made for.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Whose code.
+    pub back_end: BackEnd,
+    /// Within how much memory.
+    pub room: Room,
+    /// The bound where the spec has none, in words: `60% of RAM`.
+    pub bound: String,
+}
+
+impl Site {
+    /// The memory of this machine.
+    pub fn host(back_end: BackEnd) -> Site {
+        Site { back_end, room: room(), bound: format!("{SHARE_PERCENT}% of RAM") }
+    }
+
+    /// A device of this machine, which must be there.
+    pub fn of(device: Device) -> Result<Site, Error> {
+        match device {
+            Device::Cpu => Ok(Site::host(BackEnd::Cpu)),
+            Device::Emulated => Ok(Site::host(EMULATED)),
+            Device::Cuda => Site::gpu(&Driver::find()?.first()?),
+        }
+    }
+
+    fn gpu(gpu: &Gpu) -> Result<Site, Error> {
+        let default_bytes = Some(gpu.memory_bytes / 100 * DEVICE_SHARE_PERCENT);
+        Ok(Site {
+            back_end: BackEnd::Gpu(gpu.supported_target()?),
+            room: Room { default_bytes, beside_bytes: DEVICE_BYTES },
+            bound: format!("{DEVICE_SHARE_PERCENT}% of {}", gpu.name),
+        })
+    }
+}
+
+/// What the emulator runs: the oldest generation, whose code runs on all.
+pub const EMULATED: BackEnd = BackEnd::Gpu(ptx_builder::Target::Sm80);
+
+/// What runs the plans of a device.
+pub fn grids(device: Device) -> Grids {
+    match device {
+        Device::Cpu | Device::Emulated => Grids::Emulated,
+        Device::Cuda => Grids::Cuda,
+    }
+}
 
 /// The room of a run with a thread for each core.
 pub fn room() -> Room {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use codegen::ptx::Numerics;
 use exec::device::cpu::Memory;
 use exec::error::Error;
-use exec::executor::{Executor, Host, Options};
+use exec::executor::{Executor, Grids, Host, Options};
 use ir::eval::kernel::Memory as Reference;
 use ir::eval::schedule::{eval_task, memory};
 use ir::graph::Role;
@@ -36,6 +36,17 @@ pub struct Checked {
     pub found: Vec<Found>,
 }
 
+/// What runs the work.
+#[derive(Debug, Clone, Copy)]
+pub struct Device {
+    /// For people.
+    pub name: &'static str,
+    /// Whose code it runs.
+    pub back_end: BackEnd,
+    /// What runs grids.
+    pub grids: Grids,
+}
+
 /// How a device did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
@@ -54,19 +65,19 @@ pub enum Found {
     TooLarge,
 }
 
-/// Checks the work of a schedule on devices, each with a name; `run` is that of its plan.
+/// Checks the work of a schedule on devices; `run` is that of its plan.
 pub fn verify(
     schedule: &Schedule,
     run: &plan::Run,
-    devices: &[(&str, BackEnd)],
+    devices: &[Device],
     seed: u64,
 ) -> Result<Vec<Checked>, Error> {
     let work = different(schedule);
     let single = single(schedule, &work);
     let mut machines = vec![];
-    for &(_, back_end) in devices {
+    for &Device { name: _, back_end, grids } in devices {
         let plan = plan(&single, run, back_end);
-        machines.push(Executor::load(plan, &Options { threads: 1 })?);
+        machines.push(Executor::load(plan, &Options { threads: 1, grids })?);
     }
     let mut reference = memory(&single);
     let mut checked = vec![];
@@ -206,7 +217,8 @@ fn single(schedule: &Schedule, work: &[Piece]) -> Schedule {
         work.iter().any(|piece| piece.task.args().iter().any(|arg| arg.buffer == id))
     };
     for (at, buffer) in buffers.iter_mut().enumerate() {
-        (buffer.role, buffer.within) = (Some(Role::Input), None);
+        // Both sides read and write it.
+        (buffer.role, buffer.within) = (Some(Role::Output), None);
         if !is_touched(at) {
             buffer.shape = vec![0];
         }

@@ -1,20 +1,29 @@
 //! Devices: where the steps of a plan run.
 
 pub mod cpu;
+pub mod cuda;
 pub mod emulated;
+mod mirrored;
 
-use plan::{BufferId, Function, Step};
+use plan::{Buffer, BufferId, Function, Step};
 
 use crate::error::Error;
 use cpu::Memory;
+pub(crate) use mirrored::Mirrored;
 
 /// What makes the steps of a verified plan.
 pub(crate) trait Device: std::fmt::Debug {
-    /// All buffers.
+    /// All buffers, as far as the host knows of them.
     fn memory(&self) -> &Memory;
 
-    /// All buffers.
+    /// All buffers. What is written is there for the next step.
     fn memory_mut(&mut self) -> &mut Memory;
+
+    /// Lets the host know what these buffers hold.
+    fn fetch(&mut self, wanted: &dyn Fn(&Buffer) -> bool) -> Result<(), Error>;
+
+    /// Returns when all steps so far are done.
+    fn wait(&mut self) -> Result<(), Error>;
 
     /// Begins a function of the plan: what its temporaries hold means nothing.
     fn begin(&mut self, function: &Function);

@@ -25,6 +25,8 @@ pub enum Error {
     BadCheckpoint(String),
     /// The machine has not enough of something.
     Resources(String),
+    /// A device is missing, or is not one that plans run on.
+    Device(String),
     /// The loss is beyond repair.
     Diverged(String),
     /// The run's folder belongs to something else.
@@ -64,7 +66,7 @@ impl Error {
             Self::BadPlan(_) => 1,
             Self::Folder(_) => 2,
             Self::BadData(_) | Self::BadCheckpoint(_) => 3,
-            Self::Io { .. } | Self::Resources(_) | Self::Busy { .. } => 4,
+            Self::Io { .. } | Self::Resources(_) | Self::Device(_) | Self::Busy { .. } => 4,
             Self::Diverged(_) => 5,
             Self::Fault(_) => 6,
             Self::Preempted => 75,
@@ -83,7 +85,7 @@ impl fmt::Display for Error {
             Self::BadCheckpoint(what) => write!(f, "bad checkpoint: {what}"),
             Self::Resources(what) => write!(f, "not enough resources: {what}"),
             Self::Diverged(what) => write!(f, "diverged: {what}"),
-            Self::Folder(what) => f.write_str(what),
+            Self::Device(what) | Self::Folder(what) => f.write_str(what),
             Self::Busy { path, pid: Some(pid) } => {
                 write!(f, "{} is in use by process {pid}", path.display())
             }
@@ -102,6 +104,7 @@ impl error::Error for Error {
             | Self::BadData(_)
             | Self::BadCheckpoint(_)
             | Self::Resources(_)
+            | Self::Device(_)
             | Self::Diverged(_)
             | Self::Folder(_)
             | Self::Busy { .. }

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use plan::{Count, Function, FunctionId, Plan, Step};
+use plan::{Buffer, Count, Function, FunctionId, Plan, Role, Step};
 
-use crate::device::Device;
 use crate::device::cpu::{Cpu, Functions, Memory, Turns};
+use crate::device::cuda::Cuda;
 use crate::device::emulated::Emulator;
+use crate::device::{Device, Mirrored};
 use crate::error::Error;
 use crate::generate::Silent;
 use crate::verify::verify;
@@ -19,6 +20,31 @@ use crate::verify::verify;
 pub struct Options {
     /// Threads of the pool.
     pub threads: usize,
+    /// What runs plans for GPUs.
+    pub grids: Grids,
+}
+
+/// What runs the grids of plans for GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grids {
+    /// The emulator, on the CPU.
+    Emulated,
+    /// The first device of the CUDA driver.
+    Cuda,
+}
+
+impl Options {
+    /// With so many threads; GPUs are emulated.
+    pub const fn threads(threads: usize) -> Self {
+        Self { threads, grids: Grids::Emulated }
+    }
+}
+
+/// What the host may read whenever it has a turn or a call is over.
+const RESULTS: [Role; 3] = [Role::Counter, Role::Metric, Role::Output];
+
+fn is_result(buffer: &Buffer) -> bool {
+    RESULTS.contains(&buffer.role)
 }
 
 /// What the host does when a function gives it a turn.
@@ -100,7 +126,10 @@ impl Executor {
     pub fn load(plan: Plan, options: &Options) -> Result<Self, Error> {
         verify(&plan)?;
         if plan.is_for_grids() {
-            let device = Box::new(Emulator::load(&plan)?);
+            let device: Box<dyn Device> = match options.grids {
+                Grids::Emulated => Box::new(Mirrored::new(&plan, Emulator::load(&plan)?)?),
+                Grids::Cuda => Box::new(Mirrored::new(&plan, Cuda::load(&plan)?)?),
+            };
             return Ok(Self { plan, device, functions: None });
         }
         let mut cpu = Cpu::load(&plan, options.threads)?;
@@ -113,14 +142,25 @@ impl Executor {
         &self.plan
     }
 
-    /// All buffers.
+    /// All buffers. After a call the host knows counters, metrics and outputs; what else a device
+    /// of its own memory wrote has to be fetched.
     pub fn memory(&self) -> &Memory {
         self.device.memory()
     }
 
-    /// All buffers.
+    /// All buffers. What was written last elsewhere has to be fetched before it is changed.
     pub fn memory_mut(&mut self) -> &mut Memory {
         self.device.memory_mut()
+    }
+
+    /// Lets the host know what the buffers of these roles hold.
+    pub fn fetch(&mut self, roles: &[Role]) -> Result<(), Error> {
+        self.device.fetch(&|buffer| roles.contains(&buffer.role))
+    }
+
+    /// Lets the host know what all buffers hold.
+    pub fn fetch_all(&mut self) -> Result<(), Error> {
+        self.device.fetch(&|_| true)
     }
 
     /// Runs a function to its end.
@@ -128,9 +168,10 @@ impl Executor {
         let device = self.device.as_mut();
         let mut walk = Walk { plan: &self.plan, device, host, costs: None };
         match &self.functions {
-            Some(functions) => functions.call(&self.plan, function, &mut walk),
-            None => walk.function(&self.plan[function]),
+            Some(functions) => functions.call(&self.plan, function, &mut walk)?,
+            None => walk.function(&self.plan[function])?,
         }
+        self.device.fetch(&is_result)
     }
 
     /// Rebuilds what is derived from the weights; due whenever these were written from outside.
@@ -151,6 +192,7 @@ impl Executor {
         let (device, costs_of) = (self.device.as_mut(), Some(&mut costs));
         let mut walk = Walk { plan: &self.plan, device, host, costs: costs_of };
         walk.function(&self.plan[function])?;
+        self.device.fetch(&is_result)?;
         Ok(Cost::sum(costs.into_values()))
     }
 }
@@ -174,6 +216,7 @@ impl Walk<'_> {
             let start = self.costs.is_some().then(Instant::now);
             self.walk(step)?;
             if let Some(start) = start {
+                self.device.wait()?;
                 self.add_cost(step, start);
             }
         }
@@ -222,7 +265,14 @@ impl Walk<'_> {
                 self.iterate(step, 0);
             }
             Step::Call(callee) => self.function(&self.plan[*callee])?,
-            Step::Yield(what) => self.host.turn(*what, self.device.memory_mut())?,
+            Step::Yield(what) => {
+                match what {
+                    // The device may go on with the steps before while the host reads data.
+                    plan::Yield::Batch => {}
+                    plan::Yield::Metrics => self.device.fetch(&is_result)?,
+                }
+                self.host.turn(*what, self.device.memory_mut())?;
+            }
         }
         Ok(())
     }
@@ -312,7 +362,7 @@ mod tests {
     }
 
     fn load(plan: Plan) -> Executor {
-        Executor::load(plan, &Options { threads: 2 }).expect("the plan is right")
+        Executor::load(plan, &Options::threads(2)).expect("the plan is right")
     }
 
     #[test]
@@ -450,7 +500,7 @@ mod tests {
     }
 
     fn refused(plan: Plan, why: &str) {
-        match Executor::load(plan, &Options { threads: 1 }) {
+        match Executor::load(plan, &Options::threads(1)) {
             Err(Error::BadPlan(text)) => assert!(text.contains(why), "{text}"),
             other => panic!("expected a refusal for `{why}`, got {other:?}"),
         }

@@ -33,6 +33,7 @@ use crate::{
     signal::Stop,
 };
 use names::{EvalNames, Names};
+pub use saving::products;
 
 /// What happens during a run, for the driver to show.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub fn train(
     stop: &Stop,
     report: Report<'_>,
 ) -> Result<Outcome, Error> {
-    room::check(&plan)?;
+    room::check(&plan, options)?;
     let executor = Executor::load(plan, options)?;
     Training::start(executor, corpus, folder, report)?.run(stop, report)
 }
@@ -256,6 +257,7 @@ impl<'t> Training<'t> {
     /// A step that changed neither weights nor `step`: nothing that follows steps is due.
     fn skipped(&mut self, mut row: Row, cause: Cause, report: Report<'_>) -> Result<(), Error> {
         if cause != Cause::Empty {
+            self.executor.fetch(&finite::WATCHED)?;
             let (plan, memory) = (self.executor.plan(), self.executor.memory());
             row.tensor = finite::first_bad(plan, memory, &finite::WATCHED);
         }
@@ -276,7 +278,10 @@ impl<'t> Training<'t> {
         }
         match reason {
             None => Ok(()),
-            Some(why) => Err(self.ends_with(&row, cause, &why)),
+            Some(why) => {
+                self.executor.fetch(&finite::WATCHED)?;
+                Err(self.ends_with(&row, cause, &why))
+            }
         }
     }
 

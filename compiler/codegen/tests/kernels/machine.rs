@@ -100,7 +100,7 @@ pub(crate) fn run(cases: &[Case], machine: Machine) -> Vec<Vec<Vec<u8>>> {
                 name: format!("b{}", buffers.len()),
                 dtype: stored(operand.dtype),
                 shape: vec![bytes.len() as u64 / operand.dtype.bytes()],
-                role: Role::Input,
+                role: Role::Output,
                 offset,
                 bytes: bytes.len() as u64,
                 within: None,
@@ -125,7 +125,7 @@ pub(crate) fn run(cases: &[Case], machine: Machine) -> Vec<Vec<Vec<u8>>> {
         run: settings(),
     };
     let threads = if let Machine::Cpu(threads) = machine { threads } else { 1 };
-    let mut executor = Executor::load(plan, &Options { threads }).expect("the plan is right");
+    let mut executor = Executor::load(plan, &Options::threads(threads)).expect("the plan is right");
     let mut next = 0;
     let mut results = vec![];
     for (index, case) in cases.iter().enumerate() {

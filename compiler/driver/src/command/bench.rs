@@ -9,15 +9,15 @@ pub(super) mod traffic;
 use std::time::{Duration, Instant};
 
 use exec::device::cpu::Ceilings;
-use exec::executor::Options;
 use exec::train::bench::Bench;
 
 use super::Failure;
 use super::build::{compile_or_report, plan_or_report};
 use super::out::say;
 use super::source::ready;
-use super::train::threads;
+use super::train::options;
 use crate::cli;
+use crate::machine::Site;
 
 /// Steps whose parts are timed.
 const PROFILED: u64 = 5;
@@ -36,12 +36,12 @@ struct Figures {
 
 pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let back_end = args.machine.device.back_end();
-    let plan = plan_or_report(&mut ready, &args.source, back_end)?;
+    let site = Site::of(args.machine.device)?;
+    let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let corpus = ready.corpus.take().expect("a program that trains has data");
-    let threads = threads(&args.machine);
+    let options = options(&args.machine);
     let tokens = plan.run.batch * plan.run.context;
-    let mut bench = Bench::new(plan.clone(), &corpus, &Options { threads })?;
+    let mut bench = Bench::new(plan.clone(), &corpus, &options)?;
     let first_step_begins_s = start.elapsed().as_secs_f64();
     bench.step()?;
     let first_step_s = start.elapsed().as_secs_f64();
@@ -64,9 +64,10 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     figures.print(&plan.name, args.steps);
     let costs = bench.profile(PROFILED)?;
     // The plan has their code only, and may come from the cache.
-    let compiled = compile_or_report(&mut ready, &args.source, back_end)?;
+    let compiled = compile_or_report(&mut ready, &args.source, &site)?;
     let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
+    let threads = options.threads;
     table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use diag::Diagnostic;
-use passes::fit::Room;
 use passes::usage::size;
 use plan::Plan;
 
@@ -15,7 +14,7 @@ use crate::cli::{Build, Source, Stage, Target};
 use crate::compile::{BackEnd, Compiled, compile_within};
 use crate::emit::emit;
 use crate::front::Checked;
-use crate::machine::{SHARE_PERCENT, room};
+use crate::machine::Site;
 
 pub(super) fn run(args: &Build) -> Result<(), Failure> {
     if args.emit == Some(Stage::Ast) {
@@ -33,7 +32,7 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
         return Ok(());
     }
     let back_end = back_end(args)?;
-    let compiled = compile_or_report(&mut ready, &args.source, back_end)?;
+    let compiled = compile_or_report(&mut ready, &args.source, &Site::host(back_end))?;
     match args.emit {
         Some(stage) => print(&emit(&compiled, stage)),
         None if !args.time => summary(&compiled),
@@ -60,21 +59,21 @@ fn back_end(args: &Build) -> Result<BackEnd, Failure> {
     }
 }
 
-/// The plan of a checked spec for this machine; what there is to say of it is printed.
+/// The plan of a checked spec for a site; what there is to say of it is printed.
 ///
 /// The program then has what followed from the memory.
 pub(super) fn compile_or_report(
     ready: &mut Ready,
     source: &Source,
-    back_end: BackEnd,
+    site: &Site,
 ) -> Result<Compiled, Failure> {
-    let room = room();
+    let &Site { room, back_end, .. } = site;
     let Ready { front, program, facts, .. } = &*ready;
     let done = compile_within(program, &front.map, facts.as_ref(), room, back_end);
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
     warn(ready, source, compiled.warnings.clone());
     ready.program.train = compiled.train.clone();
-    say_bound(ready, room);
+    say_bound(ready, site);
     Ok(compiled)
 }
 
@@ -82,9 +81,9 @@ pub(super) fn compile_or_report(
 pub(super) fn plan_or_report(
     ready: &mut Ready,
     source: &Source,
-    back_end: BackEnd,
+    site: &Site,
 ) -> Result<Plan, Failure> {
-    let room = room();
+    let &Site { room, back_end, .. } = site;
     let Ready { front, program, facts, .. } = &*ready;
     let done = cache::plan(program, &front.map, facts.as_ref(), room, back_end);
     let (plan, warnings) = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
@@ -93,7 +92,7 @@ pub(super) fn plan_or_report(
     if train.micro_batch != plan.run.micro_batch {
         train.choose_micro_batch(plan.run.micro_batch);
     }
-    say_bound(ready, room);
+    say_bound(ready, site);
     Ok(plan)
 }
 
@@ -108,10 +107,10 @@ fn warn(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) {
 }
 
 /// Among the settings, the bound that this machine gives where the spec has none.
-fn say_bound(ready: &mut Ready, room: Room) {
+fn say_bound(ready: &mut Ready, site: &Site) {
     let train = &mut ready.program.train;
-    if let (None, Some(bytes)) = (train.memory, room.default_bytes) {
-        train.derive("memory", format!("{} ({SHARE_PERCENT}% of RAM)", size(bytes)));
+    if let (None, Some(bytes)) = (train.memory, site.room.default_bytes) {
+        train.derive("memory", format!("{} ({})", size(bytes), site.bound));
     }
 }
 
@@ -136,7 +135,7 @@ fn summary(compiled: &Compiled) {
 fn times(front: std::time::Duration, compiled: &Compiled) -> Result<(), Failure> {
     let start = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let options = exec::executor::Options { threads };
+    let options = exec::executor::Options::threads(threads);
     exec::executor::Executor::load(compiled.plan.clone(), &options)?;
     let load = start.elapsed();
     let mut rows = vec![("parse, check, data", front)];

@@ -7,11 +7,12 @@ use super::out::say;
 use super::source::ready;
 use crate::cli::Check;
 use crate::compile::BackEnd;
-use crate::machine::room;
+use crate::machine::{Site, room};
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let compiled = super::build::compile_or_report(&mut ready, &args.source, BackEnd::Cpu)?;
+    let compiled =
+        super::build::compile_or_report(&mut ready, &args.source, &Site::host(BackEnd::Cpu))?;
     let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
     let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
     let warnings = match ready.warnings {

@@ -5,7 +5,7 @@ use std::path::Path;
 use exec::checkpoint::load;
 use exec::data::tokenizer::Vocabulary;
 use exec::error::Error;
-use exec::executor::{Executor, Options};
+use exec::executor::Executor;
 use exec::generate::{Request, Sampled, Sampling, Session};
 use exec::run_dir;
 use passes::fit::Room;
@@ -14,10 +14,11 @@ use sema::Facts;
 use super::Failure;
 use super::out::{say, say_part};
 use super::source::report;
-use super::train::threads;
+use super::train::options;
 use crate::cache;
 use crate::cli::{self, ErrorFormat};
 use crate::front::{Checked, Front};
+use crate::machine::Site;
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let mut request = request(&args.text)?;
@@ -131,13 +132,13 @@ pub(super) fn load_run(
         program.train.keep_micro_batch(n);
     }
     // What trained elsewhere may be too large to train here.
-    let (room, back_end) = (Room::UNBOUNDED, machine.device.back_end());
+    let (room, back_end) = (Room::UNBOUNDED, Site::of(machine.device)?.back_end);
     let done = cache::plan(program, &front.map, Some(&facts), room, back_end);
     let (plan, _) = done.map_err(|diagnostics| {
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec
     })?;
-    let mut executor = Executor::load(plan.clone(), &Options { threads: threads(machine) })?;
+    let mut executor = Executor::load(plan.clone(), &options(machine))?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;
     Ok((executor, vocabulary))

@@ -19,13 +19,13 @@ use super::source::{Ready, ready};
 use crate::cli;
 use crate::compile::{BackEnd, Compiled};
 use crate::curve;
-use crate::machine::room;
+use crate::machine::{Site, room};
 
 pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     // What this machine's memory settles says nothing of another one.
     let program = ready.program.clone();
-    let compiled = compile_or_report(&mut ready, &args.source, BackEnd::Cpu)?;
+    let compiled = compile_or_report(&mut ready, &args.source, &Site::host(BackEnd::Cpu))?;
     let plan = &compiled.plan;
     let params: Vec<&plan::Buffer> =
         plan.buffers.iter().filter(|b| b.role == Role::Param).collect();

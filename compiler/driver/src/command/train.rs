@@ -20,11 +20,13 @@ use super::build::plan_or_report;
 use super::out::{say, say_part};
 use super::source::{Ready, ready};
 use crate::cli;
+use crate::machine::{Site, grids};
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     keep_micro_batch(args, &mut ready);
-    let plan = plan_or_report(&mut ready, &args.source, args.machine.device.back_end())?;
+    let site = Site::of(args.machine.device)?;
+    let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let info = info(args, &ready, &plan);
     let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;
     let dir = decision.folder().to_owned();
@@ -47,7 +49,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
         run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
     }
     let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
-    let options = Options { threads: threads(&args.machine) };
+    let options = options(&args.machine);
     let mut show = Show::new(ready.program.train.steps);
     let mut report = |event: Event| show.event(event);
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
@@ -166,10 +168,11 @@ fn resolved(ready: &Ready, text: &str) -> String {
     out
 }
 
-/// Threads to run with: those asked for, or all cores.
-pub(super) fn threads(machine: &cli::Machine) -> usize {
+/// How to run: with the threads that are asked for, or all cores.
+pub(super) fn options(machine: &cli::Machine) -> Options {
     let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    machine.threads.unwrap_or_else(all).max(1)
+    let threads = machine.threads.unwrap_or_else(all).max(1);
+    Options { threads, grids: grids(machine.device) }
 }
 
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.

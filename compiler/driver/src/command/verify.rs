@@ -6,20 +6,27 @@ use super::out::say;
 use super::source::ready;
 use crate::cli;
 use crate::compile::BackEnd;
-use crate::verify::{Checked, Found, verify};
+use crate::machine::{EMULATED, Site};
+use crate::verify::{Checked, Device, Found, verify};
 use exec::error::Error;
+use exec::executor::Grids;
 
 /// Columns of a device.
 const WIDTH: usize = 12;
 
 pub(super) fn run(args: &cli::Verify) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let emulated = cli::Device::Emulated.back_end();
-    let devices = [("cpu", BackEnd::Cpu), ("emulated", emulated)];
-    let compiled = compile_or_report(&mut ready, &args.source, emulated)?;
+    let compiled = compile_or_report(&mut ready, &args.source, &Site::host(EMULATED))?;
+    let mut devices = vec![
+        Device { name: "cpu", back_end: BackEnd::Cpu, grids: Grids::Emulated },
+        Device { name: "emulated", back_end: EMULATED, grids: Grids::Emulated },
+    ];
+    if let Ok(Site { back_end, .. }) = Site::of(cli::Device::Cuda) {
+        devices.push(Device { name: "cuda", back_end, grids: Grids::Cuda });
+    }
     let schedule = &compiled.scheduled.schedule;
     let checked = verify(schedule, &compiled.plan.run, &devices, args.seed)?;
-    let names: Vec<&str> = devices.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = devices.iter().map(|device| device.name).collect();
     say(format_args!("{}: difference from the interpreter on random inputs", ready.program.name));
     say(format_args!("\n  tasks  {}work", columns(&names)));
     for Checked { name, n_tasks, found } in &checked {

@@ -69,6 +69,9 @@ fn watched<T>(
     done.map_err(|source| Error::io(operation.name(), path, source))
 }
 
+/// What is saved beside counters.
+pub const SAVED: [Role; 2] = [Role::Param, Role::OptState];
+
 /// Writes `step-N` into the run's folder. The facts' tensors, files and hash are filled in.
 ///
 /// A state that is not finite is refused: what is saved can be gone on from.
@@ -79,7 +82,7 @@ pub fn save(
     facts: Manifest,
     watch: Watch<'_>,
 ) -> Result<(PathBuf, Manifest), Error> {
-    let tensor = finite::first_bad(plan, memory, &[Role::Param, Role::OptState]);
+    let tensor = finite::first_bad(plan, memory, &SAVED);
     if let Some(tensor) = tensor.or_else(|| finite::first_nan_counter(plan, memory)) {
         let step = facts.step;
         let why = format!("{tensor} holds values that are not finite; step {step} was not saved");

@@ -35,7 +35,7 @@ fn executor() -> Executor {
         });
         plan.arena_bytes = offset + 6;
     }
-    Executor::load(plan, &Options { threads: 1 }).unwrap()
+    Executor::load(plan, &Options::threads(1)).unwrap()
 }
 
 /// A state that depends on the step in every tensor.
@@ -307,7 +307,7 @@ fn another_model_gets_a_table_and_nothing_is_loaded() {
             _ => {}
         }
     }
-    let mut to = Executor::load(other.clone(), &Options { threads: 1 }).unwrap();
+    let mut to = Executor::load(other.clone(), &Options::threads(1)).unwrap();
     let error = load::restore(&found, &other, to.memory_mut()).unwrap_err().to_string();
     for line in [
         "w: the model has F32 [4], the checkpoint F32 [2, 2]",

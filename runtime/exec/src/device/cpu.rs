@@ -166,6 +166,14 @@ impl Device for Cpu {
         &mut self.memory
     }
 
+    fn fetch(&mut self, _: &dyn Fn(&plan::Buffer) -> bool) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn begin(&mut self, _: &plan::Function) {}
 
     fn begin_iteration(&mut self, advance: &[(plan::BufferId, u64)], iteration: u64) {

@@ -25,7 +25,7 @@ pub struct Bench<'b> {
 impl<'b> Bench<'b> {
     /// Loads a plan and makes its first weights.
     pub fn new(plan: plan::Plan, corpus: &'b Corpus, options: &Options) -> Result<Self, Error> {
-        room::check(&plan)?;
+        room::check(&plan, options)?;
         let mut executor = Executor::load(plan, options)?;
         let names = Names::of(executor.plan())?;
         let sequences = train_sequences(executor.plan(), corpus)?;

@@ -26,7 +26,7 @@ impl Training<'_> {
     ///
     /// The error is a fault: the same work gave other bits.
     pub(super) fn replay(&mut self, row: &Row) -> Result<(), Error> {
-        let first = self.gradients();
+        let first = self.gradients()?;
         let kept = self.scalars();
         let used = self.executor.memory().f64(self.names.used_scale)[0];
         self.set(self.names.consumed, (row.batch - 1) as f64);
@@ -39,7 +39,7 @@ impl Training<'_> {
             self.executor.memory_mut().bytes_mut(id).copy_from_slice(&bytes);
         }
         done?;
-        let again = self.gradients();
+        let again = self.gradients()?;
         let differs = first.iter().zip(&again).find(|(first, again)| first != again);
         if let Some(((id, _), _)) = differs {
             return Err(self.fault(row, &title(&self.executor.plan()[*id])));
@@ -80,10 +80,11 @@ impl Training<'_> {
     }
 
     /// A hash of every gradient: no second copy of what can be most of the memory.
-    fn gradients(&self) -> Vec<(BufferId, [u8; 32])> {
+    fn gradients(&mut self) -> Result<Vec<(BufferId, [u8; 32])>, Error> {
+        self.executor.fetch(&[Role::Grad])?;
         let memory = self.executor.memory();
         let all = finite::of_role(self.executor.plan(), Role::Grad);
-        all.map(|(id, _)| (id, Sha256::digest(memory.bytes(id)).into())).collect()
+        Ok(all.map(|(id, _)| (id, Sha256::digest(memory.bytes(id)).into())).collect())
     }
 
     /// Counters and metrics; `micro` moves some, and the replay must not count.

@@ -18,7 +18,7 @@ use crate::{
 const MAX_FAILED_SAVES: u32 = 3;
 
 /// The family of matrix products on this machine: their bits can differ between families.
-pub(super) fn products() -> &'static str {
+pub fn products() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
         if std::arch::is_x86_feature_detected!("avx512f") {
@@ -82,6 +82,7 @@ impl Training<'_> {
         self.log.sync()?;
         let facts = self.facts();
         let step = facts.step;
+        self.executor.fetch(&save::SAVED)?;
         let (plan, memory) = (self.executor.plan(), self.executor.memory());
         let saved = save::save(self.folder, plan, memory, facts, &mut |_, _| Ok(()));
         let (path, _) = saved.map_err(|error| self.not_saved(error))?;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::*;
 use crate::{data::text::sample, scratch::Scratch, tiny};
 
-const OPTIONS: Options = Options { threads: 1 };
+const OPTIONS: Options = Options::threads(1);
 
 fn corpus(scratch: &Scratch) -> Corpus {
     let text: Vec<u8> = (0..400u32).map(|i| (crate::rng::mix(u64::from(i)) % 90) as u8).collect();

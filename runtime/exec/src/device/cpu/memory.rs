@@ -2,7 +2,11 @@
 //!
 //! The system gives its pages, large ones where it can, when they are first touched: a plan starts
 //! at once whatever it needs, and all threads share the work of clearing.
+//!
+//! For a device with a memory of its own this is the host's copy, which knows of every buffer who
+//! has its newest bytes. Of a buffer that the device has moved on with, nothing can be read here.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use memmap2::MmapMut;
@@ -10,6 +14,17 @@ use memmap2::MmapMut;
 use plan::{ALIGN, Arg, Buffer, BufferId, Dtype};
 
 use crate::error::Error;
+
+/// Who has the newest bytes of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// The host and its device.
+    Both,
+    /// The host wrote.
+    Host,
+    /// The device may have written.
+    Device,
+}
 
 /// The memory of a plan, with a typed view of each buffer.
 #[derive(Debug)]
@@ -20,6 +35,10 @@ pub struct Memory {
     buffers: Vec<Buffer>,
     /// How many bytes each place of a buffer is further on, inside of tiles.
     shifts: Vec<u64>,
+    /// Of each buffer; devices that share this memory move on with none.
+    newest: Vec<Newest>,
+    /// Whether the host wrote any since it was asked.
+    has_written: bool,
 }
 
 // SAFETY: it owns what `base` points to, and gives references by its own borrow.
@@ -37,8 +56,48 @@ impl Memory {
         let _ = map.advise(memmap2::Advice::HugePage);
         let base = NonNull::new(map.as_mut_ptr()).ok_or_else(refuse)?;
         assert!(base.as_ptr().addr().is_multiple_of(ALIGN as usize), "pages are aligned");
-        let shifts = vec![0; plan.buffers.len()];
-        Ok(Self { base, map, buffers: plan.buffers.clone(), shifts })
+        let (shifts, newest) =
+            (vec![0; plan.buffers.len()], vec![Newest::Both; plan.buffers.len()]);
+        let buffers = plan.buffers.clone();
+        Ok(Self { base, map, buffers, shifts, newest, has_written: false })
+    }
+
+    /// The buffers that the host wrote since the last call; both have them now.
+    pub(in crate::device) fn take_written(&mut self) -> Vec<BufferId> {
+        let mut written = vec![];
+        if std::mem::take(&mut self.has_written) {
+            let all = (0..).map(BufferId).zip(&mut self.newest);
+            for (id, newest) in all.filter(|(_, newest)| **newest == Newest::Host) {
+                *newest = Newest::Both;
+                written.push(id);
+            }
+        }
+        written
+    }
+
+    /// The device may have written a buffer.
+    pub(in crate::device) fn moves_on(&mut self, id: BufferId) {
+        self.newest[id.0 as usize] = Newest::Device;
+    }
+
+    /// Whether only the device has the newest bytes of a buffer.
+    pub(in crate::device) fn is_behind(&self, id: BufferId) -> bool {
+        self.newest[id.0 as usize] == Newest::Device
+    }
+
+    /// The host has the newest bytes of a buffer, as the device has.
+    pub(in crate::device) fn arrived(&mut self, id: BufferId) {
+        self.newest[id.0 as usize] = Newest::Both;
+    }
+
+    /// Bytes of the arena.
+    pub(in crate::device) fn range(&self, range: Range<u64>) -> &[u8] {
+        &self.map[range.start as usize..range.end as usize]
+    }
+
+    /// Bytes of the arena.
+    pub(in crate::device) fn range_mut(&mut self, range: Range<u64>) -> &mut [u8] {
+        &mut self.map[range.start as usize..range.end as usize]
     }
 
     /// Bytes that were asked of the system.
@@ -75,6 +134,7 @@ impl Memory {
 
     fn view_mut<T>(&mut self, id: BufferId, dtype: Option<Dtype>) -> &mut [T] {
         let (at, n) = self.extent::<T>(id, dtype);
+        self.write(id);
         // SAFETY: as in `view`, and `self` is borrowed for writing.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(at).cast(), n) }
     }
@@ -87,7 +147,14 @@ impl Memory {
             buffer.name,
             buffer.dtype
         );
+        assert!(!self.is_behind(id), "`{}` was not fetched from the device", buffer.name);
         (buffer.offset as usize, buffer.bytes as usize / size_of::<T>())
+    }
+
+    /// Notes that the host writes a buffer.
+    fn write(&mut self, id: BufferId) {
+        self.newest[id.0 as usize] = Newest::Host;
+        self.has_written = true;
     }
 
     /// The bytes of a buffer.
@@ -130,6 +197,7 @@ impl Memory {
         let places = ids.map(|id| self.extent::<i32>(id, Some(Dtype::I32)));
         let ends = places.map(|(at, n)| at + n * size_of::<i32>());
         assert!(ends[0] <= places[1].0 || ends[1] <= places[0].0, "the buffers overlap");
+        ids.into_iter().for_each(|id| self.write(id));
         // SAFETY: as in `view_mut`, and the two share no byte.
         places.map(|(at, n)| unsafe {
             std::slice::from_raw_parts_mut(self.base.as_ptr().add(at).cast(), n)

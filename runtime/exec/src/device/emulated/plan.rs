@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use plan::{Arg, BufferId, Function, LaunchArg, Plan, Role, Step};
 
 use super::{Launch, Param, Program, Region, Shadow, run};
-use crate::device::Device;
 use crate::device::cpu::Memory;
+use crate::device::mirrored::Accelerator;
 use crate::error::Error;
 
 /// A loaded plan.
@@ -17,7 +17,8 @@ use crate::error::Error;
 pub(crate) struct Emulator {
     /// The code of the plan, and the name of the entry in each.
     programs: Vec<(String, Program)>,
-    memory: Memory,
+    /// The memory of the device; what the host sees is another one.
+    arena: Memory,
     shadow: Shadow,
     /// Where each buffer lies.
     regions: Vec<Region>,
@@ -43,7 +44,7 @@ impl Emulator {
         let region = |b: &plan::Buffer| Region { start: b.offset, bytes: b.bytes };
         Ok(Self {
             programs: plan.code.iter().map(read).collect::<Result<_, Error>>()?,
-            memory: Memory::new(plan)?,
+            arena: Memory::new(plan)?,
             shadow,
             regions: plan.buffers.iter().map(region).collect(),
             temporaries: plan.functions.iter().map(|f| temporaries(plan, f)).collect(),
@@ -52,7 +53,7 @@ impl Emulator {
         })
     }
 
-    fn launch(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
+    fn execute(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
         let mut regions = vec![];
         let mut buffers: Vec<BufferId> = vec![];
         let mut address = |arg: Arg| {
@@ -73,7 +74,7 @@ impl Emulator {
         let (entry, program) = &self.programs[launch.code as usize];
         let (blocks, shared_bytes) = (launch.blocks, launch.shared_bytes);
         let launch = Launch { entry, params: &params, blocks, shared_bytes };
-        run(program, &launch, &regions, self.memory.arena_mut(), &mut self.shadow)
+        run(program, &launch, &regions, self.arena.arena_mut(), &mut self.shadow)
             .map_err(|report| Error::Fault(format!("{origin}: {report}")))
     }
 }
@@ -92,13 +93,15 @@ fn temporaries(plan: &Plan, function: &Function) -> (String, BTreeSet<BufferId>)
     (function.name.clone(), found)
 }
 
-impl Device for Emulator {
-    fn memory(&self) -> &Memory {
-        &self.memory
+impl Accelerator for Emulator {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.arena.range_mut(at..at + bytes.len() as u64).copy_from_slice(bytes);
+        Ok(())
     }
 
-    fn memory_mut(&mut self) -> &mut Memory {
-        &mut self.memory
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        bytes.copy_from_slice(self.arena.range(at..at + bytes.len() as u64));
+        Ok(())
     }
 
     fn begin(&mut self, function: &Function) {
@@ -116,16 +119,11 @@ impl Device for Emulator {
         self.iteration = iteration;
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Error> {
-        match step {
-            Step::Launch { launch, origin } => self.launch(launch, origin),
-            Step::Kernel { .. }
-            | Step::Product { .. }
-            | Step::Attention { .. }
-            | Step::Sort { .. } => unreachable!("a plan for a GPU has grids only"),
-            Step::Loop { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => {
-                unreachable!("the executor makes what repeats, calls or yields")
-            }
-        }
+    fn launch(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
+        self.execute(launch, origin)
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 }

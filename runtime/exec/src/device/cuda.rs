@@ -1,0 +1,293 @@
+//! A GPU of NVIDIA's, through its driver.
+//!
+//! In: a plan whose work is launches. One allocation is the arena, one module all code, and one
+//! stream takes copies and launches in order: nothing here waits but reading, so the host prepares
+//! the next batch while the device works. The driver is found at run time; no toolkit is needed to
+//! build or to run. What a kernel did wrong is known with a later call, when the device says so.
+#![allow(unsafe_code, reason = "calls the driver")]
+
+pub mod driver;
+mod module;
+mod staging;
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys;
+use cudarc::driver::{CudaContext, CudaStream};
+use plan::{BufferId, Function, Launch, LaunchArg, Plan, Step};
+use ptx_builder::Target;
+
+use super::mirrored::Accelerator;
+use crate::error::Error;
+use crate::room;
+use driver::{Absent, Driver, Gpu, needed, said};
+use module::Module;
+use staging::Staging;
+
+/// Most blocks of a grid. CUDA C++ Programming Guide, table of compute capabilities.
+const MOST_BLOCKS: u64 = (1 << 31) - 1;
+
+/// A loaded plan.
+#[derive(Debug)]
+pub(crate) struct Cuda {
+    /// Driver and device, for messages.
+    about: String,
+    module: Module,
+    staging: Staging,
+    /// Address of the arena.
+    arena: sys::CUdeviceptr,
+    /// First byte of each buffer in it.
+    offsets: Vec<u64>,
+    /// How many bytes each place of a buffer is further on, inside of tiles.
+    shifts: Vec<u64>,
+    iteration: u32,
+    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+}
+
+impl Cuda {
+    /// Loads a verified plan on the first device: compiles its code and allocates its arena, zeroed.
+    pub(crate) fn load(plan: &Plan) -> Result<Self, Error> {
+        let driver = Driver::find()?;
+        let version = driver.version;
+        let gpu = driver.first()?;
+        let about = format!("device {}: {}, driver: {version}", gpu.ordinal, gpu.name);
+        let target = target(plan, &gpu)?;
+        fits(plan, &gpu)?;
+        let context = CudaContext::new(gpu.ordinal).map_err(|e| refused("open its device", e))?;
+        let free = free_bytes(plan, &context)?;
+        let module = Module::load(&context, target, &plan.code, &about)?;
+        admit(plan, &module, &about)?;
+        let stream = context.new_stream().map_err(|e| refused("make a stream", e))?;
+        let staging = Staging::new(&context).map_err(|e| refused("give memory of the host", e))?;
+        let arena = allocate(plan, free, &context, &stream)?;
+        Ok(Self {
+            about,
+            module,
+            staging,
+            arena,
+            offsets: plan.buffers.iter().map(|buffer| buffer.offset).collect(),
+            shifts: vec![0; plan.buffers.len()],
+            iteration: 0,
+            stream,
+            context,
+        })
+    }
+
+    /// A failure of the device at or before `what`.
+    fn fault(&self, what: &str, error: DriverError) -> Error {
+        Error::Fault(format!(
+            "{what}: {}\n  {}\nrun again to go on from the newest checkpoint, here or with \
+             `--device cpu`",
+            said(error),
+            self.about
+        ))
+    }
+
+    /// What a parameter gets; of one with 32 bits the driver reads the lower half, which is first.
+    fn value(&self, arg: LaunchArg) -> u64 {
+        match arg {
+            LaunchArg::Memory(arg) => {
+                let buffer = arg.buffer.0 as usize;
+                self.arena + self.offsets[buffer] + arg.offset + self.shifts[buffer]
+            }
+            LaunchArg::Iteration => u64::from(self.iteration),
+        }
+    }
+
+    fn try_launch(&self, launch: &Launch) -> Result<(), DriverError> {
+        self.context.bind_to_thread()?;
+        let mut values: Vec<u64> = launch.args.iter().map(|&arg| self.value(arg)).collect();
+        let places = values.iter_mut().map(|value| std::ptr::from_mut(value).cast());
+        let mut params: Vec<*mut c_void> = places.collect();
+        let number = |n: u64| u32::try_from(n).expect("compared with the device's limits");
+        // SAFETY: the entry belongs to the loaded module; the verified plan gives it one argument
+        // for each parameter, and its places are inside of the arena. The driver copies arguments
+        // before it returns.
+        unsafe {
+            result::launch_kernel(
+                self.module.entry(launch.code),
+                (number(launch.blocks), 1, 1),
+                (launch.threads, 1, 1),
+                number(launch.shared_bytes),
+                self.stream.cu_stream(),
+                &mut params,
+            )
+        }
+    }
+}
+
+impl Accelerator for Cuda {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        // SAFETY: the range is one of the arena's, which this stream alone uses.
+        unsafe { self.staging.write(&self.stream, self.arena + at, bytes) }
+            .map_err(|error| self.fault("copying to the device", error))
+    }
+
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        // SAFETY: as above.
+        unsafe { self.staging.read(&self.stream, self.arena + at, bytes) }
+            .map_err(|error| self.fault("copying from the device", error))
+    }
+
+    fn begin(&mut self, _: &Function) {}
+
+    fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64) {
+        for &(buffer, bytes) in advance {
+            self.shifts[buffer.0 as usize] = bytes * iteration;
+        }
+        self.iteration = u32::try_from(iteration).expect("tiles are few");
+    }
+
+    fn launch(&mut self, launch: &Launch, origin: &str) -> Result<(), Error> {
+        // A grid has a block; work that is empty has none.
+        if launch.blocks == 0 {
+            return Ok(());
+        }
+        self.try_launch(launch)
+            .map_err(|error| self.fault(&format!("at or before {origin}"), error))
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        self.stream.synchronize().map_err(|error| self.fault("waiting for the device", error))
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        // What fails here failed before: a device that is lost has lost its memory too.
+        let _ = self.stream.synchronize();
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: it was allocated when the plan was loaded, and nothing runs on it any more.
+            let _ = unsafe { result::free_sync(self.arena) };
+        }
+    }
+}
+
+fn refused(what: &'static str, error: DriverError) -> Error {
+    Absent::Refuses { what, said: said(error) }.into()
+}
+
+/// The target of a plan, if the device runs it.
+fn target(plan: &Plan, gpu: &Gpu) -> Result<Target, Error> {
+    let target = Target::parse(&plan.target);
+    let target = target.ok_or_else(|| Error::BadPlan(format!("no target is `{}`", plan.target)))?;
+    if gpu.capability < needed(target) {
+        let [major, minor] = gpu.capability;
+        return Err(Error::Device(format!(
+            "the plan is for {}; {} has compute capability {major}.{minor}",
+            plan.target, gpu.name
+        )));
+    }
+    Ok(target)
+}
+
+/// Compares every launch with the limits of the device.
+fn fits(plan: &Plan, gpu: &Gpu) -> Result<(), Error> {
+    let mut result = Ok(());
+    plan.each_step(|step| {
+        let Step::Launch { launch, origin } = step else { return };
+        let Launch { blocks, shared_bytes, .. } = launch;
+        if *shared_bytes > gpu.shared_bytes {
+            let (name, most) = (&gpu.name, gpu.shared_bytes);
+            result = Err(Error::Device(format!(
+                "{origin}: a block shares {shared_bytes} bytes, {name} has {most}"
+            )));
+        } else if *blocks > MOST_BLOCKS {
+            result = Err(Error::BadPlan(format!("{origin}: {blocks} blocks in one grid")));
+        }
+    });
+    result
+}
+
+/// Prepares the entries for their launches.
+fn admit(plan: &Plan, module: &Module, about: &str) -> Result<(), Error> {
+    let mut result = Ok(());
+    plan.each_step(|step| {
+        let Step::Launch { launch, origin } = step else { return };
+        if result.is_ok() {
+            result = module
+                .admit(launch)
+                .map_err(|error| Error::Device(format!("{origin}: {}\n  {about}", said(error))));
+        }
+    });
+    result
+}
+
+/// The device's memory that is free, if the arena fits.
+fn free_bytes(plan: &Plan, context: &CudaContext) -> Result<u64, Error> {
+    let (free, _) = context.mem_get_info().map_err(|e| refused("say what memory is free", e))?;
+    if plan.arena_bytes > free as u64 {
+        return Err(Error::Resources(room::refusal(plan, free as u64)));
+    }
+    Ok(free as u64)
+}
+
+/// The arena, zeroed in the order of the stream.
+fn allocate(
+    plan: &Plan,
+    free: u64,
+    context: &CudaContext,
+    stream: &CudaStream,
+) -> Result<sys::CUdeviceptr, Error> {
+    context.bind_to_thread().map_err(|e| refused("use its device", e))?;
+    let bytes = usize::try_from(plan.arena_bytes.max(1)).expect("not more than is free");
+    // SAFETY: the context is current; nobody reads the memory before it is cleared, in the order
+    // of the stream.
+    let cleared = unsafe {
+        result::malloc_sync(bytes).and_then(|arena| {
+            result::memset_d8_async(arena, 0, bytes, stream.cu_stream()).map(|()| arena)
+        })
+    };
+    cleared.map_err(|error| match error {
+        DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
+            Error::Resources(room::refusal(plan, free))
+        }
+        DriverError(_) => refused("allocate the arena", error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny;
+
+    fn gpu() -> Gpu {
+        Gpu {
+            ordinal: 0,
+            name: "a card".to_owned(),
+            capability: [8, 6],
+            memory_bytes: 1 << 34,
+            shared_bytes: 99 << 10,
+            processors: 40,
+        }
+    }
+
+    fn with(target: &str, blocks: u64, shared_bytes: u64) -> Plan {
+        let mut plan = tiny::plan();
+        let launch = Launch { code: 0, args: vec![], blocks, threads: 32, shared_bytes, flops: 0 };
+        plan.functions[0].steps = vec![Step::Launch { launch, origin: "a.lt:1:2".to_owned() }];
+        plan.target = target.to_owned();
+        plan
+    }
+
+    #[test]
+    fn a_plan_for_a_newer_device_is_refused() {
+        assert_eq!(target(&with("sm_80", 1, 0), &gpu()).ok(), Some(Target::Sm80));
+        assert_eq!(target(&with("sm_86", 1, 0), &gpu()).ok(), Some(Target::Sm86));
+        let error = target(&with("sm_90", 1, 0), &gpu()).expect_err("it is for a newer one");
+        let text = "the plan is for sm_90; a card has compute capability 8.6";
+        assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 4));
+    }
+
+    #[test]
+    fn a_launch_that_is_too_large_is_refused_with_its_place() {
+        let most = 99 << 10;
+        assert!(fits(&with("sm_86", MOST_BLOCKS, most), &gpu()).is_ok());
+        let error = fits(&with("sm_86", 1, most + 1), &gpu()).expect_err("a card has less");
+        assert!(error.to_string().starts_with("a.lt:1:2: a block shares 101377 bytes"), "{error}");
+        assert!(fits(&with("sm_86", MOST_BLOCKS + 1, 0), &gpu()).is_err());
+    }
+}
