@@ -65,6 +65,21 @@ fn twenty_steps_in_16_bits_are_near_those_of_the_cpu() {
 }
 
 #[test]
+fn sums_in_16_bits_are_exact_on_request() {
+    let folder = with("emulated-exact", "bf16\nnumerics exact");
+    train(&folder, "cpu", &["--out", "cpu"]);
+    train(&folder, "emulated", &["--out", "emulated"]);
+    assert_eq!(folder.rows("cpu"), folder.rows("emulated"));
+    // The other way is another run.
+    let folder = with("emulated-fast", "bf16");
+    train(&folder, "cpu", &["--out", "run"]);
+    let words = ["train", "a.lt", "--device", "emulated", "--out", "run"];
+    folder.llmc(&words).exits(2).says("numerics exact -> fast");
+    let fast = with("cpu-fast", "bf16\nnumerics fast");
+    fast.llmc(&["check", "a.lt"]).exits(2).says("E0213");
+}
+
+#[test]
 fn verify_compares_all_work_with_the_interpreter() {
     let folder = with("verify", "bf16");
     let ended = folder.llmc(&["verify", "a.lt"]).exits(0);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use codegen::ptx::Numerics;
-use diag::{Diagnostic, SourceMap};
+use diag::{Code, Diagnostic, SourceMap};
 use ir::graph::{Role, State};
 use ir::schedule::Schedule;
 use passes::Training;
@@ -11,7 +11,7 @@ use passes::fit::{Fitted, Room, fit};
 use passes::pipeline::{self, Scheduled, Stage};
 use passes::plan_of::{self, Emitted};
 use plan::Plan;
-use sema::{Facts, Program, Train};
+use sema::{Facts, Float, Program, Train};
 use sha2::{Digest, Sha256};
 
 /// A plan and what it was made from.
@@ -43,6 +43,20 @@ impl BackEnd {
         match self {
             Self::Cpu => pipeline::cpu(),
             Self::Gpu(target) => pipeline::gpu(target.name()),
+        }
+    }
+
+    /// How sums are computed: as the spec says, else the way that a device is made for.
+    pub(crate) fn numerics(self, train: &Train) -> Result<Numerics, Vec<Diagnostic>> {
+        let is_narrow = train.precision.compute != Float::Fp32;
+        match (self, train.numerics) {
+            (Self::Cpu, Some(sema::Numerics::Fast)) => {
+                let wrong = "`numerics fast` is not built yet for CPUs";
+                let wrong = Diagnostic::new(Code::E0213, train.span, wrong);
+                Err(vec![wrong.primary("their sums are exact").help("remove the line")])
+            }
+            (Self::Gpu(_), Some(sema::Numerics::Fast) | None) if is_narrow => Ok(Numerics::Fast),
+            (Self::Cpu | Self::Gpu(_), _) => Ok(Numerics::Exact),
         }
     }
 
@@ -96,11 +110,11 @@ pub fn compile_within(
         settled = Program { train: train.clone(), ..program.clone() };
         &settled
     };
-    // Products of 16 bits have no other way on a GPU that would be worth its time.
-    let emitted = back_end.emit(&scheduled.schedule, &target, Numerics::Fast);
+    let numerics = back_end.numerics(&train)?;
+    let emitted = back_end.emit(&scheduled.schedule, &target, numerics);
     lap("codegen", &mut times);
     let identity = identity(program, &scheduled);
-    let trajectory = trajectory(program, &scheduled, facts);
+    let trajectory = trajectory(program, &scheduled, facts, numerics);
     let run = plan_of::run(program, identity, trajectory);
     let Scheduled { schedule, memory, .. } = &scheduled;
     let plan = plan_of::plan(program, run, &target, schedule, memory, emitted);
@@ -118,17 +132,26 @@ fn identity(program: &Program, scheduled: &Scheduled) -> String {
 }
 
 /// What decides the numbers of a run: the graphs, the data and the lengths.
-fn trajectory(program: &Program, scheduled: &Scheduled, facts: Option<&Facts>) -> String {
+fn trajectory(
+    program: &Program,
+    scheduled: &Scheduled,
+    facts: Option<&Facts>,
+    numerics: Numerics,
+) -> String {
     let train = &program.train;
     let lengths = [train.steps, train.batch, train.micro_batch, train.context, train.seed];
     let module = ir::graph::Module { origins: vec![], ..scheduled.module.clone() };
     let data = facts.and_then(|f| f.hash.clone()).unwrap_or_default();
-    hash(&[
-        &format!("{module:?}"),
-        &format!("{lengths:?}"),
-        &format!("{:?} {:?}", program.data.splits, program.data.shuffle),
-        &data,
-    ])
+    let mut parts = vec![
+        format!("{module:?}"),
+        format!("{lengths:?}"),
+        format!("{:?} {:?}", program.data.splits, program.data.shuffle),
+        data,
+    ];
+    if numerics == Numerics::Fast {
+        parts.push("fast".to_owned());
+    }
+    hash(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn hash(parts: &[&str]) -> String {

@@ -10,7 +10,9 @@ mod traces;
 
 use diag::Span;
 
-pub use policy::{Float, Group, LossScale, Measure, OnNan, Precision, Recompute, Schedule};
+pub use policy::{
+    Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute, Schedule,
+};
 pub use sets::{ParamSet, Step, Term};
 
 use crate::library::Library;
@@ -174,6 +176,8 @@ pub struct Train {
     pub clip: Clip,
     /// Types of activations, weights and gradients.
     pub precision: Precision,
+    /// How sums are computed, when the spec says.
+    pub numerics: Option<Numerics>,
     /// What keeps small gradients above 0.
     pub loss_scale: LossScale,
     /// What a number that is not finite does.

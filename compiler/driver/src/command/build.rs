@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use codegen::ptx::Numerics;
 use diag::Diagnostic;
 use passes::usage::size;
 use plan::Plan;
@@ -73,6 +74,7 @@ pub(super) fn compile_or_report(
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
     warn(ready, source, compiled.warnings.clone());
     ready.program.train = compiled.train.clone();
+    say_numerics(ready, back_end);
     say_bound(ready, site);
     Ok(compiled)
 }
@@ -92,6 +94,7 @@ pub(super) fn plan_or_report(
     if train.micro_batch != plan.run.micro_batch {
         train.choose_micro_batch(plan.run.micro_batch);
     }
+    say_numerics(ready, back_end);
     say_bound(ready, site);
     Ok(plan)
 }
@@ -104,6 +107,14 @@ fn refuse(ready: &Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failu
 fn warn(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) {
     ready.warnings += diagnostics.len();
     report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
+}
+
+/// Among the settings, how the device computes sums where the spec does not say.
+fn say_numerics(ready: &mut Ready, back_end: BackEnd) {
+    let train = &mut ready.program.train;
+    if train.numerics.is_none() && matches!(back_end.numerics(train), Ok(Numerics::Fast)) {
+        train.derive("numerics", "fast".to_owned());
+    }
 }
 
 /// Among the settings, the bound that this machine gives where the spec has none.

@@ -65,6 +65,15 @@ pub enum OnNan {
     },
 }
 
+/// How sums are computed. Both ways give the same bits from run to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numerics {
+    /// In one order everywhere, to the bit.
+    Exact,
+    /// Products of 16 bits on tensor cores.
+    Fast,
+}
+
 /// What the backward pass computes again instead of keeping it; no number depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recompute {

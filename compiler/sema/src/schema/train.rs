@@ -45,7 +45,7 @@ const STOPS: &[Form] = &[lead("when", Kind::Cond), lead("after", Kind::Time)];
 
 const DEVICES: &[Word] = &[built("auto"), built("cpu"), later("cuda"), later("emulated")];
 
-const NUMERICS: &[Word] = &[built("exact"), later("fast")];
+const NUMERICS: &[Word] = &[built("exact"), built("fast")];
 
 const RESUMES: &[Word] = &[built("auto"), later("exact"), later("never")];
 
@@ -223,7 +223,7 @@ pub(super) const TRAIN: &[Directive] = &[
         &[value(Kind::Choice(NUMERICS))],
         "exact",
         Trajectory,
-        "Whether sums keep one order everywhere.",
+        "Whether sums keep one order everywhere, or products of 16 bits may use tensor cores: what GPUs do unless told otherwise.",
     ),
     directive(
         "resume",

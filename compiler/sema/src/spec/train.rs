@@ -80,6 +80,7 @@ pub(super) fn resolve(
         freeze: sets::of_line(lines.get("freeze")),
         clip: clip(lines),
         precision: policies.precision,
+        numerics: policies::numerics(lines),
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
         recompute: policies::recompute(lines),
