@@ -64,9 +64,11 @@ pub fn cpu() -> Target {
 
 /// A GPU as the scheduler sees it, by the name of its generation: `sm_90`.
 ///
-/// In exact mode the order of every sum is that of the CPU.
+/// In exact mode the order of every sum is that of the CPU, but where the CPU cuts the rows of a
+/// very wide temporary shorter: chunks here are to fill a device, not to fit a cache.
 pub fn gpu(name: &str) -> Target {
-    Target { name: name.to_owned(), ..cpu() }
+    let tiling = Tiling { rows: 2048, bytes: 512 << 20, above: 64 << 20 };
+    Target { name: name.to_owned(), tiling, ..cpu() }
 }
 
 /// A pass from graph to graph.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use exec::executor::cost_name;
 use passes::fit::Room;
+use passes::pipeline::{self, Scheduled};
+use passes::plan_of::{self, Emitted};
 use passes::usage::size;
 use plan::{Dtype, Plan, Step};
 use ptx_builder::Target;
@@ -119,12 +121,21 @@ pub(super) fn print(ready: &Ready, targets: &[Target]) {
 fn column<'d>(ready: &Ready, device: &'d Device) -> Column<'d> {
     let room = Room { default_bytes: Some(device.memory_bytes), beside_bytes: BESIDE_BYTES };
     let Ready { front, program, facts, .. } = ready;
-    // The schedule is that of every target; a CPU's plan names the work in it.
-    let compiled = compile_within(program, &front.map, facts.as_ref(), room, BackEnd::Cpu);
-    let compiled = compiled.map_err(|found| {
+    let gpu = BackEnd::Gpu(device.target);
+    let compiled = compile_within(program, &front.map, facts.as_ref(), room, gpu);
+    let compiled = compiled.map(named).map_err(|found| {
         found.first().map_or("no".to_owned(), |first| format!("no: {}", first.code.name()))
     });
     Column { device, compiled }
+}
+
+/// With a plan of the same schedule that names its products and kernels, as a CPU's does.
+fn named(compiled: Compiled) -> Compiled {
+    let Scheduled { schedule, memory, .. } = &compiled.scheduled;
+    let code = Emitted::Kernels(codegen::clif::code(&schedule.kernels));
+    let Plan { name, run, .. } = compiled.plan;
+    let plan = plan_of::bare(&name, run, &pipeline::cpu(), schedule, memory, code);
+    Compiled { plan, ..compiled }
 }
 
 fn of(column: &Column<'_>, cell: impl FnOnce(&Compiled) -> String) -> String {
@@ -168,9 +179,8 @@ fn add(
         let (flops, is_tensor) = match step {
             Step::Product { product, .. } => (product.flops(), is_narrow(product.a)),
             Step::Attention { attention, .. } => (attention.flops(), is_narrow(attention.q.arg)),
-            Step::Launch { launch, .. } => (launch.flops, false),
             Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => (0, false),
-            Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => (0, false),
+            Step::Launch { .. } | Step::Tiles { .. } | Step::Call(_) | Step::Yield(_) => (0, false),
         };
         let one = bytes.get(&name).copied().unwrap_or(0);
         let work = works.entry(name).or_insert(Work { is_tensor, ..Work::default() });
