@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""How fast PyTorch or JAX train what s.lt and t.lt train, on this CPU.
+"""How fast PyTorch or JAX train what s.lt, t.lt and gpt2.lt train, on this CPU or GPU.
 
-    peer.py torch|torch-compile|jax S|T [--steps N] [--threads N] [--text FILE]
+    peer.py torch|torch-compile|jax S|T|G [--steps N] [--threads N] [--text FILE]
+            [--device cpu|cuda] [--precision fp32|bf16]
+
+--device and --precision are PyTorch's; bf16 is its autocast, with weights in fp32.
 
 The model is a GPT: learned positions, norms in front, biases, GELU by tanh, the head tied to the
 embedding. AdamW with 0.9, 0.95 and decay 0.1, the norm of the gradients clipped at 1.0, random
@@ -22,6 +25,7 @@ import statistics
 SIZES = {
     "S": dict(vocab=256, context=256, width=384, layers=6, heads=6, batch=8),
     "T": dict(vocab=256, context=64, width=128, layers=4, heads=4, batch=16),
+    "G": dict(vocab=50257, context=1024, width=768, layers=12, heads=12, batch=8),
 }
 WARM_UP = 3
 LR, BETA1, BETA2, DECAY, EPS = 3e-4, 0.9, 0.95, 0.1, 1e-8
@@ -43,7 +47,7 @@ class Windows:
         return cut(0).astype(dtype), cut(1).astype(dtype)
 
 
-def torch_step(size, threads, text, compiled):
+def torch_step(size, threads, text, compiled, device, precision):
     import numpy
     import torch
     from torch import nn
@@ -89,14 +93,15 @@ def torch_step(size, threads, text, compiled):
             logits = functional.linear(x, self.token.weight)
             return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    model = Model()
+    model = Model().to(device)
     rule = torch.optim.AdamW(model.parameters(), LR, (BETA1, BETA2), EPS, DECAY, fused=True)
     loss_of = torch.compile(model) if compiled else model
     windows = Windows(numpy, text, size)
 
     def step():
-        ids, targets = (torch.from_numpy(x) for x in windows.next(numpy.int64))
-        loss = loss_of(ids, targets)
+        ids, targets = (torch.from_numpy(x).to(device) for x in windows.next(numpy.int64))
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            loss = loss_of(ids, targets)
         rule.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -190,6 +195,8 @@ def main():
     parser.add_argument("size", choices=sorted(SIZES))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--text", default=os.path.join(here, "../examples/data/shakespeare.txt"))
     args = parser.parse_args()
@@ -199,7 +206,8 @@ def main():
     if args.peer == "jax":
         step = jax_step(size, args.threads, text)
     else:
-        step = torch_step(size, args.threads, text, args.peer == "torch-compile")
+        compiled = args.peer == "torch-compile"
+        step = torch_step(size, args.threads, text, compiled, args.device, args.precision)
     begins = time.perf_counter() - START
     step()
     first = time.perf_counter() - START

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Checks of a device with nothing but the program: kernels, training beside the CPU, resume, speed.
 #
-#   tests/gpu.sh [--llmc PATH] [--device cuda] [--steps 20]
+#   tests/gpu.sh [--llmc PATH] [--device cuda] [--steps 20] [--python python3]
 #
 # Needs the release binary and the example's text, no Rust. Prints one table at the end; exits with 1
-# if a check failed. `--device emulated` is a dry run where there is no GPU.
+# if a check failed. `--device emulated` is a dry run where there is no GPU. On a GPU it also runs
+# compute-sanitizer, if there is one, and GPT-2 124M beside PyTorch, if the Python has it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-llmc=${LLMC:-$root/target/release/llmc} device=cuda steps=20
+llmc=${LLMC:-$root/target/release/llmc} device=cuda steps=20 python=python3
 
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || { echo "error: $1 needs a value" >&2; exit 2; }
@@ -15,6 +16,7 @@ while [ $# -gt 0 ]; do
     --llmc) llmc=$2 ;;
     --device) device=$2 ;;
     --steps) steps=$2 ;;
+    --python) python=$2 ;;
     *) echo "error: no option $1" >&2; exit 2 ;;
   esac
   shift 2
@@ -89,11 +91,36 @@ check "fp16 is within 5e-3 of the CPU" near fp16 5e-3
 check "bf16 is within 2e-2 of the CPU" near bf16 2e-2
 check "two runs have one log" same
 check "a killed run goes on to the same end" resumes
-speed=$("$llmc" bench toy.lt --json --steps 3 --warm-up 1 --device "$device" |
-  sed 's/.*"tokens_per_s": *\([0-9.]*\).*/\1/') || { speed=none failed=1; }
+# speed NAME COMMAND...: tokens/s of a bench, ours or a peer's, for the table.
+speed() {
+  local name=$1 found=none
+  shift
+  "$@" > json 2> log && found=$(sed 's/.*"tokens_per_s": *\([0-9.]*\).*/\1/' json) ||
+    { tail -n 5 log >&2; failed=1; }
+  table+="| tokens/s, $name | $found |"$'\n'
+}
+
+speed "toy" "$llmc" bench toy.lt --json --steps 3 --warm-up 1 --device "$device"
+if [ "$device" = cuda ]; then
+  "$llmc" doctor
+  if command -v compute-sanitizer > /dev/null; then
+    for tool in memcheck racecheck initcheck synccheck; do
+      check "compute-sanitizer $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+        "$llmc" train toy.lt --set train.steps=2 --device cuda --out "sanitized-$tool"
+    done
+  fi
+  sed "s|../examples|$root/examples|" "$root/benches/gpt2.lt" > gpt2.lt
+  speed "GPT-2 124M bf16, 8 x 1024" "$llmc" bench gpt2.lt --json --device cuda \
+    --set train.batch=8 --set train.micro_batch=8
+  if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+    for peer in torch torch-compile; do
+      speed "the same, $peer" "$python" "$root/benches/peer.py" "$peer" G \
+        --device cuda --precision bf16
+    done
+  fi
+fi
 
 echo "| check, on $device | result |"
 echo "|---|---|"
 printf '%s' "$table"
-echo "| tokens/s of the toy | $speed |"
 exit "$failed"
