@@ -22,8 +22,8 @@ fn add(code: &[Code], entries: &mut Entries) {
         let module =
             ptx_builder::parse(&code.text).unwrap_or_else(|e| panic!("{e}\n{}", code.text));
         for entry in module.entries {
-            entries
-                .insert(code.text.clone(), Entry { name: format!("e{}", entries.len()), ..entry });
+            let name = format!("e{}", entries.len());
+            entries.entry(code.text.clone()).or_insert(Entry { name, ..entry });
         }
     }
 }
