@@ -1,5 +1,6 @@
 //! Makes the body of an entry; operands of other types do not compile.
 
+mod approx;
 mod matrix;
 
 use std::marker::PhantomData;

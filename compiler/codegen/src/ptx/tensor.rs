@@ -6,10 +6,10 @@
 //! any tile; its bits are those of the hardware, the same in every run.
 
 mod block;
-mod copy;
+pub(super) mod copy;
 mod epilogue;
-mod fragment;
-mod result;
+pub(super) mod fragment;
+pub(super) mod result;
 mod tile;
 
 use ir::kernel::Kernel;
@@ -108,7 +108,7 @@ impl<'p> Tensor<'p> {
         };
         let lowest = |bits: u64| 1 << bits.trailing_zeros();
         let source = |which: usize, tile: u32, size: u64, strides: [i64; 2]| {
-            Source::new(tile, size, p.k, strides, lowest(divisors(which, 2)))
+            Source::new((tile, DEPTH), (size, p.k), strides, lowest(divisors(which, 2)))
         };
         let [b_k, b_n] = p.b_strides;
         let bytes = types.result.bytes();

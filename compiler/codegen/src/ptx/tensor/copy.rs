@@ -7,17 +7,16 @@
 use ptx_builder::{B16, B32, B64, Builder, Cmp, CopyBytes, Logic, Pred, Reg};
 
 use super::shifted;
-use super::tile::DEPTH;
 use crate::ptx::memory::{advance_bytes, small};
 
 /// Elements of a chunk.
-pub(super) const CHUNK: u32 = 8;
+pub(in crate::ptx) const CHUNK: u32 = 8;
 /// Bytes of a chunk.
-pub(super) const CHUNK_BYTES: u32 = 16;
+pub(in crate::ptx) const CHUNK_BYTES: u32 = 16;
 
 /// The axis along which the elements of a line lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Along {
+pub(in crate::ptx) enum Along {
     K,
     /// Rows of the left operand, columns of the right one.
     Outer,
@@ -25,7 +24,7 @@ pub(super) enum Along {
 
 /// How a chunk is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(in crate::ptx) enum How {
     /// In pieces of so many bytes, behind the back of the threads.
     Async(CopyBytes),
     /// Element by element through registers.
@@ -34,28 +33,47 @@ pub(super) enum How {
 
 /// An operand as blocks read it: what is known of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source {
-    pub(super) along: Along,
-    pub(super) how: How,
+pub(in crate::ptx) struct Source {
+    pub(in crate::ptx) along: Along,
+    pub(in crate::ptx) how: How,
     /// Outer indices of a tile.
-    pub(super) tile: u32,
+    pub(in crate::ptx) tile: u32,
     /// Outer indices in all.
-    pub(super) size: u64,
+    pub(in crate::ptx) size: u64,
     /// Whether tiles reach beyond the outer indices.
-    pub(super) is_ragged: bool,
-    pub(super) k: u64,
+    pub(in crate::ptx) is_ragged: bool,
+    pub(in crate::ptx) k: u64,
+    /// K of a stage.
+    pub(in crate::ptx) depth: u32,
     /// Stride of the outer axis and of k, in bytes.
-    pub(super) strides: [i64; 2],
+    pub(in crate::ptx) strides: [i64; 2],
 }
 
 impl Source {
-    /// The layout that the strides (outer and k, in elements) of an operand ask for.
+    /// The layout that the strides (outer and k, in elements) of an operand ask for; stages have
+    /// `depth` of k.
     ///
     /// `aligned` is a number of bytes that divides all addresses at which rows may start.
-    pub(super) fn new(tile: u32, size: u64, k: u64, strides: [i64; 2], aligned: u64) -> Self {
+    pub(in crate::ptx) fn new(
+        (tile, depth): (u32, u32),
+        (size, k): (u64, u64),
+        strides: [i64; 2],
+        aligned: u64,
+    ) -> Self {
         // An axis of one element has neighbours in any case.
         let is_along = |at: usize, n: u64| strides[at] == 1 || n <= 1;
         let along = if is_along(1, k) || !is_along(0, size) { Along::K } else { Along::Outer };
+        Self::along(along, (tile, depth), (size, k), strides, aligned)
+    }
+
+    /// The same with lines along a given axis.
+    pub(in crate::ptx) fn along(
+        along: Along,
+        (tile, depth): (u32, u32),
+        (size, k): (u64, u64),
+        strides: [i64; 2],
+        aligned: u64,
+    ) -> Self {
         let (along_stride, across, n_lines) = match along {
             Along::K => (strides[1], strides[0], size),
             Along::Outer => (strides[0], strides[1], k),
@@ -75,13 +93,14 @@ impl Source {
             How::Elements
         };
         let is_ragged = !size.is_multiple_of(tile.into());
-        Self { along, how, tile, size, is_ragged, k, strides: strides.map(|s| s * 2) }
+        let strides = strides.map(|s| s * 2);
+        Self { along, how, tile, size, is_ragged, k, depth, strides }
     }
 
     /// Chunks of a line.
-    pub(super) fn chunks(self) -> u32 {
+    pub(in crate::ptx) fn chunks(self) -> u32 {
         match self.along {
-            Along::K => DEPTH / CHUNK,
+            Along::K => self.depth / CHUNK,
             Along::Outer => self.tile / CHUNK,
         }
     }
@@ -89,7 +108,7 @@ impl Source {
     fn lines(self) -> u32 {
         match self.along {
             Along::K => self.tile,
-            Along::Outer => DEPTH,
+            Along::Outer => self.depth,
         }
     }
 
@@ -103,12 +122,17 @@ impl Source {
     }
 
     /// Bytes of a tile in a stage.
-    pub(super) fn bytes(self) -> u32 {
-        self.tile * DEPTH * 2
+    pub(in crate::ptx) fn bytes(self) -> u32 {
+        self.tile * self.depth * 2
     }
 
     /// Where a chunk of a line lies in a stage.
-    pub(super) fn place(self, b: &mut Builder, line: Reg<B32>, chunk: Reg<B32>) -> Reg<B32> {
+    pub(in crate::ptx) fn place(
+        self,
+        b: &mut Builder,
+        line: Reg<B32>,
+        chunk: Reg<B32>,
+    ) -> Reg<B32> {
         let chunks = self.chunks();
         // A row of banks holds eight chunks: of one line, or of some short ones.
         let short = (CHUNK / chunks).max(1);
@@ -121,7 +145,7 @@ impl Source {
 }
 
 /// What a thread knows of its chunks of an operand; they lie in one column of chunks.
-pub(super) struct Copier {
+pub(in crate::ptx) struct Copier {
     source: Source,
     /// Lines from one chunk of the thread to the next.
     stride: u32,
@@ -141,7 +165,7 @@ pub(super) struct Copier {
 impl Copier {
     /// Starts at k 0; `base` is the operand in its batch, `first` the first outer index of the tile,
     /// `stages` the start of the operand in stage 0.
-    pub(super) fn new(
+    pub(in crate::ptx) fn new(
         b: &mut Builder,
         source: Source,
         threads: u32,
@@ -173,13 +197,19 @@ impl Copier {
         };
         let outer = b.iadd(outer, first);
         let inside = (0..n).map(|i| inside(b, source, outer, i * stride)).collect();
-        let has_edge = !source.k.is_multiple_of(DEPTH.into());
+        let has_edge = !source.k.is_multiple_of(source.depth.into());
         let k = has_edge.then(|| b.mov(k));
         Self { source, stride, n, from, to, k, inside, is_busy }
     }
 
     /// Copies the thread's chunks of the next tile to a stage; `stage` is its distance in bytes.
-    pub(super) fn copy(&self, b: &mut Builder, stage: Reg<B32>) {
+    pub(in crate::ptx) fn copy(&self, b: &mut Builder, stage: Reg<B32>) {
+        self.put(b, stage);
+        self.step(b);
+    }
+
+    /// The same without going on to the next k.
+    pub(in crate::ptx) fn put(&self, b: &mut Builder, stage: Reg<B32>) {
         let end = self.is_busy.map(|is_busy| {
             let end = b.label();
             b.bra_if(is_busy, false, end);
@@ -200,14 +230,13 @@ impl Copier {
         if let Some(end) = end {
             b.place(end);
         }
-        self.step(b);
     }
 
     /// On to the next k.
     fn step(&self, b: &mut Builder) {
-        b.iadd_to(self.from, self.from, self.source.strides[1] * i64::from(DEPTH));
+        b.iadd_to(self.from, self.from, self.source.strides[1] * i64::from(self.source.depth));
         if let Some(k) = self.k {
-            b.iadd_to(k, k, small(DEPTH.into()));
+            b.iadd_to(k, k, small(self.source.depth.into()));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::ptx::memory::small;
 
 /// Which operand of the product it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::ptx) enum Side {
     Left,
     Right,
 }
@@ -16,7 +16,7 @@ pub(super) enum Side {
 /// Where the lane finds its rows of the matrices of an operand in stage 0.
 ///
 /// A fragment is 16 outer indices by 16 of k, four matrices of 8 by 8.
-pub(super) struct Fragments {
+pub(in crate::ptx) struct Fragments {
     source: Source,
     /// For each step of k where lines lie along k, else for each fragment of the warp: the index
     /// that counts chunks, whose place depends on the permutation.
@@ -26,7 +26,7 @@ pub(super) struct Fragments {
 impl Fragments {
     /// Those of a warp that starts at an outer index of the tile; `start` is that of the operand in
     /// stage 0.
-    pub(super) fn new(
+    pub(in crate::ptx) fn new(
         b: &mut Builder,
         source: Source,
         side: Side,
@@ -49,7 +49,7 @@ impl Fragments {
             [b.iadd(low, high), b.logic(Logic::And, second, 1)]
         };
         let (line, chunk, n) = match source.along {
-            Along::K => (b.iadd(line, first), chunk, DEPTH / STEP),
+            Along::K => (b.iadd(line, first), chunk, source.depth / STEP),
             Along::Outer => {
                 let before: Reg<B32> = b.shr(first, CHUNK.ilog2());
                 (line, b.iadd(chunk, before), n)
@@ -67,13 +67,13 @@ impl Fragments {
     }
 
     /// The addresses in a stage, given by its distance in bytes.
-    pub(super) fn in_stage(&self, b: &mut Builder, stage: Reg<B32>) -> Self {
+    pub(in crate::ptx) fn in_stage(&self, b: &mut Builder, stage: Reg<B32>) -> Self {
         let rows = self.rows.iter().map(|&row| b.iadd(row, stage)).collect();
         Self { source: self.source, rows }
     }
 
     /// Fragment `i` of the warp at a step of k.
-    pub(super) fn load(&self, b: &mut Builder, i: u32, step: u32) -> [Reg<B32>; 4] {
+    pub(in crate::ptx) fn load(&self, b: &mut Builder, i: u32, step: u32) -> [Reg<B32>; 4] {
         let (row, lines, lay) = match self.source.along {
             Along::K => (step, i, Lay::AsIs),
             Along::Outer => (i, step, Lay::Transposed),
@@ -84,33 +84,55 @@ impl Fragments {
 }
 
 /// The sums of a warp: for each 16 rows and 8 columns, four of each lane.
-pub(super) struct Sums(pub(super) Vec<Vec<[Reg<F32>; 4]>>);
+pub(in crate::ptx) struct Sums(pub(in crate::ptx) Vec<Vec<[Reg<F32>; 4]>>);
 
 impl Sums {
     /// Registers for the sums of a tile.
     pub(super) fn new(b: &mut Builder, tile: Tile) -> Self {
-        let [rows, cols] = tile.warp();
+        Self::of(b, tile.warp())
+    }
+
+    /// Registers for so many rows and columns of a warp.
+    pub(in crate::ptx) fn of(b: &mut Builder, [rows, cols]: [u32; 2]) -> Self {
         let mut four = || std::array::from_fn(|_| b.reg());
         Self((0..rows / 16).map(|_| (0..cols / 8).map(|_| four()).collect()).collect())
     }
 
     /// Starts anew.
-    pub(super) fn clear(&self, b: &mut Builder) {
+    pub(in crate::ptx) fn clear(&self, b: &mut Builder) {
         self.0.iter().flatten().flatten().for_each(|&sum| b.mov_to(sum, 0.0));
     }
 
     /// Adds the products of a stage, k ascending.
-    pub(super) fn add(&self, b: &mut Builder, narrow: Narrow, left: &Fragments, right: &Fragments) {
+    pub(in crate::ptx) fn add(
+        &self,
+        b: &mut Builder,
+        narrow: Narrow,
+        left: &Fragments,
+        right: &Fragments,
+    ) {
         for step in 0..DEPTH / STEP {
             let n_rows = u32::try_from(self.0.len()).expect("a warp has few rows");
-            let n_cols = u32::try_from(self.0[0].len() / 2).expect("a warp has few columns");
             let rows: Vec<_> = (0..n_rows).map(|i| left.load(b, i, step)).collect();
-            let cols: Vec<_> = (0..n_cols).map(|i| right.load(b, i, step)).collect();
-            for (sums, &a) in self.0.iter().zip(&rows) {
-                for (two, [x, y, z, w]) in sums.chunks(2).zip(&cols) {
-                    b.mma_to(narrow, two[0], a, [*x, *y]);
-                    b.mma_to(narrow, two[1], a, [*z, *w]);
-                }
+            self.add_step(b, narrow, &rows, right, step);
+        }
+    }
+
+    /// Adds the products of a step of k: fragments of the left operand by one of the right one's.
+    pub(in crate::ptx) fn add_step(
+        &self,
+        b: &mut Builder,
+        narrow: Narrow,
+        rows: &[[Reg<B32>; 4]],
+        right: &Fragments,
+        step: u32,
+    ) {
+        let n_cols = u32::try_from(self.0[0].len() / 2).expect("a warp has few columns");
+        let cols: Vec<_> = (0..n_cols).map(|i| right.load(b, i, step)).collect();
+        for (sums, &a) in self.0.iter().zip(rows) {
+            for (two, [x, y, z, w]) in sums.chunks(2).zip(&cols) {
+                b.mma_to(narrow, two[0], a, [*x, *y]);
+                b.mma_to(narrow, two[1], a, [*z, *w]);
             }
         }
     }

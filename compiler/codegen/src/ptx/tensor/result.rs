@@ -9,33 +9,33 @@ use crate::ptx::memory::small;
 
 /// Where the first sum of the lane lies in its block.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Corner {
+pub(in crate::ptx) struct Corner {
     /// The row in the product.
-    pub(super) row: Reg<B32>,
+    pub(in crate::ptx) row: Reg<B32>,
     /// The column that is compared with the end.
-    pub(super) col: Reg<B32>,
+    pub(in crate::ptx) col: Reg<B32>,
 }
 
 /// The ends of rows and columns, where blocks reach beyond them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
-    pub(super) row: Option<u64>,
-    pub(super) col: Option<u64>,
+pub(in crate::ptx) struct Ends {
+    pub(in crate::ptx) row: Option<u64>,
+    pub(in crate::ptx) col: Option<u64>,
 }
 
 /// How the result lies in memory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
-    pub(super) dtype: Dtype,
+pub(in crate::ptx) struct Layout {
+    pub(in crate::ptx) dtype: Dtype,
     /// In bytes.
-    pub(super) strides: [i64; 2],
+    pub(in crate::ptx) strides: [i64; 2],
     /// Two neighbours of a row are written at once; no end parts them.
-    pub(super) in_pairs: bool,
+    pub(in crate::ptx) in_pairs: bool,
 }
 
 /// Whether the result goes on from what is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Start {
+pub(in crate::ptx) enum Start {
     Anew,
     FromHeld,
     /// From what is there where it holds.
@@ -90,7 +90,7 @@ fn only(b: &mut Builder, p: Option<Reg<Pred>>, make: impl FnOnce(&mut Builder)) 
 }
 
 /// Writes the sums to the result; `to` is the place of the corner.
-pub(super) fn store(
+pub(in crate::ptx) fn store(
     b: &mut Builder,
     sums: &Sums,
     layout: Layout,
@@ -224,7 +224,7 @@ fn wide(b: &mut Builder, narrow: Narrow, half: Reg<B16>) -> Reg<F32> {
 }
 
 /// The type of 16 bits that it is.
-pub(super) fn narrow(dtype: Dtype) -> Option<Narrow> {
+pub(in crate::ptx) fn narrow(dtype: Dtype) -> Option<Narrow> {
     match dtype {
         Dtype::F16 => Some(Narrow::F16),
         Dtype::Bf16 => Some(Narrow::Bf16),

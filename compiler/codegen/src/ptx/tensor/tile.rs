@@ -3,7 +3,7 @@
 use ptx_builder::Target;
 
 /// K of one instruction.
-pub(super) const STEP: u32 = 16;
+pub(in crate::ptx) const STEP: u32 = 16;
 /// K of a stage.
 pub(super) const DEPTH: u32 = 32;
 
