@@ -24,8 +24,25 @@ pub struct Target {
     pub epilogue_cols: [u64; 2],
     /// Rows and keys of a tile of scores.
     pub score_tile: [u64; 2],
+    /// Where rows of temporaries are to start.
+    pub pitch: Pitch,
     /// When large temporaries are computed in chunks of rows.
     pub tiling: Tiling,
+}
+
+/// Where the rows (of the last axis) of temporaries start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pitch {
+    /// At multiples of so many bytes, if need be behind some that nothing uses.
+    pub bytes: u64,
+    /// Bytes up to which rows lie as close as they are.
+    pub above: u64,
+}
+
+impl Default for Pitch {
+    fn default() -> Self {
+        Self { bytes: 1, above: 0 }
+    }
 }
 
 /// Sizes that decide about [`Task::Tiles`].
@@ -56,7 +73,8 @@ pub struct Buffer {
     pub name: String,
     /// Its elements.
     pub dtype: Dtype,
-    /// Its shape, for people and for checkpoints.
+    /// Its shape, for people and for checkpoints; rows of temporaries may be longer than their
+    /// values.
     pub shape: Vec<u64>,
     /// What it is for; `None` for a temporary of one function.
     pub role: Option<Role>,

@@ -29,6 +29,7 @@ fn target(product_k_slice: u64) -> Target {
         product_k_slice,
         epilogue_cols: [2, 4],
         score_tile: [4, 4],
+        pitch: Pitch::default(),
         tiling: Tiling::default(),
     }
 }

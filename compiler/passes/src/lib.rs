@@ -22,6 +22,7 @@ mod recompute_blocks;
 mod regions;
 mod rewrite;
 mod round_once;
+mod row_pitch;
 mod schedule;
 mod simplify;
 mod split_reductions;

@@ -2,7 +2,7 @@
 
 use diag::Diagnostic;
 use ir::graph::{Graph, Module};
-use ir::schedule::{Schedule, Target, Tiling};
+use ir::schedule::{Pitch, Schedule, Target, Tiling};
 use sema::Recompute;
 
 use crate::cse::cse;
@@ -12,6 +12,7 @@ use crate::memory::{self, Memory};
 use crate::recompute_blocks::recompute_blocks;
 use crate::regions::{self, Regions};
 use crate::round_once::round_once;
+use crate::row_pitch::row_pitch;
 use crate::schedule::Notes;
 use crate::simplify::simplify;
 use crate::split_reductions::split_reductions;
@@ -58,6 +59,7 @@ pub fn cpu() -> Target {
         product_k_slice: 512,
         epilogue_cols: [64, 512],
         score_tile: [64, 64],
+        pitch: Pitch::default(),
         tiling: Tiling::default(),
     }
 }
@@ -68,7 +70,9 @@ pub fn cpu() -> Target {
 /// very wide temporary shorter: chunks here are to fill a device, not to fit a cache.
 pub fn gpu(name: &str) -> Target {
     let tiling = Tiling { rows: 2048, bytes: 512 << 20, above: 64 << 20 };
-    Target { name: name.to_owned(), tiling, ..cpu() }
+    // What one thread copies at once; short rows would grow by too large a part.
+    let pitch = Pitch { bytes: 16, above: 256 };
+    Target { name: name.to_owned(), pitch, tiling, ..cpu() }
 }
 
 /// A pass from graph to graph.
@@ -197,6 +201,8 @@ fn place(module: &Module, target: &Target, observe: &mut dyn FnMut(&str, Stage<'
     observe("schedule", Stage::Schedule(&schedule));
     let notes = tile_rows(&mut schedule, target);
     observe("tiles", Stage::Schedule(&schedule));
+    row_pitch(&mut schedule, target);
+    observe("row_pitch", Stage::Schedule(&schedule));
     let memory = memory::memory(&schedule);
     observe("memory", Stage::Memory(&memory));
     Placed { recomputed: None, schedule, fused, memory, notes }

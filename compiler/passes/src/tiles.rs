@@ -28,7 +28,9 @@ use ir::kernel::{Inst, Skeleton};
 use ir::schedule::{Arg, Buffer, BufferId, Product, Schedule, Target, Task};
 
 use search::{Blocked, Search};
-use touch::behind;
+
+pub(crate) use apply::intern;
+pub(crate) use touch::{Walk, behind, product_walks, walks};
 
 /// Cuts every function; says what was cut, and what was not and why.
 pub(crate) fn tile_rows(schedule: &mut Schedule, target: &Target) -> Vec<String> {
@@ -61,8 +63,8 @@ pub(crate) fn tile_rows(schedule: &mut Schedule, target: &Target) -> Vec<String>
     notes
 }
 
-/// Drops kernels that run in parts only.
-fn drop_unused(schedule: &mut Schedule) {
+/// Drops kernels that no task runs any more.
+pub(crate) fn drop_unused(schedule: &mut Schedule) {
     let mut new = vec![None; schedule.kernels.len()];
     let mut kept = vec![];
     for function in &mut schedule.functions {
@@ -154,7 +156,8 @@ impl Candidate {
     }
 }
 
-fn is_temporary(buffer: &Buffer) -> bool {
+/// Whether a buffer is of one function, and no part of another one.
+pub(crate) fn is_temporary(buffer: &Buffer) -> bool {
     buffer.role.is_none() && buffer.within.is_none()
 }
 

@@ -16,7 +16,7 @@ use ir::eval::kernel::Memory;
 use ir::eval::schedule::{eval_schedule, memory};
 use ir::eval::tensor::{Data, Tensor};
 use ir::graph::Module;
-use ir::schedule::{Schedule, Target, Task, Tiling};
+use ir::schedule::{Pitch, Schedule, Target, Task, Tiling};
 use ir::types::Dtype;
 use passes::Training;
 use passes::pipeline::{self, Scheduled};
@@ -177,6 +177,52 @@ fn random_functions_have_the_bits_of_whole_tasks() {
     }
     assert!(n_tiled as u64 > n, "{n_tiled} loops in {n} functions, twice each");
     assert!(n_mixed > 0, "some functions mix rows");
+}
+
+#[test]
+fn longer_rows_of_temporaries_change_no_bit() {
+    let pitch = Pitch { bytes: 16, above: 0 };
+    let mut n_longer = 0;
+    let mut check = |about: &str, schedule: &dyn Fn(&Target) -> Schedule, functions: &[&str]| {
+        for target in [whole(), target(4, u64::MAX), target(8, 99)] {
+            let plain = schedule(&target);
+            let wanted = run(&plain, &target, functions);
+            let longer = schedule(&Target { pitch, ..target.clone() });
+            n_longer += u64::from(longer.buffers != plain.buffers);
+            let got = run(&longer, &target, functions);
+            for (name, data) in &wanted {
+                assert_eq!(got[name], *data, "{name}, {about}");
+            }
+        }
+    };
+    for text in specs() {
+        let schedule = |target: &Target| compiled(&text, target).schedule;
+        check(&text, &schedule, &functions(&schedule(&whole())));
+    }
+    for seed in 0..100 {
+        let module = random_head(seed);
+        let schedule =
+            |target: &Target| pipeline::schedule(module.clone(), target, &mut |_, _| {}).schedule;
+        check(&format!("seed {seed}"), &schedule, &["f"]);
+    }
+    assert!(n_longer > 200, "{n_longer} of 321 schedules have longer rows");
+}
+
+#[test]
+fn products_for_gpus_read_rows_that_start_at_16_bytes() {
+    let model = "model gpt(layers: 1, width: 64, heads: 2, vocab: 50257)";
+    let text = spec(model, "batch 2\nprecision bf16").replace("context 9", "context 2048");
+    let schedule = compiled(&text, &pipeline::gpu("sm_90")).schedule;
+    let [Task::Tiles { body, .. }] = loops(&schedule, "micro")[..] else { panic!("one loop") };
+    let products = body.iter().filter_map(|task| match task {
+        Task::Product { product, .. } => Some(product),
+        Task::Kernel { .. } | Task::Attention { .. } | Task::Sort { .. } | Task::Tiles { .. } => {
+            None
+        }
+    });
+    let strides: Vec<_> = products.flat_map(|p| [p.a_strides, p.b_strides, p.c_strides]).collect();
+    assert!(strides.as_flattened().contains(&50264), "{strides:?}");
+    assert!(!strides.as_flattened().contains(&50257), "{strides:?}");
 }
 
 /// Checks that a function has the bits of whole tasks; what was done in chunks of 4 and of 8 rows.

@@ -6,7 +6,7 @@ use ir::eval::kernel::Memory;
 use ir::eval::schedule::eval_task;
 use ir::eval::tensor::Data;
 use ir::narrow;
-use ir::schedule::{Arg, Buffer, Schedule, Target as Machine, Task, Tiling};
+use ir::schedule::{Arg, Buffer, Pitch, Schedule, Target as Machine, Task, Tiling};
 use ptx_builder::{Module, Target, parse, verify};
 
 use crate::assembler;
@@ -106,6 +106,7 @@ fn machine(product_k_slice: u64) -> Machine {
         product_k_slice,
         epilogue_cols: [1, 512],
         score_tile: [32, 32],
+        pitch: Pitch::default(),
         tiling: Tiling::default(),
     }
 }

@@ -92,7 +92,7 @@ fn arranged(tasks: Vec<Task>, found: &Found, tiles: Task, rest: Vec<Task>) -> Ve
 }
 
 /// The index of a kernel equal to this one; the name is no part of it.
-fn intern(kernels: &mut Vec<Kernel>, kernel: Kernel) -> usize {
+pub(crate) fn intern(kernels: &mut Vec<Kernel>, kernel: Kernel) -> usize {
     let is_same = |other: &Kernel| Kernel { name: kernel.name.clone(), ..other.clone() } == kernel;
     kernels.iter().position(is_same).unwrap_or_else(|| {
         kernels.push(kernel);

@@ -14,7 +14,7 @@ pub(super) struct Touch {
 }
 
 /// An axis that an operand is walked along: its size and its stride.
-pub(super) type Walk = (u64, i64);
+pub(crate) type Walk = (u64, i64);
 
 /// All that a task touches.
 pub(super) fn touches(schedule: &Schedule, task: &Task) -> Vec<Touch> {
@@ -91,7 +91,7 @@ pub(super) fn span(walks: &[Walk]) -> Range<i64> {
 
 /// The axes of an operand of a kernel of rows or columns; outer axes, reduced rows, columns, then
 /// what its indices reach.
-pub(super) fn walks(kernel: &Kernel, at: usize) -> Vec<Walk> {
+pub(crate) fn walks(kernel: &Kernel, at: usize) -> Vec<Walk> {
     let operand: &Operand = &kernel.operands[at];
     let mut walks: Vec<Walk> =
         kernel.outer.iter().copied().zip(operand.outer.iter().copied()).collect();
@@ -111,7 +111,7 @@ pub(super) fn walks(kernel: &Kernel, at: usize) -> Vec<Walk> {
 }
 
 /// The axes of the operands of a product: batch axes, then the two of the operand.
-pub(super) fn product_walks(p: &Product) -> [Vec<Walk>; 3] {
+pub(crate) fn product_walks(p: &Product) -> [Vec<Walk>; 3] {
     let of = |operand: usize, axes: [Walk; 2]| {
         let batch = p.batch.iter().map(|axis| (axis.size, axis.strides[operand]));
         batch.chain(axes).collect()
@@ -125,7 +125,7 @@ pub(super) fn product_walks(p: &Product) -> [Vec<Walk>; 3] {
 
 /// What the epilogue of a product reads and writes in memory: the place, the axes of its kernel,
 /// and whether it is written.
-pub(super) fn behind(schedule: &Schedule, p: &Product) -> Vec<(Arg, Vec<Walk>, bool)> {
+pub(crate) fn behind(schedule: &Schedule, p: &Product) -> Vec<(Arg, Vec<Walk>, bool)> {
     let Some(epilogue) = &p.epilogue else { return vec![] };
     let kernel = &schedule.kernels[epilogue.kernel];
     let operand = |(at, arg): (usize, &EpilogueArg)| match arg {
