@@ -1,4 +1,4 @@
-//! Lengthens the rows of temporaries to whole pieces of what a device reads at once.
+//! Lengthens rows of temporaries, to start where a device wants them.
 //!
 //! In: a schedule. Out: the same values; a temporary whose rows (of its last axis) do not start where
 //! the target asks for gets longer rows, whose ends nothing reads or writes, if every task that

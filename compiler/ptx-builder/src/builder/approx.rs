@@ -1,4 +1,4 @@
-//! Functions of singles by one instruction each, not rounded correctly: for fast mode.
+//! Functions of singles by one instruction, not correctly rounded: fast mode.
 
 use super::Builder;
 use crate::op::Op;
