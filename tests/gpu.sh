@@ -5,7 +5,8 @@
 #
 # Needs the release binary and the example's text, no Rust. Prints one table at the end; exits with 1
 # if a check failed. `--device emulated` is a dry run where there is no GPU. On a GPU it also runs
-# compute-sanitizer, if there is one, and GPT-2 124M beside PyTorch, if the Python has it.
+# compute-sanitizer, if there is one, and GPT-2 124M, whole and by product and attention, beside
+# PyTorch, if the Python has it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 llmc=${LLMC:-$root/target/release/llmc} device=cuda steps=20 python=python3
@@ -23,6 +24,7 @@ while [ $# -gt 0 ]; do
 done
 [ -x "$llmc" ] || { echo "error: no program at $llmc; --llmc names it" >&2; exit 2; }
 
+llmc=$(realpath "$llmc")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -100,6 +102,35 @@ speed() {
   table+="| tokens/s, $name | $found |"$'\n'
 }
 
+# has_torch DEVICE: whether the Python has PyTorch, for a GPU if that is asked for.
+has_torch() {
+  "$python" -c "import torch; assert '$1' == 'cpu' or torch.cuda.is_available()" 2> /dev/null
+}
+
+# calls: NAME MS of each product and attention in a table of `bench`, equal sizes together.
+calls() {
+  awk '$NF ~ /_(product|attention)/ {
+         name = $NF; sub(/^k_[0-9a-f]*_/, "", name); ms[name] += $1; n[name] += $3
+       }
+       END { for (name in ms) if (n[name]) printf "%s %.4f\n", name, ms[name] / n[name] }' |
+    LC_ALL=C sort
+}
+
+# beside DEVICE BENCH...: ms a call, ours and that of PyTorch's library on a device, for the table.
+beside() {
+  local where=$1 name ours theirs
+  shift
+  "$@" | calls > ours || { failed=1; return; }
+  : > theirs
+  if has_torch "$where"; then
+    "$python" "$root/benches/library.py" --device "$where" $(cut -d' ' -f1 ours) > theirs ||
+      failed=1
+  fi
+  while read -r name ours theirs; do
+    table+="| ms a call, $name: ours, PyTorch's | $ours, $theirs |"$'\n'
+  done < <(LC_ALL=C join -a 1 -e none -o 0,1.2,2.2 ours theirs)
+}
+
 speed "toy" "$llmc" bench toy.lt --json --steps 3 --warm-up 1 --device "$device"
 if [ "$device" = cuda ]; then
   "$llmc" doctor
@@ -110,14 +141,18 @@ if [ "$device" = cuda ]; then
     done
   fi
   sed "s|../examples|$root/examples|" "$root/benches/gpt2.lt" > gpt2.lt
-  speed "GPT-2 124M bf16, 8 x 1024" "$llmc" bench gpt2.lt --json --device cuda \
-    --set train.batch=8 --set train.micro_batch=8
-  if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+  gpt2=(gpt2.lt --device cuda --set train.batch=8 --set train.micro_batch=8)
+  speed "GPT-2 124M bf16, 8 x 1024" "$llmc" bench "${gpt2[@]}" --json
+  if has_torch cuda; then
     for peer in torch torch-compile; do
       speed "the same, $peer" "$python" "$root/benches/peer.py" "$peer" G \
         --device cuda --precision bf16
     done
   fi
+  beside cuda "$llmc" bench "${gpt2[@]}"
+else
+  beside cpu "$llmc" bench toy.lt --set train.precision=bf16 --steps 1 --warm-up 0 \
+    --device "$device"
 fi
 
 echo "| check, on $device | result |"

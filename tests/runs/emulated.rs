@@ -119,6 +119,7 @@ fn the_script_for_machines_with_a_gpu_runs_dry() {
     };
     let ended = run("emulated").exits(0);
     assert_eq!(ended.out.matches("| ok |").count(), 6, "{}\n{}", ended.out, ended.err);
+    assert!(ended.out.contains("| ms a call, product_16_64_16: "), "{}", ended.out);
     // What is not there fails every check that needs it.
     let ended = run("absent").exits(1);
     assert_eq!(ended.out.matches("| FAILED |").count(), 5, "{}", ended.out);
