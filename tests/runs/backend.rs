@@ -369,7 +369,11 @@ fn kind(schedule: &Schedule, task: &Task) -> &'static str {
 
 /// How many cases are run: as the environment says, or so many.
 pub(crate) fn n_cases(usually: u64) -> u64 {
-    std::env::var("LLMC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usually)
+    number("LLMC_CASES").unwrap_or(usually)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok())
 }
 
 #[test]
@@ -394,7 +398,9 @@ fn random_modules_agree_with_the_interpreter() {
 fn random_modules_on_the_emulator_agree_with_the_interpreter() {
     // Rows of any length start where GPUs want them.
     let target = Target { pitch: Pitch { bytes: 16, above: 0 }, ..pipeline::gpu("sm_80") };
-    for seed in 0..n_cases(2000) {
+    // So that many cases can be shared among processes.
+    let first = number("LLMC_FIRST_CASE").unwrap_or(0);
+    for seed in first..first + n_cases(2000) {
         random_case(seed, target.clone());
     }
 }
