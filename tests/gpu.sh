@@ -110,7 +110,7 @@ has_torch() {
 # calls: NAME MS of each product and attention in a table of `bench`, equal sizes together.
 calls() {
   awk '$NF ~ /_(product|attention)/ {
-         name = $NF; sub(/^k_[0-9a-f]*_/, "", name); ms[name] += $1; n[name] += $3
+         name = $NF; gsub(/^k_[0-9a-f]*_|_tile_.*/, "", name); ms[name] += $1; n[name] += $3
        }
        END { for (name in ms) if (n[name]) printf "%s %.4f\n", name, ms[name] / n[name] }' |
     LC_ALL=C sort

@@ -111,6 +111,7 @@ impl Emitted<'_> {
                 [Some(p.a), Some(p.b), p.c].map(|arg| arg.map_or(ALIGN, |a| self.aligned(a)));
             let key = format!("{types:?} {aligned:?} {:?}", anywhere(p));
             let sm = self.sm;
+            let about = format!("{about}_{}", tensor::tile_name(p, &schedule.kernels, sm));
             return self.launch(key, &about, args, |name| {
                 tensor::product(p, types, aligned, &schedule.kernels, sm, name)
             });

@@ -60,6 +60,17 @@ pub fn product(
     }
 }
 
+/// The tile that is taken for a product, for its name: rows, columns and stages.
+pub fn tile_name(product: &Product, kernels: &[Kernel], target: Target) -> String {
+    let tile = tile::choose(need(product, behind(product, kernels)), target);
+    format!("tile_{}_{}_{}", tile.rows, tile.cols, tile.stages(target))
+}
+
+fn need(p: &Product, behind: Behind) -> Need {
+    let batch = p.batch.iter().map(|axis| axis.size).product();
+    Need { batch, m: p.m, n: p.n, k: p.k, behind }
+}
+
 /// What is asked of the blocks for an epilogue.
 fn behind(product: &Product, kernels: &[Kernel]) -> Behind {
     match &product.epilogue {
@@ -92,13 +103,7 @@ impl<'p> Tensor<'p> {
         target: Target,
     ) -> Self {
         let p = product;
-        let need = Need {
-            batch: p.batch.iter().map(|axis| axis.size).product(),
-            m: p.m,
-            n: p.n,
-            k: p.k,
-            behind,
-        };
+        let need = need(p, behind);
         let tile = tile::choose(need, target);
         // A batch index moves an operand on by its stride.
         let divisors = |which: usize, bytes: u64| {
