@@ -10,6 +10,8 @@ mod bench;
 mod bench_command;
 mod cached;
 mod clip;
+#[cfg(target_os = "linux")]
+mod cuda;
 mod decode;
 mod doctor;
 mod emulated;

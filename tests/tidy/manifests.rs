@@ -17,6 +17,7 @@ const USES: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("exec", &["plan", "ptx-builder"]),
     ("stdlib", &[]),
+    ("fake-driver", &["exec", "ptx-builder"]),
     (
         "llmc",
         &[
@@ -42,6 +43,7 @@ const TESTS_USE: &[(&str, &[&str])] = &[
     ("sema", &["stdlib"]),
     ("exec", &["ir", "codegen"]),
     ("stdlib", &["diag", "syntax", "sema", "ir", "passes"]),
+    ("llmc", &["fake-driver"]),
 ];
 
 /// A crate of others, the only crates of ours that may use it, and what it is worth.

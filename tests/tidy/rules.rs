@@ -13,11 +13,13 @@ const FLAT_TABLES: &[&str] = &[];
 /// Names that say nothing.
 const NAMELESS: &[&str] = &["utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs"];
 
-/// Where unsafe code may stand: what runs compiled kernels, and the map of a data file.
+/// Where unsafe code may stand: what runs compiled kernels, the map of a data file, and the driver
+/// of the tests.
 const UNSAFE: &[&str] = &[
     "runtime/exec/src/device/cpu",
     "runtime/exec/src/device/cuda",
     "runtime/exec/src/data/mmap.rs",
+    "tests/driver/src",
 ];
 
 /// What opens files, reads the clock, spawns threads, or has no order.

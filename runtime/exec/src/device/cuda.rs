@@ -6,23 +6,26 @@
 //! build or to run. What a kernel did wrong is known with a later call, when the device says so.
 #![allow(unsafe_code, reason = "calls the driver")]
 
+mod api;
+mod context;
 pub mod driver;
 mod module;
 mod staging;
 
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::ptr;
+use std::rc::Rc;
 
-use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys;
-use cudarc::driver::{CudaContext, CudaStream};
+use cudarc::driver::sys::CUdeviceptr;
 use plan::{BufferId, Function, Launch, LaunchArg, Plan, Step};
 use ptx_builder::Target;
 
 use super::mirrored::Accelerator;
 use crate::error::Error;
 use crate::room;
-use driver::{Absent, Driver, Gpu, needed, said};
+use api::Failed;
+use context::{Context, Stream};
+use driver::{Driver, Gpu, needed, refused};
 use module::Module;
 use staging::Staging;
 
@@ -37,30 +40,30 @@ pub(crate) struct Cuda {
     module: Module,
     staging: Staging,
     /// Address of the arena.
-    arena: sys::CUdeviceptr,
+    arena: CUdeviceptr,
     /// First byte of each buffer in it.
     offsets: Vec<u64>,
     /// How many bytes each place of a buffer is further on, inside of tiles.
     shifts: Vec<u64>,
     iteration: u32,
-    stream: Arc<CudaStream>,
-    context: Arc<CudaContext>,
+    stream: Stream,
+    context: Rc<Context>,
 }
 
 impl Cuda {
     /// Loads a verified plan on the first device: compiles its code and allocates its arena, zeroed.
     pub(crate) fn load(plan: &Plan) -> Result<Self, Error> {
         let driver = Driver::find()?;
-        let version = driver.version;
+        let (version, api) = (driver.version, driver::api()?);
         let gpu = driver.first()?;
         let about = format!("device {}: {}, driver: {version}", gpu.ordinal, gpu.name);
         let target = target(plan, &gpu)?;
         fits(plan, &gpu)?;
-        let context = CudaContext::new(gpu.ordinal).map_err(|e| refused("open its device", e))?;
+        let context = Context::new(api, gpu.ordinal).map_err(|e| refused("open its device", e))?;
         let free = free_bytes(plan, &context)?;
         let module = Module::load(&context, target, &plan.code, &about)?;
         admit(plan, &module, &about)?;
-        let stream = context.new_stream().map_err(|e| refused("make a stream", e))?;
+        let stream = Stream::new(&context).map_err(|e| refused("make a stream", e))?;
         let staging = Staging::new(&context).map_err(|e| refused("give memory of the host", e))?;
         let arena = allocate(plan, free, &context, &stream)?;
         Ok(Self {
@@ -77,11 +80,11 @@ impl Cuda {
     }
 
     /// A failure of the device at or before `what`.
-    fn fault(&self, what: &str, error: DriverError) -> Error {
+    fn fault(&self, what: &str, failed: Failed) -> Error {
+        let advice = failed.advice().map_or(String::new(), |advice| format!("\n{advice}"));
         Error::Fault(format!(
-            "{what}: {}\n  {}\nrun again to go on from the newest checkpoint, here or with \
-             `--device cpu`",
-            said(error),
+            "{what}: {failed}\n  {}{advice}\nrun again to go on from the newest checkpoint, here \
+             or with `--device cpu`",
             self.about
         ))
     }
@@ -97,23 +100,28 @@ impl Cuda {
         }
     }
 
-    fn try_launch(&self, launch: &Launch) -> Result<(), DriverError> {
-        self.context.bind_to_thread()?;
+    fn try_launch(&self, launch: &Launch) -> Result<(), Failed> {
+        self.context.bind()?;
         let mut values: Vec<u64> = launch.args.iter().map(|&arg| self.value(arg)).collect();
-        let places = values.iter_mut().map(|value| std::ptr::from_mut(value).cast());
+        let places = values.iter_mut().map(|value| ptr::from_mut(value).cast());
         let mut params: Vec<*mut c_void> = places.collect();
         let number = |n: u64| u32::try_from(n).expect("compared with the device's limits");
         // SAFETY: the entry belongs to the loaded module; the verified plan gives it one argument
         // for each parameter, and its places are inside of the arena. The driver copies arguments
         // before it returns.
         unsafe {
-            result::launch_kernel(
+            self.context.api().launch(
                 self.module.entry(launch.code),
-                (number(launch.blocks), 1, 1),
-                (launch.threads, 1, 1),
+                number(launch.blocks),
+                1,
+                1,
+                launch.threads,
+                1,
+                1,
                 number(launch.shared_bytes),
-                self.stream.cu_stream(),
-                &mut params,
+                self.stream.handle(),
+                params.as_mut_ptr(),
+                ptr::null_mut(),
             )
         }
     }
@@ -159,15 +167,11 @@ impl Drop for Cuda {
     fn drop(&mut self) {
         // What fails here failed before: a device that is lost has lost its memory too.
         let _ = self.stream.synchronize();
-        if self.context.bind_to_thread().is_ok() {
+        if self.context.bind().is_ok() {
             // SAFETY: it was allocated when the plan was loaded, and nothing runs on it any more.
-            let _ = unsafe { result::free_sync(self.arena) };
+            let _ = unsafe { self.context.api().free(self.arena) };
         }
     }
-}
-
-fn refused(what: &'static str, error: DriverError) -> Error {
-    Absent::Refuses { what, said: said(error) }.into()
 }
 
 /// The target of a plan, if the device runs it.
@@ -210,43 +214,43 @@ fn admit(plan: &Plan, module: &Module, about: &str) -> Result<(), Error> {
         if result.is_ok() {
             result = module
                 .admit(launch)
-                .map_err(|error| Error::Device(format!("{origin}: {}\n  {about}", said(error))));
+                .map_err(|failed| Error::Device(format!("{origin}: {failed}\n  {about}")));
         }
     });
     result
 }
 
 /// The device's memory that is free, if the arena fits.
-fn free_bytes(plan: &Plan, context: &CudaContext) -> Result<u64, Error> {
-    let (free, _) = context.mem_get_info().map_err(|e| refused("say what memory is free", e))?;
-    if plan.arena_bytes > free as u64 {
-        return Err(Error::Resources(room::refusal(plan, free as u64)));
+fn free_bytes(plan: &Plan, context: &Context) -> Result<u64, Error> {
+    let free = context.free_bytes().map_err(|e| refused("say what memory is free", e))?;
+    if plan.arena_bytes > free {
+        return Err(Error::Resources(room::refusal(plan, free)));
     }
-    Ok(free as u64)
+    Ok(free)
 }
 
 /// The arena, zeroed in the order of the stream.
 fn allocate(
     plan: &Plan,
     free: u64,
-    context: &CudaContext,
-    stream: &CudaStream,
-) -> Result<sys::CUdeviceptr, Error> {
-    context.bind_to_thread().map_err(|e| refused("use its device", e))?;
+    context: &Context,
+    stream: &Stream,
+) -> Result<CUdeviceptr, Error> {
     let bytes = usize::try_from(plan.arena_bytes.max(1)).expect("not more than is free");
+    let (api, mut arena) = (context.api(), 0);
     // SAFETY: the context is current; nobody reads the memory before it is cleared, in the order
     // of the stream.
-    let cleared = unsafe {
-        result::malloc_sync(bytes).and_then(|arena| {
-            result::memset_d8_async(arena, 0, bytes, stream.cu_stream()).map(|()| arena)
-        })
-    };
-    cleared.map_err(|error| match error {
-        DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
-            Error::Resources(room::refusal(plan, free))
+    let cleared = context.bind().and_then(|()| unsafe {
+        api.allocate(&raw mut arena, bytes)?;
+        api.fill(arena, 0, bytes, stream.handle())
+    });
+    match cleared {
+        Ok(()) => Ok(arena),
+        Err(failed) if failed.is_out_of_memory() => {
+            Err(Error::Resources(room::refusal(plan, free)))
         }
-        DriverError(_) => refused("allocate the arena", error),
-    })
+        Err(failed) => Err(refused("allocate the arena", failed).into()),
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //! The driver's library is found at run time; everything here works, and says what is missing, on
 //! a machine without one. CUDA Driver API, sections 6.2 to 6.5.
 
+use std::ffi::{c_char, c_int};
 use std::fmt;
 
-use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use ptx_builder::Target;
 
+use super::api::{Api, Failed};
 use crate::error::Error;
 
 /// The oldest version of CUDA whose driver takes the modules of plans: 12.0, driver 525.
@@ -73,6 +74,8 @@ pub enum Absent {
     Library(Option<String>),
     /// The driver does not know the CUDA that modules need.
     TooOld(Version),
+    /// The driver's library has not this function.
+    Function(&'static str),
     /// The driver has no device.
     Device(Version),
     /// The driver refuses.
@@ -98,6 +101,10 @@ impl fmt::Display for Absent {
             Self::TooOld(version) => {
                 write!(f, "the driver is of {version}; {OLDEST} is needed (driver 525 or newer)")
             }
+            Self::Function(name) => write!(
+                f,
+                "the driver's library has no `{name}`; {OLDEST} is needed (driver 525 or newer)"
+            ),
             Self::Device(version) => write!(f, "the driver ({version}) has no device"),
             Self::Refuses { what, said } => write!(f, "the CUDA driver cannot {what}: {said}"),
         }
@@ -110,17 +117,15 @@ impl From<Absent> for Error {
     }
 }
 
-/// What the driver calls an error, and what it says of it.
-pub(super) fn said(error: DriverError) -> String {
-    let text = |text: Result<&std::ffi::CStr, DriverError>| {
-        text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    format!("{} ({})", text(error.error_string()), text(error.error_name()))
+/// An answer of the driver to a question about a device.
+fn asked<T>(what: &'static str, answer: Result<T, Failed>) -> Result<T, Absent> {
+    answer.map_err(|failed| refused(what, failed))
 }
 
-/// An answer of the driver to a question about a device.
-fn asked<T>(what: &'static str, answer: Result<T, DriverError>) -> Result<T, Absent> {
-    answer.map_err(|error| Absent::Refuses { what, said: said(error) })
+/// What the driver does not do, and what may help.
+pub(super) fn refused(what: &'static str, failed: Failed) -> Absent {
+    let advice = failed.advice().map_or(String::new(), |advice| format!("; {advice}"));
+    Absent::Refuses { what, said: format!("{failed}{advice}") }
 }
 
 impl Driver {
@@ -131,19 +136,20 @@ impl Driver {
             let text = std::fs::read_to_string(KERNEL_MODULE).ok();
             return Err(Absent::Library(text.and_then(|text| kernel_module(&text))));
         }
-        let version = version()?;
-        // What comes later may be missing from the library of an old driver.
+        let api = api()?;
+        let version = version(api)?;
         if version < OLDEST {
             return Err(Absent::TooOld(version));
         }
-        match result::init() {
-            Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
-                return Err(Absent::Device(version));
-            }
+        // SAFETY: it takes no address.
+        match unsafe { api.init(0) } {
+            Err(failed) if failed.is_no_device() => return Err(Absent::Device(version)),
             answer => asked("start", answer)?,
         }
-        let n = asked("count its devices", result::device::get_count())?;
-        let devices = (0..n).map(Gpu::find).collect::<Result<Vec<_>, _>>()?;
+        let mut n = 0;
+        // SAFETY: the driver writes one number to a place of ours.
+        asked("count its devices", unsafe { api.device_count(&raw mut n) })?;
+        let devices = (0..n).map(|ordinal| Gpu::find(api, ordinal)).collect::<Result<_, _>>()?;
         Ok(Driver { version, devices })
     }
 
@@ -153,11 +159,16 @@ impl Driver {
     }
 }
 
-fn version() -> Result<Version, Absent> {
+/// The functions of the driver, whose library there is.
+pub(super) fn api() -> Result<&'static Api, Absent> {
+    // What is missing from a library is newer than it.
+    Api::get().map_err(Absent::Function)
+}
+
+fn version(api: &Api) -> Result<Version, Absent> {
     let mut number = 0;
     // SAFETY: it writes one number to a place of ours.
-    let answer = unsafe { sys::cuDriverGetVersion(&raw mut number) };
-    asked("say its version", answer.result())?;
+    asked("say its version", unsafe { api.driver_version(&raw mut number) })?;
     Ok(Version::of(number))
 }
 
@@ -169,24 +180,32 @@ fn kernel_module(text: &str) -> Option<String> {
 }
 
 impl Gpu {
-    fn find(ordinal: i32) -> Result<Gpu, Absent> {
+    fn find(api: &Api, ordinal: i32) -> Result<Gpu, Absent> {
         let what = "describe a device";
-        let device = asked(what, result::device::get(ordinal))?;
+        let mut device = 0;
+        // SAFETY: the driver writes to places of ours, here and below, and has this device.
+        asked(what, unsafe { api.device(&raw mut device, ordinal) })?;
         let number = |attribute: Attribute| {
-            // SAFETY: `device` is one of the driver's.
-            let answer = unsafe { result::device::get_attribute(device, attribute) };
-            asked(what, answer).map(|number| u32::try_from(number).unwrap_or(0))
+            let mut value = 0;
+            // SAFETY: as above.
+            asked(what, unsafe { api.device_attribute(&raw mut value, attribute, device) })?;
+            Ok(u32::try_from(value).unwrap_or(0))
         };
+        let mut name = [0; 128];
+        let room = c_int::try_from(name.len()).expect("a name is short");
+        // SAFETY: as above; the driver is told how long the place is.
+        asked(what, unsafe { api.device_name(name.as_mut_ptr(), room, device) })?;
+        let mut memory_bytes = 0;
         // SAFETY: as above.
-        let memory = unsafe { result::device::total_mem(device) };
+        asked(what, unsafe { api.device_memory(&raw mut memory_bytes, device) })?;
         Ok(Gpu {
             ordinal: usize::try_from(ordinal).expect("devices count from 0"),
-            name: asked(what, result::device::get_name(device))?,
+            name: text(&name),
             capability: [
                 number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
             ],
-            memory_bytes: asked(what, memory)? as u64,
+            memory_bytes: memory_bytes as u64,
             shared_bytes: u64::from(number(
                 Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )?),
@@ -218,6 +237,12 @@ impl Gpu {
         };
         self.target().ok_or_else(refuse)
     }
+}
+
+/// The characters before the first NUL.
+fn text(chars: &[c_char]) -> String {
+    let bytes: Vec<u8> = chars.iter().map(|c| c.to_ne_bytes()[0]).take_while(|&b| b != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The compute capability that a target needs at least.

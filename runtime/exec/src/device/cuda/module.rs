@@ -1,19 +1,20 @@
 //! The code of a plan on a device: one module, which the driver compiles.
 //!
-//! In: texts with an entry each. Out: a handle for each, or what the driver's compiler said. The
-//! driver keeps what it compiled in a cache of its own, by text and version, so a second start is
-//! quick. CUDA Driver API, section 6.10.
+//! In: texts with an entry each. Out: a handle for each, or what the driver's compiler said. CUDA
+//! Driver API, section 6.10.
 
 use std::ffi::{CString, c_uint, c_void};
-use std::sync::Arc;
+use std::ptr;
+use std::rc::Rc;
 
-use cudarc::driver::CudaContext;
-use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys::{self, CUfunction_attribute as Attribute, CUjit_option as Jit};
+use cudarc::driver::sys::{
+    CUfunction, CUfunction_attribute as Attribute, CUjit_option as Jit, CUjitInputType, CUmodule,
+};
 use plan::{Code, Launch};
 use ptx_builder::Target;
 
-use super::driver::said;
+use super::api::{Api, Failed};
+use super::context::Context;
 use crate::error::Error;
 
 /// Room for what the driver's compiler says.
@@ -28,10 +29,10 @@ const SHARED_UNASKED: u64 = 48 << 10;
 /// Loaded code.
 #[derive(Debug)]
 pub(super) struct Module {
-    context: Arc<CudaContext>,
-    handle: sys::CUmodule,
+    context: Rc<Context>,
+    handle: CUmodule,
     /// In the order of the plan's code.
-    entries: Vec<sys::CUfunction>,
+    entries: Vec<CUfunction>,
 }
 
 /// All code of a plan as the text of one module.
@@ -52,41 +53,56 @@ pub(super) fn joined(target: Target, code: &[Code]) -> Result<String, Error> {
 impl Module {
     /// Loads the code of a plan; `about` names driver and device.
     pub(super) fn load(
-        context: &Arc<CudaContext>,
+        context: &Rc<Context>,
         target: Target,
         code: &[Code],
         about: &str,
     ) -> Result<Module, Error> {
         let text = joined(target, code)?;
-        let text = CString::new(text).expect("the text of a module has no NUL");
-        context.bind_to_thread().map_err(|error| refusal(error, "", target, about))?;
-        let (answer, log) = load(&text);
-        let handle = answer.map_err(|error| refusal(error, &log, target, about))?;
-        let mut module = Module { context: context.clone(), handle, entries: vec![] };
+        let refuse = |failed, log: &str| refusal(failed, log, target, about);
+        context.bind().map_err(|failed| refuse(failed, ""))?;
+        let image = compiled(context.api(), &text).map_err(|(failed, log)| refuse(failed, &log))?;
+        let mut module = Module::of_image(context, &image).map_err(|failed| refuse(failed, ""))?;
         for Code { name, .. } in code {
-            let name = CString::new(name.as_str()).expect("a name has no NUL");
-            // SAFETY: the module was loaded and lives as long as the handle is used.
-            let entry = unsafe { result::module::get_function(module.handle, name) };
-            module.entries.push(entry.map_err(|error| refusal(error, "", target, about))?);
+            let entry = module.find(name).map_err(|failed| refuse(failed, ""))?;
+            module.entries.push(entry);
         }
         Ok(module)
     }
 
-    pub(super) fn entry(&self, code: u32) -> sys::CUfunction {
+    /// With what the driver compiled.
+    fn of_image(context: &Rc<Context>, image: &[u8]) -> Result<Module, Failed> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the context is current; the image is whole, as the driver has made it.
+        unsafe { context.api().module_load(&raw mut handle, image.as_ptr().cast()) }?;
+        Ok(Module { context: context.clone(), handle, entries: vec![] })
+    }
+
+    fn find(&self, name: &str) -> Result<CUfunction, Failed> {
+        let name = CString::new(name).expect("a name has no NUL");
+        let mut entry = ptr::null_mut();
+        // SAFETY: the module was loaded and lives as long as the entry is used; the name ends in a
+        // NUL; the driver writes to a place of ours.
+        unsafe { self.context.api().module_function(&raw mut entry, self.handle, name.as_ptr()) }?;
+        Ok(entry)
+    }
+
+    pub(super) fn entry(&self, code: u32) -> CUfunction {
         self.entries[code as usize]
     }
 
     /// Prepares the entry of a launch: much shared memory has to be asked for.
-    pub(super) fn admit(&self, launch: &Launch) -> Result<(), DriverError> {
+    pub(super) fn admit(&self, launch: &Launch) -> Result<(), Failed> {
         let entry = self.entry(launch.code);
         if launch.shared_bytes > SHARED_UNASKED {
             let bytes = i32::try_from(launch.shared_bytes).expect("compared with the device's");
             let most = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: the entry is one of a loaded module.
-            let had = unsafe { result::function::get_function_attribute(entry, most) }?;
+            let (api, mut had) = (self.context.api(), 0);
+            // SAFETY: the entry is one of a loaded module; the driver writes to a place of ours.
+            unsafe { api.function_attribute(&raw mut had, most, entry) }?;
             if had < bytes {
                 // SAFETY: as above.
-                unsafe { result::function::set_function_attribute(entry, most, bytes) }?;
+                unsafe { api.function_set_attribute(entry, most, bytes) }?;
             }
         }
         Ok(())
@@ -95,45 +111,68 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if self.context.bind_to_thread().is_ok() {
+        if self.context.bind().is_ok() {
             // SAFETY: nobody has the handle any more, and its context is current.
             // A device that is lost has lost the module too.
-            let _ = unsafe { result::module::unload(self.handle) };
+            let _ = unsafe { self.context.api().module_unload(self.handle) };
         }
     }
 }
 
-/// Has the driver compile a text; also what its compiler said.
-fn load(text: &CString) -> (Result<sys::CUmodule, DriverError>, String) {
+/// What the driver makes of a text for its device; else also what its compiler said.
+fn compiled(api: &'static Api, text: &str) -> Result<Vec<u8>, (Failed, String)> {
     let mut log = vec![0u8; LOG_BYTES];
+    let image = link(api, text, &mut log);
+    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+    image.map_err(|failed| (failed, String::from_utf8_lossy(&log[..end]).into_owned()))
+}
+
+fn link(api: &'static Api, text: &str, log: &mut [u8]) -> Result<Vec<u8>, Failed> {
     let mut options = [Jit::CU_JIT_ERROR_LOG_BUFFER, Jit::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
     // A number is passed in the place of an address.
     let mut values: [*mut c_void; 2] =
-        [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
-    let mut handle = std::ptr::null_mut();
+        [log.as_mut_ptr().cast(), ptr::without_provenance_mut(log.len())];
     let n = options.len() as c_uint;
-    // SAFETY: the text ends in a NUL; there are as many values as options; the buffer is as long
-    // as the value beside it says, and outlives the call.
-    let answer = unsafe {
-        sys::cuModuleLoadDataEx(
-            &raw mut handle,
-            text.as_ptr().cast(),
-            n,
-            options.as_mut_ptr(),
-            values.as_mut_ptr(),
+    let mut handle = ptr::null_mut();
+    // SAFETY: there are as many values as options, and they, as the log, which is as long as the
+    // value says, outlive the link; a context is current.
+    unsafe { api.link_create(n, options.as_mut_ptr(), values.as_mut_ptr(), &raw mut handle) }?;
+    let text = CString::new(text).expect("the text of a module has no NUL");
+    let bytes = text.as_bytes_with_nul();
+    // SAFETY: so many bytes are there, with the NUL at their end, and the driver only reads them;
+    // no options follow.
+    let added = unsafe {
+        api.link_add(
+            handle,
+            CUjitInputType::CU_JIT_INPUT_PTX,
+            bytes.as_ptr().cast_mut().cast(),
+            bytes.len(),
+            c"plan".as_ptr(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
         )
     };
-    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
-    (answer.result().map(|()| handle), String::from_utf8_lossy(&log[..end]).into_owned())
+    let (mut image, mut n_bytes) = (ptr::null_mut(), 0);
+    let linked = added.and_then(|()| {
+        // SAFETY: the driver writes to places of ours.
+        unsafe { api.link_complete(handle, &raw mut image, &raw mut n_bytes) }?;
+        // SAFETY: the driver says that so many bytes are there; they are copied before the link,
+        // whose they are, ends.
+        Ok(unsafe { std::slice::from_raw_parts(image.cast::<u8>(), n_bytes) }.to_vec())
+    });
+    // SAFETY: nothing of the link is used any more. What was linked is, whatever this answers.
+    let _ = unsafe { api.link_destroy(handle) };
+    linked
 }
 
 /// Code that the driver does not take.
-fn refusal(error: DriverError, log: &str, target: Target, about: &str) -> Error {
+fn refusal(failed: Failed, log: &str, target: Target, about: &str) -> Error {
     let [major, minor] = target.version();
     let mut text = format!(
-        "the driver does not take the code of the plan (PTX {major}.{minor} for {}): {}\n  {about}",
-        target.name(),
-        said(error)
+        "the driver does not take the code of the plan (PTX {major}.{minor} for {}): {failed}\n  \
+         {about}",
+        target.name()
     );
     for line in log.lines().filter(|line| !line.trim().is_empty()).take(LOG_LINES) {
         text += &format!("\n  {line}");

@@ -3,11 +3,13 @@
 //! Two pieces of such memory take turns: while the device copies one, the host fills the other.
 //! The caller's own memory is never what the device reads, so it may be changed at once.
 
-use std::sync::Arc;
+use std::ptr;
+use std::rc::Rc;
 
-use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys;
-use cudarc::driver::{CudaContext, CudaEvent, CudaStream};
+use cudarc::driver::sys::CUdeviceptr;
+
+use super::api::Failed;
+use super::context::{Context, Event, Stream};
 
 /// Bytes of a piece: a batch fits, and large copies run at the speed of the bus.
 const PIECE_BYTES: usize = 4 << 20;
@@ -25,20 +27,24 @@ pub(super) struct Staging {
 struct Piece {
     base: *mut u8,
     /// The copy that used it last.
-    used: CudaEvent,
-    context: Arc<CudaContext>,
+    used: Event,
+    context: Rc<Context>,
 }
 
 impl Piece {
-    fn new(context: &Arc<CudaContext>) -> Result<Piece, DriverError> {
-        let used = context.new_event(None)?;
-        // SAFETY: making the event has made the context current; bytes have no invalid values.
-        let base = unsafe { result::malloc_host(PIECE_BYTES, 0) }?;
+    fn new(context: &Rc<Context>) -> Result<Piece, Failed> {
+        let used = Event::new(context)?;
+        let mut base = ptr::null_mut();
+        // SAFETY: making the event has made the context current; the driver writes to a place of
+        // ours.
+        unsafe { context.api().host_allocate(&raw mut base, PIECE_BYTES, 0) }?;
+        // SAFETY: so many bytes were allocated. They are set because the driver does not.
+        unsafe { base.cast::<u8>().write_bytes(0, PIECE_BYTES) };
         Ok(Piece { base: base.cast(), used, context: context.clone() })
     }
 
     /// Its first bytes, when the last copy is done with them.
-    fn free(&mut self, n: usize) -> Result<&mut [u8], DriverError> {
+    fn free(&mut self, n: usize) -> Result<&mut [u8], Failed> {
         assert!(n <= PIECE_BYTES, "what is copied is cut into pieces");
         self.used.synchronize()?;
         // SAFETY: so many bytes were allocated; the device does not use them, and `self` is
@@ -51,15 +57,15 @@ impl Drop for Piece {
     fn drop(&mut self) {
         // What fails here failed before.
         let _ = self.used.synchronize();
-        if self.context.bind_to_thread().is_ok() {
+        if self.context.bind().is_ok() {
             // SAFETY: it was allocated so, and no copy uses it any more.
-            let _ = unsafe { result::free_host(self.base.cast()) };
+            let _ = unsafe { self.context.api().host_free(self.base.cast()) };
         }
     }
 }
 
 impl Staging {
-    pub(super) fn new(context: &Arc<CudaContext>) -> Result<Staging, DriverError> {
+    pub(super) fn new(context: &Rc<Context>) -> Result<Staging, Failed> {
         Ok(Staging { pieces: [Piece::new(context)?, Piece::new(context)?], next: 0 })
     }
 
@@ -75,18 +81,25 @@ impl Staging {
     /// `to` must be the address of so many bytes of the device, which other streams leave alone.
     pub(super) unsafe fn write(
         &mut self,
-        stream: &CudaStream,
-        to: sys::CUdeviceptr,
+        stream: &Stream,
+        to: CUdeviceptr,
         bytes: &[u8],
-    ) -> Result<(), DriverError> {
-        stream.context().bind_to_thread()?;
+    ) -> Result<(), Failed> {
+        stream.context().bind()?;
         let mut at = to;
         for part in bytes.chunks(PIECE_BYTES) {
             let piece = self.turn();
             let staged = piece.free(part.len())?;
             staged.copy_from_slice(part);
             // SAFETY: the caller's word for the device; the piece is not touched before its event.
-            unsafe { result::memcpy_htod_async(at, &*staged, stream.cu_stream()) }?;
+            unsafe {
+                stream.context().api().copy_in(
+                    at,
+                    staged.as_ptr().cast(),
+                    staged.len(),
+                    stream.handle(),
+                )
+            }?;
             piece.used.record(stream)?;
             at += part.len() as u64;
         }
@@ -100,11 +113,11 @@ impl Staging {
     /// As for [`Staging::write`].
     pub(super) unsafe fn read(
         &mut self,
-        stream: &CudaStream,
-        from: sys::CUdeviceptr,
+        stream: &Stream,
+        from: CUdeviceptr,
         bytes: &mut [u8],
-    ) -> Result<(), DriverError> {
-        stream.context().bind_to_thread()?;
+    ) -> Result<(), Failed> {
+        stream.context().bind()?;
         let starts = (from..).step_by(PIECE_BYTES);
         let mut parts = bytes.chunks_mut(PIECE_BYTES).zip(starts).peekable();
         let Some((first, at)) = parts.peek() else { return Ok(()) };
@@ -126,16 +139,13 @@ impl Staging {
     /// # Safety
     ///
     /// As for [`Staging::write`].
-    unsafe fn ask(
-        &mut self,
-        stream: &CudaStream,
-        from: sys::CUdeviceptr,
-        n: usize,
-    ) -> Result<(), DriverError> {
+    unsafe fn ask(&mut self, stream: &Stream, from: CUdeviceptr, n: usize) -> Result<(), Failed> {
         let piece = self.turn();
         let staged = piece.free(n)?;
         // SAFETY: the caller's word for the device; the piece is not touched before its event.
-        unsafe { result::memcpy_dtoh_async(staged, from, stream.cu_stream()) }?;
+        unsafe {
+            stream.context().api().copy_out(staged.as_mut_ptr().cast(), from, n, stream.handle())
+        }?;
         piece.used.record(stream)
     }
 }
