@@ -15,6 +15,8 @@ mod sort;
 mod stage;
 pub mod tensor;
 mod threads;
+mod vectors;
+mod wide;
 
 use ir::kernel::{Kernel, Skeleton};
 use plan::Code;
@@ -23,6 +25,7 @@ use ptx_builder::{B32, Builder, Class, Cmp, Entry, Module, Reg, Target, Val};
 use crate::flow::Flow;
 use emitter::Emitter;
 pub use launches::{Numerics, launches};
+use wide::Wide;
 
 /// Threads of a block of most kernels.
 const THREADS: u32 = 128;
@@ -38,18 +41,20 @@ pub struct Launch {
     pub shared_bytes: u64,
 }
 
-/// The entry of one kernel: a parameter for the address of each operand.
-pub fn kernel(kernel: &Kernel, name: &str) -> Launch {
+/// The entry of one kernel: a parameter for the address of each operand, which is a multiple of so
+/// many bytes.
+pub fn kernel(kernel: &Kernel, aligned: &[u64], name: &str) -> Launch {
     let kernel = ir::expand::expand_kernel(kernel);
     let flow = Flow::new(&kernel);
+    let wide = Wide::new(&kernel, &flow, aligned);
     let params = vec![Class::B64; kernel.operands.len()];
     let mut builder = Builder::new(name, &params, THREADS);
     let mut emitter = Emitter::new(&mut builder, &kernel, &flow);
     let blocks = match kernel.skeleton {
         Skeleton::Rows if Flow::has_reductions(&kernel) => group::rows(&mut emitter),
-        Skeleton::Rows => threads::map(&mut emitter),
-        Skeleton::Columns { .. } => threads::columns(&mut emitter),
-        Skeleton::Segments { .. } => threads::segments(&mut emitter),
+        Skeleton::Rows => threads::map(&mut emitter, &wide),
+        Skeleton::Columns { .. } => threads::columns(&mut emitter, &wide),
+        Skeleton::Segments { .. } => threads::segments(&mut emitter, &wide),
     };
     Launch { entry: builder.finish(), blocks, shared_bytes: 0 }
 }

@@ -89,13 +89,13 @@ fn columns(e: &mut Emitter<'_>, env: &mut Env, place: &Place, lane: Reg<B32>, ph
         let mut inner = env.clone();
         e.eval_all(&insts, &mut inner, &place);
         for (&sum, (_, reduce)) in sums.iter().zip(&reduces) {
-            let value = e.get(&inner, reduce.of);
+            let value = e.lane(&inner, reduce.of, 0);
             e.combine_to(reduce.kind, sum, value);
         }
     });
     for ((at, reduce), sum) in reduces.iter().zip(sums) {
         tree(e, reduce, sum);
-        env[*at] = Some(from_first(e, sum));
+        env[*at] = Some(vec![from_first(e, sum)]);
     }
 }
 

@@ -8,6 +8,7 @@ use ir::types::Dtype;
 use plan::Code;
 use ptx_builder as ptx;
 
+use super::wide::VECTOR;
 use super::{Launch, attention, code, kernel, product, sort, tensor};
 
 /// The code of a schedule, and how each task is launched, in the order of functions and tasks;
@@ -92,8 +93,11 @@ impl Emitted<'_> {
 
     fn kernel(&mut self, index: usize, args: &[Arg]) {
         let about = &self.schedule.kernels[index];
+        let aligned: Vec<u64> = args.iter().map(|&arg| self.aligned(arg).min(VECTOR)).collect();
         let args = args.iter().copied().map(LaunchArg::Memory).collect();
-        self.launch(format!("kernel {index}"), &about.name, args, |name| kernel(about, name));
+        self.launch(format!("kernel {index} {aligned:?}"), &about.name, args, |name| {
+            kernel(about, &aligned, name)
+        });
     }
 
     fn product(&mut self, p: &Product) {

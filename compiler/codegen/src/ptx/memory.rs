@@ -4,6 +4,8 @@ use ir::types::Dtype;
 use ptx_builder::{B16, B32, B64, Builder, Cmp, F32, F64, Kind, Pred, Reg};
 
 use super::emitter::{Emitter, Value};
+use super::vectors::store_vector;
+use super::wide::Access;
 
 /// The address of an operand.
 #[derive(Debug, Clone, Copy)]
@@ -76,37 +78,6 @@ impl Emitter<'_> {
         place
     }
 
-    pub(super) fn load(&mut self, operand: usize, place: &Place) -> Value {
-        let dtype = self.kernel.operands[operand].dtype;
-        load_from(self.b, place.pointers[operand], dtype)
-    }
-
-    /// An element at an index; 0 where there is none.
-    pub(super) fn load_at(
-        &mut self,
-        operand: usize,
-        place: &Place,
-        index: Reg<B32>,
-        stride: i64,
-        bound: u64,
-    ) -> Value {
-        let dtype = self.kernel.operands[operand].dtype;
-        let is_there = match i32::try_from(bound) {
-            // A negative index is a large one without sign.
-            Ok(bound) => self.b.ucmp(Cmp::Lt, index, bound),
-            Err(_) => self.b.icmp(Cmp::Ge, index, 0),
-        };
-        let pointer = advance(self.b, place.pointers[operand], index, stride, dtype);
-        let zero = self.constant(dtype, 0);
-        let end = self.b.label();
-        let found = self.copy(zero);
-        self.b.bra_if(is_there, false, end);
-        let read = load_from(self.b, pointer, dtype);
-        self.assign(found, read);
-        self.b.place(end);
-        found
-    }
-
     /// The value in a register of its own.
     pub(super) fn copy(&mut self, value: Value) -> Value {
         match value {
@@ -127,10 +98,16 @@ impl Emitter<'_> {
         }
     }
 
-    pub(super) fn store(&mut self, operand: usize, place: &Place, value: Value) {
+    /// Values to an operand: one where the columns have one, else as many as there are columns.
+    pub(super) fn store(&mut self, operand: usize, place: &Place, values: &[Value]) {
         let dtype = self.kernel.operands[operand].dtype;
         let pointer = place.pointers[operand];
-        match value {
+        if self.access(operand) == Access::Vector {
+            let width = self.width();
+            let all = if values.len() == 1 { vec![values[0]; width] } else { values.to_vec() };
+            return store_vector(self.b, pointer, dtype, &all);
+        }
+        match values[0] {
             Value::F32(x) => store_single(self.b, pointer, dtype, x, place.writes),
             Value::F64(x) => write(self.b, pointer, x, place.writes),
             Value::Int(x) => write(self.b, pointer, x, place.writes),

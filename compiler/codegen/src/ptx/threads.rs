@@ -2,57 +2,85 @@
 
 use ir::kernel::{Inst, Reduction, Reg as Of, Skeleton};
 use ir::types::Dtype;
-use ptx_builder::{B32, Cmp, Logic, Reg, Special};
+use ptx_builder::{B32, Builder, Cmp, Int, Logic, Reg, Special, Val};
 
 use super::THREADS;
 use super::emitter::{Emitter, Env, Value};
 use super::memory::{Place, Pointer, advance, load_from, small};
+use super::wide::Wide;
 
-/// A thread for each element of a map; gives the blocks of the grid.
-pub(super) fn map(e: &mut Emitter<'_>) -> u64 {
+/// A thread for each group of columns of a map; gives the blocks of the grid.
+pub(super) fn map<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
     let kernel = e.kernel;
-    let cols = kernel.cols;
-    let n = kernel.outer.iter().product::<u64>() * cols;
     let bases = e.bases();
-    let [unit, col] = coordinates(e, [n / cols.max(1), cols]);
-    let place = e.outer_place(&bases, unit);
-    let place = e.at_column(&place, col);
-    let is_first = e.b.icmp(Cmp::Eq, col, 0);
-    let mut env = e.env();
-    for at in 0..kernel.body.len() {
-        // What does not change with the column is stored once a row.
-        let is_once = matches!(kernel.body[at], Inst::Store { .. }) && e.flow.rates[at].is_once();
-        let writes = is_once.then_some(is_first);
-        e.eval_all(&[at], &mut env, &Place { writes, ..place.clone() });
-    }
-    n.div_ceil(THREADS.into())
+    let sizes = [&kernel.outer[..], &[wide.groups(kernel.cols)]].concat();
+    let (outer, [group]) = coordinates(e, &sizes);
+    let place = e.place_at(&bases, outer);
+    e.group(wide, &place.outer, group, |e, col| {
+        let place = e.at_column(&place, col);
+        let mut env = e.env();
+        for at in 0..kernel.body.len() {
+            // What does not change with the column is stored once a row.
+            let is_once =
+                matches!(kernel.body[at], Inst::Store { .. }) && e.flow.rates[at].is_once();
+            let writes = is_once.then(|| e.b.icmp(Cmp::Eq, col, 0));
+            e.eval_all(&[at], &mut env, &Place { writes, ..place.clone() });
+        }
+    });
+    blocks(&sizes)
 }
 
-/// The indices of the thread in a space, the last axis fastest; threads behind its end are done.
-fn coordinates<const N: usize>(e: &mut Emitter<'_>, sizes: [u64; N]) -> [Reg<B32>; N] {
+/// Blocks with a thread for each place of a space.
+fn blocks(sizes: &[u64]) -> u64 {
+    sizes.iter().product::<u64>().div_ceil(THREADS.into())
+}
+
+/// The indices of the thread in a space, the last axis fastest and the last `N` axes apart;
+/// threads behind its end are done.
+fn coordinates<const N: usize>(
+    e: &mut Emitter<'_>,
+    sizes: &[u64],
+) -> (Vec<Reg<B32>>, [Reg<B32>; N]) {
     let n: u64 = sizes.iter().product();
-    let at = thread(e);
-    let is_over = e.b.ucmp(Cmp::Ge, at, bits(n));
-    e.b.ret_if(is_over, true);
-    let mut inner = 1;
-    let mut indices: [Reg<B32>; N] = [at; N];
-    for axis in (0..N).rev() {
+    let mut indices = if let Ok(n) = u32::try_from(n) {
+        let at = thread(e);
+        let is_over = e.b.ucmp(Cmp::Ge, at, n);
+        e.b.ret_if(is_over, true);
+        // All sizes are factors of a number of 32 bits.
+        split(e.b, at, sizes, |size| Val::from(size as u32))
+    } else {
+        let (block, thread) = (e.b.special(Special::CtaidX), e.b.special(Special::TidX));
+        let thread = e.b.u64_from_u32(thread);
+        let at = e.b.mad_wide(block, small(THREADS.into()), thread);
+        let is_over = e.b.ucmp(Cmp::Ge, at, n.cast_signed());
+        e.b.ret_if(is_over, true);
+        let indices = split(e.b, at, sizes, |size| Val::from(size.cast_signed()));
+        indices.into_iter().map(|index| e.b.u32_from_u64(index)).collect()
+    };
+    let inner = indices.split_off(sizes.len() - N);
+    (indices, inner.try_into().expect("the last axes are there"))
+}
+
+/// One number as the indices of a space, the last axis fastest.
+fn split<K: Int>(
+    b: &mut Builder,
+    at: Reg<K>,
+    sizes: &[u64],
+    immediate: impl Fn(u64) -> Val<K>,
+) -> Vec<Reg<K>> {
+    let mut indices = vec![];
+    for axis in 0..sizes.len() {
+        let inner: u64 = sizes[axis + 1..].iter().product();
         let mut index = at;
         if inner > 1 {
-            index = e.b.udiv(index, bits(inner));
+            index = b.udiv(index, immediate(inner));
         }
         if axis > 0 {
-            index = e.b.urem(index, bits(sizes[axis].max(1)));
+            index = b.urem(index, immediate(sizes[axis].max(1)));
         }
-        indices[axis] = index;
-        inner *= sizes[axis].max(1);
+        indices.push(index);
     }
     indices
-}
-
-/// A number of threads as an immediate.
-fn bits(n: u64) -> u32 {
-    u32::try_from(n).expect("a kernel has fewer than 2^32 elements")
 }
 
 /// The number of the thread in the grid.
@@ -72,38 +100,40 @@ struct Rows {
     order: Option<Pointer>,
 }
 
-/// A thread for each column of each block of rows.
-pub(super) fn columns(e: &mut Emitter<'_>) -> u64 {
+/// A thread for each group of columns of each block of rows.
+pub(super) fn columns<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
     let Skeleton::Columns { rows, block } = e.kernel.skeleton else {
         unreachable!("asked for columns")
     };
-    let outer: u64 = e.kernel.outer.iter().product();
-    let sizes = [outer, rows.div_ceil(block).max(1), e.kernel.cols];
+    let inner = [rows.div_ceil(block).max(1), wide.groups(e.kernel.cols)];
+    let sizes = [&e.kernel.outer[..], &inner].concat();
     let bases = e.bases();
-    let [unit, index, col] = coordinates(e, sizes);
-    let place = e.outer_place(&bases, unit);
+    let (outer, [index, group]) = coordinates(e, &sizes);
+    let place = e.place_at(&bases, outer);
     let from = e.b.imul(index, small(block));
     let end = e.b.iadd(from, small(block));
     let to = e.b.imin(end, small(rows));
-    reduce(e, &place, col, &Rows { from, to, block: Some(index), order: None });
-    sizes.iter().product::<u64>().div_ceil(THREADS.into())
+    let rows = Rows { from, to, block: Some(index), order: None };
+    e.group(wide, &place.outer, group, |e, col| reduce(e, &place, col, &rows));
+    blocks(&sizes)
 }
 
-/// A thread for each column of each segment.
-pub(super) fn segments(e: &mut Emitter<'_>) -> u64 {
+/// A thread for each group of columns of each segment.
+pub(super) fn segments<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
     let Skeleton::Segments { starts, order } = e.kernel.skeleton else {
         unreachable!("asked for segments")
     };
-    let sizes = [e.kernel.outer.iter().product(), e.kernel.cols];
+    let sizes = [&e.kernel.outer[..], &[wide.groups(e.kernel.cols)]].concat();
     let bases = e.bases();
-    let [unit, col] = coordinates(e, sizes);
-    let place = e.outer_place(&bases, unit);
+    let (outer, [group]) = coordinates(e, &sizes);
+    let place = e.place_at(&bases, outer);
     let Pointer::Global(bounds) = place.pointers[starts] else {
         unreachable!("segments are in global memory")
     };
     let [from, to] = [0, 4].map(|offset| e.b.load(bounds, offset));
-    reduce(e, &place, col, &Rows { from, to, block: None, order: Some(bases[order]) });
-    sizes.iter().product::<u64>().div_ceil(THREADS.into())
+    let rows = Rows { from, to, block: None, order: Some(bases[order]) };
+    e.group(wide, &place.outer, group, |e, col| reduce(e, &place, col, &rows));
+    blocks(&sizes)
 }
 
 /// All phases of one column.
@@ -160,19 +190,20 @@ fn row_loop(e: &mut Emitter<'_>, env: &mut Env, place: &Place, rows: &Rows, phas
     let insts = e
         .flow
         .needed(kernel, &roots, |at| is_row(at) && !matches!(kernel.body[at], Inst::Store { .. }));
-    let sums: Vec<Value> = reduces.iter().map(|(_, r)| e.identity(r.kind, r.dtype)).collect();
-    let sums: Vec<Value> = sums.into_iter().map(|sum| e.copy(sum)).collect();
+    let sums: Vec<Vec<Value>> = reduces.iter().map(|(_, reduce)| e.sums(reduce)).collect();
     e.count_loop(rows.from, rows.to, 1, |e, i| {
         let place = row_place(e, place, rows, i);
         let mut inner = env.clone();
         e.eval_all(&insts, &mut inner, &place);
-        for (&sum, (_, reduce)) in sums.iter().zip(&reduces) {
-            let value = e.get(&inner, reduce.of);
-            e.combine_to(reduce.kind, sum, value);
+        for (sums, (_, reduce)) in sums.iter().zip(&reduces) {
+            for (lane, &sum) in sums.iter().enumerate() {
+                let value = e.lane(&inner, reduce.of, lane);
+                e.combine_to(reduce.kind, sum, value);
+            }
         }
     });
-    for ((at, _), sum) in reduces.iter().zip(sums) {
-        env[*at] = Some(sum);
+    for ((at, _), sums) in reduces.iter().zip(sums) {
+        env[*at] = Some(sums);
     }
 }
 
@@ -209,6 +240,14 @@ impl Reduce {
     /// The instruction whose value is reduced.
     pub(super) fn value(&self) -> usize {
         self.of.0 as usize
+    }
+}
+
+impl Emitter<'_> {
+    /// Registers that start as a reduction does, one for each column of a group.
+    pub(super) fn sums(&mut self, reduce: &Reduce) -> Vec<Value> {
+        let start = self.identity(reduce.kind, reduce.dtype);
+        (0..self.width()).map(|_| self.copy(start)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
-use ir::kernel::LANES;
+use ir::kernel::{Kernel, LANES};
 use ir::types::Dtype;
 use plan::{
     Arg, Buffer, BufferId, Code, Data, Function, FunctionId, LaunchArg, Plan, Role, Run, Step,
@@ -64,6 +64,11 @@ pub(crate) enum Machine {
     Emulated,
 }
 
+/// Every operand has a buffer of its own.
+pub(crate) fn aligned(kernel: &Kernel) -> Vec<u64> {
+    vec![plan::ALIGN; kernel.operands.len()]
+}
+
 /// The step that runs a kernel, and what it runs.
 fn step(case: &Case, index: usize, args: Vec<Arg>, machine: Machine) -> (Step, Option<Code>) {
     let (code, origin) = (index as u32, String::new());
@@ -75,7 +80,7 @@ fn step(case: &Case, index: usize, args: Vec<Arg>, machine: Machine) -> (Step, O
     }
     let name = format!("k{index}");
     let codegen::ptx::Launch { entry, blocks, shared_bytes } =
-        codegen::ptx::kernel(&case.kernel, &name);
+        codegen::ptx::kernel(&case.kernel, &aligned(&case.kernel), &name);
     let threads = entry.threads;
     let module = ptx_builder::Module { target: Target::Sm80, entries: vec![entry] };
     let args = args.into_iter().map(LaunchArg::Memory).collect();

@@ -4,6 +4,7 @@ mod machine;
 mod narrow;
 mod random;
 mod reference;
+mod wide;
 
 use ir::kernel::{Kernel, Reduction, Scalar, Skeleton};
 use ir::types::Dtype;
@@ -44,7 +45,9 @@ fn check_on(cases: &[random::Case], machine: Machine) {
 fn text(kernel: &Kernel, machine: Machine) -> String {
     match machine {
         Machine::Cpu(_) => codegen::clif::emit(kernel, "kernel"),
-        Machine::Emulated => codegen::ptx::kernel(kernel, "kernel").entry.to_string(),
+        Machine::Emulated => {
+            codegen::ptx::kernel(kernel, &machine::aligned(kernel), "kernel").entry.to_string()
+        }
     }
 }
 
@@ -149,4 +152,44 @@ fn random_bits_agree() {
     for (rows, cols) in [(3, 192), (2, 36), (5, 7), (4, 18), (1, 1)] {
         check(&[random::counted(rows, cols)], 1);
     }
+}
+
+#[test]
+fn groups_of_columns_agree_around_vectors_and_blocks() {
+    let mut r = random::Random::new(8);
+    for x in Dtype::ALL {
+        for out in Dtype::ALL {
+            let mut cases = vec![];
+            for cols in wide::COLS {
+                let bias = r.pick(&Dtype::ALL);
+                let rows: &[u64] = r.pick(&[&[][..], &[1], &[3], &[2, 3]]);
+                cases.push(wide::map(&mut r, [x, bias, out], rows, cols));
+            }
+            check_on(&cases, Machine::Emulated);
+        }
+    }
+}
+
+#[test]
+fn what_lies_side_by_side_moves_in_vectors_of_16_bytes() {
+    let mut r = random::Random::new(9);
+    let mut text = |types, cols: u64| {
+        let case = wide::map(&mut r, types, &[6], cols);
+        text(&case.kernel, Machine::Emulated)
+    };
+    let [single, narrow, double] = [Dtype::F32, Dtype::Bf16, Dtype::F64];
+    let of_four = text([single, single, single], 8);
+    assert_eq!(of_four.matches("ld.global.v4.f32").count(), 2);
+    assert_eq!(of_four.matches("st.global.v4.f32").count(), 1);
+    assert!(!of_four.contains("bra"), "{of_four}");
+    let of_eight = text([single, narrow, narrow], 8);
+    assert_eq!(of_eight.matches("ld.global.v4.f32").count(), 2);
+    assert_eq!(of_eight.matches("ld.global.v4.b32").count(), 1);
+    assert_eq!(of_eight.matches("st.global.v4.b32").count(), 1);
+    let of_doubles = text([double, double, double], 8);
+    assert_eq!(of_doubles.matches("ld.global.v2.f64").count(), 4);
+    // Rows that start anywhere: all but the bias.
+    let shifted = text([single, single, single], 9);
+    assert_eq!(shifted.matches("ld.global.v4.f32").count(), 1);
+    assert_eq!(shifted.matches("st.global.v4.f32").count(), 1);
 }

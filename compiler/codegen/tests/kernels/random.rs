@@ -35,7 +35,7 @@ impl Random {
         from[self.below(from.len())].clone()
     }
 
-    fn bytes(&mut self, dtype: Dtype, n: usize, small: u64) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, dtype: Dtype, n: usize, small: u64) -> Vec<u8> {
         let specials = self.below(3) == 0;
         (0..n).flat_map(|_| self.element(dtype, specials, small)).collect()
     }
