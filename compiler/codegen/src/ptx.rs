@@ -6,10 +6,12 @@
 pub mod attention;
 mod chains;
 mod emitter;
+mod folded;
 mod group;
 mod launches;
 mod memory;
 pub mod product;
+mod rows;
 mod scalar;
 mod sort;
 mod stage;
@@ -25,6 +27,7 @@ use ptx_builder::{B32, Builder, Class, Cmp, Entry, Module, Reg, Target, Val};
 use crate::flow::Flow;
 use emitter::Emitter;
 pub use launches::{Numerics, launches};
+use rows::Team;
 use wide::Wide;
 
 /// Threads of a block of most kernels.
@@ -43,15 +46,21 @@ pub struct Launch {
 
 /// The entry of one kernel: a parameter for the address of each operand, which is a multiple of so
 /// many bytes.
-pub fn kernel(kernel: &Kernel, aligned: &[u64], name: &str) -> Launch {
-    let kernel = ir::expand::expand_kernel(kernel);
+pub fn kernel(kernel: &Kernel, aligned: &[u64], numerics: Numerics, name: &str) -> Launch {
+    let kernel = folded::folded(ir::expand::expand_kernel(kernel));
     let flow = Flow::new(&kernel);
-    let wide = Wide::new(&kernel, &flow, aligned);
     let params = vec![Class::B64; kernel.operands.len()];
+    if kernel.skeleton == Skeleton::Rows && Flow::has_reductions(&kernel) {
+        let team = Team::new(&kernel, &flow, aligned, numerics);
+        let mut builder = Builder::new(name, &params, team.threads());
+        let [blocks, shared_bytes] =
+            rows::rows(&mut Emitter::new(&mut builder, &kernel, &flow), &team);
+        return Launch { entry: builder.finish(), blocks, shared_bytes };
+    }
+    let wide = Wide::new(&kernel, &flow, aligned);
     let mut builder = Builder::new(name, &params, THREADS);
     let mut emitter = Emitter::new(&mut builder, &kernel, &flow);
     let blocks = match kernel.skeleton {
-        Skeleton::Rows if Flow::has_reductions(&kernel) => group::rows(&mut emitter),
         Skeleton::Rows => threads::map(&mut emitter, &wide),
         Skeleton::Columns { .. } => threads::columns(&mut emitter, &wide),
         Skeleton::Segments { .. } => threads::segments(&mut emitter, &wide),

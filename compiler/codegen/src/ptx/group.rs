@@ -1,36 +1,20 @@
-//! Row reductions: 16 threads a row, the lanes of the reduction.
+//! Rows of a tile in a block: 16 threads a row, the lanes of the reduction.
 //!
 //! Thread `i` of a group is lane `i`: it takes columns `i`, `i + 16`, …, and the tree over the lanes
 //! is four shuffles. Two rows share a warp.
 
-use ir::kernel::{Inst, LANES};
+use ir::kernel::{Inst, Kernel, LANES};
 use ptx_builder::{B32, Cmp, Logic, Reg, Shuffle, Special, Val};
 
-use super::THREADS;
 use super::emitter::{Emitter, Env, Span, Value};
 use super::memory::{Place, Pointer, small};
 use super::threads::{Reduce, both, reductions};
+use crate::flow::{Flow, arguments};
 
 /// Threads of a row.
 pub(super) const GROUP: u32 = LANES as u32;
 /// `shfl` within 16 lanes: those that stay, and the last one.
 const WITHIN: u32 = 0x100f;
-
-/// A group for each outer index; gives the blocks of the grid.
-pub(super) fn rows(e: &mut Emitter<'_>) -> u64 {
-    let n: u64 = e.kernel.outer.iter().product();
-    let bases = e.bases();
-    let thread = super::threads::thread(e);
-    let unit = e.b.shr(thread, GROUP.ilog2());
-    // All lanes of a warp take part in shuffles, so a group behind the end does the last row again
-    // and writes nothing.
-    let last = small(n.max(1) - 1);
-    let is_inside = e.b.icmp(Cmp::Le, unit, last);
-    let unit = e.b.imin(unit, last);
-    let place = e.outer_place(&bases, unit);
-    row(e, &Place { writes: Some(is_inside), ..place });
-    n.div_ceil((THREADS / GROUP).into())
-}
 
 /// One row by a group of lanes, which all get here; stores are done where the place says.
 pub(super) fn row(e: &mut Emitter<'_>, place: &Place) {
@@ -74,7 +58,7 @@ fn once(e: &mut Emitter<'_>, env: &mut Env, is_done: &mut [bool], place: &Place,
 /// The loop of a phase over the columns.
 fn columns(e: &mut Emitter<'_>, env: &mut Env, place: &Place, lane: Reg<B32>, phase: u32) {
     let reduces = reductions(e, phase);
-    let insts = loop_insts(e, &reduces, phase);
+    let insts = loop_insts(e.kernel, e.flow, phase);
     if insts.is_empty() && reduces.is_empty() {
         return;
     }
@@ -102,35 +86,44 @@ fn columns(e: &mut Emitter<'_>, env: &mut Env, place: &Place, lane: Reg<B32>, ph
 /// Lane `i` takes `i + 8`, then `+ 4`, `+ 2`, `+ 1`.
 fn tree(e: &mut Emitter<'_>, reduce: &Reduce, sum: Value) {
     for distance in [8, 4, 2, 1] {
-        let other = across(e, Shuffle::Down, sum, distance);
+        let other = across(e, Shuffle::Down, sum, distance, WITHIN);
         e.combine_to(reduce.kind, sum, other);
     }
 }
 
 /// The value of lane 0 in all lanes of the group.
 fn from_first(e: &mut Emitter<'_>, value: Value) -> Value {
-    across(e, Shuffle::Index, value, 0)
+    across(e, Shuffle::Index, value, 0, WITHIN)
 }
 
-fn across(e: &mut Emitter<'_>, how: Shuffle, value: Value, lane: i32) -> Value {
+/// The value of another lane; `bound` as [`ptx_builder::Builder::shuffle`] has it.
+pub(super) fn across(
+    e: &mut Emitter<'_>,
+    how: Shuffle,
+    value: Value,
+    lane: i32,
+    bound: u32,
+) -> Value {
     match value {
-        Value::F32(x) => Value::F32(e.b.shuffle(how, x, lane, WITHIN)),
-        Value::Int(x) => Value::Int(e.b.shuffle(how, x, lane, WITHIN)),
-        Value::F64(x) => Value::F64(e.b.shuffle_f64(how, x, lane, WITHIN)),
+        Value::F32(x) => Value::F32(e.b.shuffle(how, x, lane, bound)),
+        Value::Int(x) => Value::Int(e.b.shuffle(how, x, lane, bound)),
+        Value::F64(x) => Value::F64(e.b.shuffle_f64(how, x, lane, bound)),
         Value::Bool(_) => unreachable!("sums are numbers"),
     }
 }
 
 /// What the loop of a phase evaluates at each column, stores in the last one.
-fn loop_insts(e: &Emitter<'_>, reduces: &[(usize, Reduce)], phase: u32) -> Vec<usize> {
-    let body = &e.kernel.body;
-    let is_element = |at: usize| !e.flow.rates[at].is_once();
+pub(super) fn loop_insts(kernel: &Kernel, flow: &Flow, phase: u32) -> Vec<usize> {
+    let body = &kernel.body;
+    let is_element = |at: usize| !flow.rates[at].is_once();
     let is_store = |&at: &usize| {
-        phase == e.flow.last && is_element(at) && matches!(body[at], Inst::Store { .. })
+        phase == flow.last && is_element(at) && matches!(body[at], Inst::Store { .. })
     };
     let mut roots: Vec<usize> = (0..body.len()).filter(is_store).collect();
-    roots.extend(reduces.iter().map(|(_, r)| r.value()).filter(|&at| is_element(at)));
-    e.flow.needed(e.kernel, &roots, |at| {
+    let reduces = flow.reductions(kernel, phase).into_iter();
+    let reduced = reduces.flat_map(|at| arguments(&body[at])).map(|reg| reg.0 as usize);
+    roots.extend(reduced.filter(|&at| is_element(at)));
+    flow.needed(kernel, &roots, |at| {
         is_element(at) && !matches!(body[at], Inst::Store { .. } | Inst::Reduce { .. })
     })
 }

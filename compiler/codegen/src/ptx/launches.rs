@@ -39,7 +39,7 @@ pub fn launches(
 pub enum Numerics {
     /// In the interpreter's order, to the bit.
     Exact,
-    /// Products of 16 bits on tensor cores.
+    /// Products of 16 bits on tensor cores, rows in sums that suit the machine.
     Fast,
 }
 
@@ -95,8 +95,9 @@ impl Emitted<'_> {
         let about = &self.schedule.kernels[index];
         let aligned: Vec<u64> = args.iter().map(|&arg| self.aligned(arg).min(VECTOR)).collect();
         let args = args.iter().copied().map(LaunchArg::Memory).collect();
+        let numerics = self.numerics;
         self.launch(format!("kernel {index} {aligned:?}"), &about.name, args, |name| {
-            kernel(about, &aligned, name)
+            kernel(about, &aligned, numerics, name)
         });
     }
 

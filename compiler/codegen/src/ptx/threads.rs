@@ -2,15 +2,18 @@
 
 use ir::kernel::{Inst, Reduction, Reg as Of, Skeleton};
 use ir::types::Dtype;
-use ptx_builder::{B32, Builder, Cmp, Int, Logic, Reg, Special, Val};
+use ptx_builder::{B32, B64, Builder, Cmp, Int, Logic, Pred, Reg, Special, Val};
 
 use super::THREADS;
 use super::emitter::{Emitter, Env, Value};
 use super::memory::{Place, Pointer, advance, load_from, small};
 use super::wide::Wide;
 
+/// Registers that rows on their way may take.
+const ASKED: u64 = 32;
+
 /// A thread for each group of columns of a map; gives the blocks of the grid.
-pub(super) fn map<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
+pub(super) fn map(e: &mut Emitter<'_>, wide: &Wide) -> u64 {
     let kernel = e.kernel;
     let bases = e.bases();
     let sizes = [&kernel.outer[..], &[wide.groups(kernel.cols)]].concat();
@@ -41,24 +44,82 @@ fn coordinates<const N: usize>(
     e: &mut Emitter<'_>,
     sizes: &[u64],
 ) -> (Vec<Reg<B32>>, [Reg<B32>; N]) {
+    let thread = e.b.special(Special::TidX);
     let n: u64 = sizes.iter().product();
-    let mut indices = if let Ok(n) = u32::try_from(n) {
-        let at = thread(e);
-        let is_over = e.b.ucmp(Cmp::Ge, at, n);
-        e.b.ret_if(is_over, true);
-        // All sizes are factors of a number of 32 bits.
-        split(e.b, at, sizes, |size| Val::from(size as u32))
-    } else {
-        let (block, thread) = (e.b.special(Special::CtaidX), e.b.special(Special::TidX));
-        let thread = e.b.u64_from_u32(thread);
-        let at = e.b.mad_wide(block, small(THREADS.into()), thread);
-        let is_over = e.b.ucmp(Cmp::Ge, at, n.cast_signed());
-        e.b.ret_if(is_over, true);
-        let indices = split(e.b, at, sizes, |size| Val::from(size.cast_signed()));
-        indices.into_iter().map(|index| e.b.u32_from_u64(index)).collect()
+    let mut indices = match number(e.b, n, THREADS, thread) {
+        Number::Short(at, n) => {
+            let is_over = e.b.ucmp(Cmp::Ge, at, n);
+            e.b.ret_if(is_over, true);
+            indices(e.b, Number::Short(at, n), sizes)
+        }
+        Number::Long(at, n) => {
+            let is_over = e.b.ucmp(Cmp::Ge, at, n);
+            e.b.ret_if(is_over, true);
+            indices(e.b, Number::Long(at, n), sizes)
+        }
     };
     let inner = indices.split_off(sizes.len() - N);
     (indices, inner.try_into().expect("the last axes are there"))
+}
+
+/// The indices of a place of which a block has several, and whether it is inside of the space,
+/// where it may not be; behind the end they are those of the last place.
+pub(super) fn place_of(
+    e: &mut Emitter<'_>,
+    sizes: &[u64],
+    per_block: u32,
+    index: Reg<B32>,
+) -> (Vec<Reg<B32>>, Option<Reg<Pred>>) {
+    let n: u64 = sizes.iter().product();
+    let place = number(e.b, n, per_block, index);
+    if n.is_multiple_of(per_block.into()) {
+        return (indices(e.b, place, sizes), None);
+    }
+    let (inside, place) = match place {
+        Number::Short(at, n) => {
+            let is_inside = e.b.ucmp(Cmp::Lt, at, n);
+            (is_inside, Number::Short(e.b.select(is_inside, at, n.wrapping_sub(1)), n))
+        }
+        Number::Long(at, n) => {
+            let is_inside = e.b.ucmp(Cmp::Lt, at, n);
+            (is_inside, Number::Long(e.b.select(is_inside, at, n - 1), n))
+        }
+    };
+    (indices(e.b, place, sizes), Some(inside))
+}
+
+/// A number of a place in the grid, and how many places there are.
+#[derive(Clone, Copy)]
+enum Number {
+    /// Both have 32 bits.
+    Short(Reg<B32>, u32),
+    Long(Reg<B64>, i64),
+}
+
+/// The number of the place `index` of the block, of `per_block`; all places are `n`.
+fn number(b: &mut Builder, n: u64, per_block: u32, index: Reg<B32>) -> Number {
+    let block = b.special(Special::CtaidX);
+    let size = per_block.cast_signed();
+    // That of the last thread of the last block is a multiple of both.
+    match u32::try_from(n.next_multiple_of(per_block.into())) {
+        Ok(_) => Number::Short(b.mad(block, size, index), n as u32),
+        Err(_) => {
+            let index = b.u64_from_u32(index);
+            Number::Long(b.mad_wide(block, size, index), n.cast_signed())
+        }
+    }
+}
+
+/// One number as the indices of a space, the last axis fastest.
+fn indices(b: &mut Builder, number: Number, sizes: &[u64]) -> Vec<Reg<B32>> {
+    match number {
+        // All sizes divide a number of 32 bits.
+        Number::Short(at, _) => split(b, at, sizes, |size| Val::from(size as u32)),
+        Number::Long(at, _) => {
+            let indices = split(b, at, sizes, |size| Val::from(size.cast_signed()));
+            indices.into_iter().map(|index| b.u32_from_u64(index)).collect()
+        }
+    }
 }
 
 /// One number as the indices of a space, the last axis fastest.
@@ -83,13 +144,6 @@ fn split<K: Int>(
     indices
 }
 
-/// The number of the thread in the grid.
-pub(super) fn thread(e: &mut Emitter<'_>) -> Reg<B32> {
-    let block = e.b.special(Special::CtaidX);
-    let thread = e.b.special(Special::TidX);
-    e.b.mad(block, small(THREADS.into()), thread)
-}
-
 /// The rows that a thread reduces.
 struct Rows {
     from: Reg<B32>,
@@ -101,7 +155,7 @@ struct Rows {
 }
 
 /// A thread for each group of columns of each block of rows.
-pub(super) fn columns<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
+pub(super) fn columns(e: &mut Emitter<'_>, wide: &Wide) -> u64 {
     let Skeleton::Columns { rows, block } = e.kernel.skeleton else {
         unreachable!("asked for columns")
     };
@@ -119,7 +173,7 @@ pub(super) fn columns<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
 }
 
 /// A thread for each group of columns of each segment.
-pub(super) fn segments<'k>(e: &mut Emitter<'k>, wide: &'k Wide) -> u64 {
+pub(super) fn segments(e: &mut Emitter<'_>, wide: &Wide) -> u64 {
     let Skeleton::Segments { starts, order } = e.kernel.skeleton else {
         unreachable!("asked for segments")
     };
@@ -191,20 +245,52 @@ fn row_loop(e: &mut Emitter<'_>, env: &mut Env, place: &Place, rows: &Rows, phas
         .flow
         .needed(kernel, &roots, |at| is_row(at) && !matches!(kernel.body[at], Inst::Store { .. }));
     let sums: Vec<Vec<Value>> = reduces.iter().map(|(_, reduce)| e.sums(reduce)).collect();
-    e.count_loop(rows.from, rows.to, 1, |e, i| {
-        let place = row_place(e, place, rows, i);
-        let mut inner = env.clone();
-        e.eval_all(&insts, &mut inner, &place);
-        for (sums, (_, reduce)) in sums.iter().zip(&reduces) {
-            for (lane, &sum) in sums.iter().enumerate() {
-                let value = e.lane(&inner, reduce.of, lane);
-                e.combine_to(reduce.kind, sum, value);
-            }
+    // Some rows are asked for together, and added in their order.
+    let each = together(e, &insts);
+    let some = |e: &mut Emitter<'_>, first: Reg<B32>, n: u32| {
+        let mut rows_of: Vec<(Place, Env)> = vec![];
+        for i in 0..n {
+            let i = if i == 0 { first } else { e.b.iadd(first, i.cast_signed()) };
+            let (place, mut inner) = (row_place(e, place, rows, i), env.clone());
+            let loads = insts.iter().filter(|&&at| matches!(kernel.body[at], Inst::Load { .. }));
+            loads.for_each(|&at| e.eval_all(&[at], &mut inner, &place));
+            rows_of.push((place, inner));
         }
-    });
+        for (place, mut inner) in rows_of {
+            let rest = insts.iter().copied().filter(|&at| inner[at].is_none());
+            let rest: Vec<usize> = rest.collect();
+            e.eval_all(&rest, &mut inner, &place);
+            e.add(&inner, &reduces, &sums);
+        }
+    };
+    let mut middle = rows.from;
+    if each > 1 {
+        let n = e.b.isub(rows.to, rows.from);
+        let n: Reg<B32> = e.b.logic(Logic::And, n, !(each - 1));
+        middle = e.b.iadd(rows.from, n);
+        e.count_loop(rows.from, middle, each.cast_signed(), |e, i| some(e, i, each));
+    }
+    e.count_loop(middle, rows.to, 1, |e, i| some(e, i, 1));
     for ((at, _), sums) in reduces.iter().zip(sums) {
         env[*at] = Some(sums);
     }
+}
+
+/// How many rows a thread asks for before it adds the first one.
+fn together(e: &Emitter<'_>, insts: &[usize]) -> u32 {
+    let words = |&at: &usize| match e.kernel.body[at] {
+        Inst::Load { .. } => e.width() as u64 * e.flow.types[at].bytes().max(4) / 4,
+        Inst::Const { .. }
+        | Inst::LoadAt { .. }
+        | Inst::Outer { .. }
+        | Inst::Row
+        | Inst::Col
+        | Inst::Apply { .. }
+        | Inst::Reduce { .. }
+        | Inst::Store { .. } => 0,
+    };
+    let words: u64 = insts.iter().map(words).sum();
+    [8, 4, 2].into_iter().find(|n| words > 0 && words * n <= ASKED).map_or(1, |n| n as u32)
 }
 
 /// The place of row `i`.
@@ -244,6 +330,16 @@ impl Reduce {
 }
 
 impl Emitter<'_> {
+    /// Adds what the columns of a group have to their sums.
+    pub(super) fn add(&mut self, env: &Env, reduces: &[(usize, Reduce)], sums: &[Vec<Value>]) {
+        for ((_, reduce), sums) in reduces.iter().zip(sums) {
+            for (lane, &sum) in sums.iter().enumerate().take(self.width()) {
+                let value = self.lane(env, reduce.of, lane);
+                self.combine_to(reduce.kind, sum, value);
+            }
+        }
+    }
+
     /// Registers that start as a reduction does, one for each column of a group.
     pub(super) fn sums(&mut self, reduce: &Reduce) -> Vec<Value> {
         let start = self.identity(reduce.kind, reduce.dtype);
@@ -264,11 +360,7 @@ pub(super) fn reductions(e: &Emitter<'_>, phase: u32) -> Vec<(usize, Reduce)> {
 }
 
 /// Both, or the one that is there.
-pub(super) fn both(
-    e: &mut Emitter<'_>,
-    p: Reg<ptx_builder::Pred>,
-    q: Option<Reg<ptx_builder::Pred>>,
-) -> Reg<ptx_builder::Pred> {
+pub(super) fn both(e: &mut Emitter<'_>, p: Reg<Pred>, q: Option<Reg<Pred>>) -> Reg<Pred> {
     match q {
         Some(q) => e.b.plogic(Logic::And, p, q),
         None => p,

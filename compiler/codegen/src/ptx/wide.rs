@@ -46,7 +46,7 @@ pub(super) struct Wide {
 
 impl Wide {
     /// One column at a time.
-    fn none(kernel: &Kernel) -> Wide {
+    pub(super) fn none(kernel: &Kernel) -> Wide {
         let access = |o: &Operand| if o.col == 0 { Access::Same } else { Access::Each };
         let accesses = kernel.operands.iter().map(access).collect();
         Wide { width: 1, accesses, shift: vec![0; kernel.outer.len()] }
@@ -62,14 +62,17 @@ impl Wide {
         let is_side = |o: &&Operand| o.col == 1;
         let bytes: u64 = kernel.operands.iter().filter(is_side).map(|o| o.dtype.bytes()).sum();
         let has_narrow = kernel.operands.iter().filter(is_side).any(|o| o.dtype.is_narrow());
-        if kernel.cols < width || (width == 8 && (bytes > FEW || !has_narrow)) {
+        // Down rows a thread has several of them under way, so fewer columns, in more threads.
+        let is_rows = kernel.skeleton == Skeleton::Rows;
+        let may_be_eight = is_rows && has_narrow && bytes <= FEW;
+        if kernel.cols < width || (width == 8 && !may_be_eight) {
             return None;
         }
         let outputs = kernel.operands.iter().filter(|o| o.is_output);
         let first = outputs.chain(&kernel.operands).find(is_side)?;
         let shift = offsets(kernel, first, width);
         let is_shifted = shift.iter().any(|&by| by != 0);
-        if is_shifted && kernel.skeleton != Skeleton::Rows {
+        if is_shifted && !is_rows {
             return None;
         }
         let access = |(o, &aligned): (&Operand, &u64)| {
@@ -132,7 +135,7 @@ impl<'k> Emitter<'k> {
     /// The columns of a group of a row: together where all of them are there, else one by one.
     pub(super) fn group(
         &mut self,
-        wide: &'k Wide,
+        wide: &Wide,
         outer: &[Reg<B32>],
         group: Reg<B32>,
         each: impl Fn(&mut Emitter<'_>, Reg<B32>),
@@ -186,7 +189,7 @@ impl<'k> Emitter<'k> {
     }
 
     /// The same with another width.
-    fn with<'a>(&'a mut self, wide: Option<&'a Wide>) -> Emitter<'a>
+    pub(super) fn with<'a>(&'a mut self, wide: Option<&'a Wide>) -> Emitter<'a>
     where
         'k: 'a,
     {

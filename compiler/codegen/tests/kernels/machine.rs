@@ -1,5 +1,6 @@
 //! Runs kernels through the runtime: a plan of one function a case.
 
+use codegen::ptx::Numerics;
 use exec::device::cpu::Memory;
 use exec::error::Error;
 use exec::executor::{Executor, Host, Options};
@@ -61,7 +62,7 @@ pub(crate) enum Machine {
     /// The CPU with so many threads.
     Cpu(usize),
     /// The code of a GPU.
-    Emulated,
+    Emulated(Numerics),
 }
 
 /// Every operand has a buffer of its own.
@@ -72,15 +73,15 @@ pub(crate) fn aligned(kernel: &Kernel) -> Vec<u64> {
 /// The step that runs a kernel, and what it runs.
 fn step(case: &Case, index: usize, args: Vec<Arg>, machine: Machine) -> (Step, Option<Code>) {
     let (code, origin) = (index as u32, String::new());
-    if let Machine::Cpu(_) = machine {
+    let Machine::Emulated(numerics) = machine else {
         // Columns are handed out in multiples of the lanes.
         let grain = if case.kernel.outer.is_empty() { LANES } else { 1 };
         let extent = case.kernel.extent();
         return (Step::Kernel { code, args, extent, grain, origin }, None);
-    }
+    };
     let name = format!("k{index}");
     let codegen::ptx::Launch { entry, blocks, shared_bytes } =
-        codegen::ptx::kernel(&case.kernel, &aligned(&case.kernel), &name);
+        codegen::ptx::kernel(&case.kernel, &aligned(&case.kernel), numerics, &name);
     let threads = entry.threads;
     let module = ptx_builder::Module { target: Target::Sm80, entries: vec![entry] };
     let args = args.into_iter().map(LaunchArg::Memory).collect();
@@ -93,7 +94,7 @@ pub(crate) fn run(cases: &[Case], machine: Machine) -> Vec<Vec<Vec<u8>>> {
     let kernels: Vec<_> = cases.iter().map(|c| c.kernel.clone()).collect();
     let mut code = match machine {
         Machine::Cpu(_) => codegen::clif::code(&kernels),
-        Machine::Emulated => vec![],
+        Machine::Emulated(_) => vec![],
     };
     let (mut buffers, mut functions, mut end) = (vec![], vec![], 0);
     for (index, case) in cases.iter().enumerate() {
@@ -121,7 +122,7 @@ pub(crate) fn run(cases: &[Case], machine: Machine) -> Vec<Vec<Vec<u8>>> {
         compiler: "test".to_owned(),
         target: match machine {
             Machine::Cpu(_) => "cpu".to_owned(),
-            Machine::Emulated => Target::Sm80.name().to_owned(),
+            Machine::Emulated(_) => Target::Sm80.name().to_owned(),
         },
         buffers,
         arena_bytes: end,

@@ -4,18 +4,23 @@ mod machine;
 mod narrow;
 mod random;
 mod reference;
+mod whole;
 mod wide;
 
+use codegen::ptx::Numerics;
 use ir::kernel::{Kernel, Reduction, Scalar, Skeleton};
 use ir::types::Dtype;
 
 use machine::Machine;
 
+/// The code of a GPU, with the interpreter's bits.
+const EMULATED: Machine = Machine::Emulated(Numerics::Exact);
+
 /// Runs cases on a CPU with so many threads, and where these are one, as the code of a GPU too.
 fn check(cases: &[random::Case], threads: usize) {
     check_on(cases, Machine::Cpu(threads));
     if threads == 1 {
-        check_on(cases, Machine::Emulated);
+        check_on(cases, EMULATED);
     }
 }
 
@@ -26,7 +31,7 @@ fn check_on(cases: &[random::Case], machine: Machine) {
         for (case, got) in batch.iter().zip(results) {
             let expected = reference::run(&case.kernel, &case.operands);
             for (operand, (mut got, expected)) in got.into_iter().zip(&expected).enumerate() {
-                if machine == Machine::Emulated {
+                if matches!(machine, Machine::Emulated(_)) {
                     reference::one_nan(case.kernel.operands[operand].dtype, &mut got);
                 }
                 if got != *expected {
@@ -45,8 +50,10 @@ fn check_on(cases: &[random::Case], machine: Machine) {
 fn text(kernel: &Kernel, machine: Machine) -> String {
     match machine {
         Machine::Cpu(_) => codegen::clif::emit(kernel, "kernel"),
-        Machine::Emulated => {
-            codegen::ptx::kernel(kernel, &machine::aligned(kernel), "kernel").entry.to_string()
+        Machine::Emulated(numerics) => {
+            codegen::ptx::kernel(kernel, &machine::aligned(kernel), numerics, "kernel")
+                .entry
+                .to_string()
         }
     }
 }
@@ -165,7 +172,7 @@ fn groups_of_columns_agree_around_vectors_and_blocks() {
                 let rows: &[u64] = r.pick(&[&[][..], &[1], &[3], &[2, 3]]);
                 cases.push(wide::map(&mut r, [x, bias, out], rows, cols));
             }
-            check_on(&cases, Machine::Emulated);
+            check_on(&cases, EMULATED);
         }
     }
 }
@@ -175,7 +182,7 @@ fn what_lies_side_by_side_moves_in_vectors_of_16_bytes() {
     let mut r = random::Random::new(9);
     let mut text = |types, cols: u64| {
         let case = wide::map(&mut r, types, &[6], cols);
-        text(&case.kernel, Machine::Emulated)
+        text(&case.kernel, EMULATED)
     };
     let [single, narrow, double] = [Dtype::F32, Dtype::Bf16, Dtype::F64];
     let of_four = text([single, single, single], 8);
@@ -192,4 +199,49 @@ fn what_lies_side_by_side_moves_in_vectors_of_16_bytes() {
     let shifted = text([single, single, single], 9);
     assert_eq!(shifted.matches("ld.global.v4.f32").count(), 1);
     assert_eq!(shifted.matches("st.global.v4.f32").count(), 1);
+}
+
+#[test]
+fn rows_of_whole_numbers_agree_in_every_order_of_sums() {
+    let mut r = random::Random::new(10);
+    for cols in whole::COLS {
+        let n = if cols > 2000 { 12 } else { 40 };
+        let cases: Vec<_> = (0..n)
+            .map(|_| {
+                let rows = r.pick(&[1, 2, 3, 5, 9]);
+                whole::rows(&mut r, rows, cols)
+            })
+            .collect();
+        check_on(&cases, Machine::Emulated(Numerics::Fast));
+        check_on(&cases, EMULATED);
+    }
+}
+
+#[test]
+fn threads_with_several_lanes_of_many_rows_agree() {
+    let mut r = random::Random::new(12);
+    for (rows, cols) in [(8192, 4), (8193, 36), (8200, 20), (8195, 21)] {
+        let x: Vec<f32> = (0..rows * cols).map(|_| r.bits() as f32 / 1e19 - 0.7).collect();
+        check_on(&[whole::sum(rows, cols, &x)], EMULATED);
+    }
+}
+
+/// In any order a thread adds a row's share of a warp or more, a few columns at its ends, and trees
+/// over columns, lanes and warps: so many roundings at most are on the way of an element, each by
+/// 2^-24 of what is there. Higham 2002, "Accuracy and Stability of Numerical Algorithms", 4.2.
+#[test]
+fn sums_in_fast_mode_are_as_near_as_their_trees_are_deep() {
+    let mut r = random::Random::new(11);
+    for cols in whole::COLS {
+        let x: Vec<f32> = (0..3 * cols).map(|_| (r.bits() as f32 / 1e19) - 0.7).collect();
+        let case = whole::sum(3, cols, &x);
+        let results = machine::run(&[case], Machine::Emulated(Numerics::Fast));
+        for (row, got) in results[0][1].chunks(4).enumerate() {
+            let got = f64::from(f32::from_le_bytes([got[0], got[1], got[2], got[3]]));
+            let terms = x[row * cols as usize..][..cols as usize].iter().map(|&x| f64::from(x));
+            let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+            let depth = cols.div_ceil(32) as f64 + 32.0;
+            assert!((got - sum).abs() <= depth * 2f64.powi(-24) * size, "{cols}: {got} {sum}");
+        }
+    }
 }
