@@ -18,6 +18,7 @@ mod emulated;
 mod exits;
 mod faults;
 mod folder;
+mod format;
 mod functions;
 mod fused;
 mod generate;

@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Check a spec: shapes, units, data, memory; nothing runs
     Check(Check),
+    /// Lay specs out: spaces, columns, long lines; never a token or a comment
+    Fmt(Fmt),
     /// Train the model of a spec, or go on with a run that was interrupted
     Train(Train),
     /// Compile a spec and print a stage of it
@@ -78,6 +80,17 @@ pub struct Check {
     /// The spec.
     #[command(flatten)]
     pub source: Source,
+}
+
+/// `llmc fmt`
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// The specs; `-` reads the standard input and writes the standard output
+    #[arg(required = true)]
+    pub specs: Vec<PathBuf>,
+    /// Change nothing; fail if a file is not laid out
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `llmc train`

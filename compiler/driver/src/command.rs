@@ -7,6 +7,7 @@ mod chat;
 mod check;
 mod doctor;
 mod explain;
+mod format;
 mod generate;
 mod out;
 mod plan;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Fmt(args) => format::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Verify(args) => verify::run(&args),

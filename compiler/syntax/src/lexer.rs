@@ -14,7 +14,7 @@ use diag::{Code, Diagnostic, FileId, Span};
 use logos::Logos;
 
 /// Words that, at the start of a line, say that an open `(` was forgotten.
-const BLOCK_WORDS: &[&str] = &[
+pub(crate) const BLOCK_WORDS: &[&str] = &[
     "allow", "arg", "data", "distill", "eval", "export", "fn", "generate", "layer", "model",
     "prune", "quantize", "rule", "sweep", "train", "use",
 ];

@@ -4,6 +4,7 @@
 
 pub mod ast;
 mod confusable;
+mod format;
 mod lexer;
 pub mod limits;
 mod literal;
@@ -14,6 +15,7 @@ mod token;
 mod tree;
 mod unexpected;
 
+pub use format::format;
 pub use parse::{parse, parse_words};
 pub use print::{print_expr, print_spec};
 
