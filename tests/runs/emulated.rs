@@ -5,9 +5,13 @@ use crate::folder::{Folder, gpt};
 /// A folder with a spec in a precision.
 fn with(name: &str, precision: &str) -> Folder {
     let folder = Folder::new(name);
-    let lines = format!("steps 20\nprecision {precision}\neval every 10 batches 1");
-    folder.write("a.lt", gpt(&lines).replace("context 16", "context 8"));
+    folder.write("a.lt", spec(precision));
     folder
+}
+
+fn spec(precision: &str) -> String {
+    let lines = format!("steps 20\nprecision {precision}\neval every 10 batches 1");
+    gpt(&lines).replace("context 16", "context 8")
 }
 
 fn train(folder: &Folder, device: &str, more: &[&str]) {
@@ -54,6 +58,8 @@ fn a_run_of_the_cpu_goes_on_on_the_emulator() {
 fn twenty_steps_in_16_bits_are_near_those_of_the_cpu() {
     for (precision, most) in [("bf16", 2e-2), ("fp16", 5e-3)] {
         let folder = with(&format!("emulated-{precision}"), precision);
+        // Tensor cores do attention over heads of 16.
+        folder.write("a.lt", spec(precision).replace("heads: 2", "heads: 1"));
         train(&folder, "cpu", &["--out", "cpu"]);
         train(&folder, "emulated", &["--out", "emulated"]);
         let (wanted, got) = (losses(&folder, "cpu"), losses(&folder, "emulated"));

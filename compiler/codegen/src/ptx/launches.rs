@@ -39,7 +39,7 @@ pub fn launches(
 pub enum Numerics {
     /// In the interpreter's order, to the bit.
     Exact,
-    /// Products of 16 bits on tensor cores, rows in sums that suit the machine.
+    /// Products and attention of 16 bits on tensor cores, rows in sums that suit the machine.
     Fast,
 }
 
@@ -150,6 +150,14 @@ impl Emitted<'_> {
             Pass::Backward { .. } => "attention_backward",
         };
         let about = format!("{pass}_{}_{}_{}", a.rows, a.keys, a.width);
+        if self.numerics == Numerics::Fast && operands.is_narrow() {
+            let aligned: Vec<u64> = a.args().into_iter().map(|arg| self.aligned(arg)).collect();
+            return self.launch(format!("{aligned:?} {key}"), &about, args, |name| {
+                let kernels = &schedule.kernels;
+                let fast = attention::tensor::attention(a, operands, &aligned, kernels, name);
+                fast.unwrap_or_else(|| attention::attention(a, operands, kernels, name))
+            });
+        }
         self.launch(key, &about, args, |name| {
             attention::attention(a, operands, &schedule.kernels, name)
         });

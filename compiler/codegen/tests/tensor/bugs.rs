@@ -4,8 +4,11 @@ use codegen::ptx::Launch;
 use exec::device::emulated::Kind;
 use ir::schedule::{Adds, BatchAxis};
 use ir::types::Dtype;
-use ptx_builder::{Cmp, Entry, Instr, Logic, Num, Op, Operand, Special, Stmt, Target};
+use ptx_builder::{Cmp, Entry, Instr, Num, Op, Operand, Special, Stmt, Target};
 
+use crate::plant::{
+    add, all, each_instr, is, is_copy, is_matrices, is_permutation, remove, shift, swap,
+};
 use crate::reference::{Wrong, check};
 use crate::shapes::{Case, Random, layouts, plain};
 use crate::{epilogues, machine};
@@ -24,60 +27,9 @@ fn case() -> Case {
     case
 }
 
-fn each_instr(entry: &mut Entry) -> impl Iterator<Item = &mut Instr> {
-    entry.body.iter_mut().filter_map(|stmt| match stmt {
-        Stmt::Instr(instr) => Some(instr),
-        Stmt::Label(_) => None,
-    })
-}
-
-/// The instructions of an operation, in order.
-fn all(entry: &mut Entry, is_meant: impl Fn(&Instr) -> bool) -> Vec<&mut Instr> {
-    let found: Vec<&mut Instr> = each_instr(entry).filter(|instr| is_meant(instr)).collect();
-    assert!(!found.is_empty(), "the entry has no such instruction");
-    found
-}
-
-fn remove(entry: &mut Entry, is_meant: impl Fn(&Instr) -> bool, nth: usize) {
-    let is_it = |stmt: &Stmt| matches!(stmt, Stmt::Instr(instr) if is_meant(instr));
-    let places: Vec<usize> = (0..entry.body.len()).filter(|&at| is_it(&entry.body[at])).collect();
-    entry.body.remove(places[nth]);
-}
-
-fn is(op: Op) -> impl Fn(&Instr) -> bool {
-    move |instr| instr.op == op
-}
-
-fn is_copy(instr: &Instr) -> bool {
-    matches!(instr.op, Op::CpAsync(_))
-}
-
-fn is_matrices(instr: &Instr) -> bool {
-    matches!(instr.op, Op::LdMatrix(..))
-}
-
-fn is_permutation(instr: &Instr) -> bool {
-    instr.op == Op::Logic(Logic::Xor, ptx_builder::Class::B32)
-        && matches!(instr.operands[2], Operand::Reg(_))
-}
-
+/// Comparisons of integers with a number.
 fn is_compare(cmp: Cmp, number: i64) -> impl Fn(&Instr) -> bool {
     move |instr| instr.op == Op::Setp(cmp, Num::S32) && instr.operands[2] == Operand::Int(number)
-}
-
-fn swap(vector: &mut Operand, i: usize, j: usize) {
-    let Operand::Vector(regs) = vector else { panic!("registers in braces") };
-    regs.swap(i, j);
-}
-
-fn add(operand: &mut Operand, by: i64) {
-    let Operand::Int(number) = operand else { panic!("a number") };
-    *number += by;
-}
-
-fn shift(operand: &mut Operand, by: i32) {
-    let Operand::Address { offset, .. } = operand else { panic!("an address") };
-    *offset += by;
 }
 
 /// How a bug shows itself.

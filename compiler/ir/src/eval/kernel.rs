@@ -4,10 +4,11 @@
 //! the positions of one segment at one column (`Segments`). Inside a group each instruction is
 //! evaluated for all items before the next one.
 
-use super::numbers::Numbers;
+use super::scalar::eval_scalar;
 use super::tensor::{Data, each_index};
 use crate::body::constant_bits;
-use crate::kernel::{Inst, Kernel, Reg, Skeleton};
+use crate::expand::expand_kernel;
+use crate::kernel::{Inst, Kernel, LANES, Reduction, Reg, Scalar, Skeleton};
 use crate::schedule::Arg;
 use crate::types::Dtype;
 use crate::verify::kernel_dtypes;
@@ -18,18 +19,18 @@ pub struct Memory(pub Vec<Data>);
 
 /// Runs the expansion of a kernel over all its extent.
 pub fn eval_kernel(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
-    eval_ready(&Memory::kernel(kernel), memory, args);
+    eval_expanded(&expand_kernel(kernel), memory, args);
 }
 
-/// Runs a kernel as [`Numbers::kernel`] made it.
-pub(super) fn eval_ready<M: Numbers>(kernel: &Kernel, memory: &mut M, args: &[Arg]) {
-    eval_ready_at(kernel, memory, args, |_| true);
+/// Runs a kernel that is expanded already.
+pub(super) fn eval_expanded(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
+    eval_expanded_at(kernel, memory, args, |_| true);
 }
 
 /// Runs it at those outer indices, counted in row-major order, that are wanted.
-pub(super) fn eval_ready_at<M: Numbers>(
+pub(super) fn eval_expanded_at(
     kernel: &Kernel,
-    memory: &mut M,
+    memory: &mut Memory,
     args: &[Arg],
     is_wanted: impl Fn(u64) -> bool,
 ) {
@@ -57,28 +58,28 @@ struct Place<'a> {
 
 /// A register in a group: one value, or one for each item.
 #[derive(Clone)]
-enum Values<V> {
-    One(V),
-    Each(Vec<V>),
+enum Bits {
+    One(u64),
+    Each(Vec<u64>),
 }
 
-impl<V: Copy> Values<V> {
-    fn at(&self, item: usize) -> V {
+impl Bits {
+    fn at(&self, item: usize) -> u64 {
         match self {
-            Self::One(value) => *value,
+            Self::One(bits) => *bits,
             Self::Each(all) => all[item],
         }
     }
 }
 
-struct Run<'a, M: Numbers> {
+struct Run<'a> {
     kernel: &'a Kernel,
     dtypes: &'a [Option<Dtype>],
-    memory: &'a mut M,
+    memory: &'a mut Memory,
     args: &'a [Arg],
 }
 
-impl<M: Numbers> Run<'_, M> {
+impl Run<'_> {
     fn outer(&mut self, outer: &[u64]) {
         let cols = self.kernel.cols;
         let place = |row, block, col| Place { outer, row, block, col };
@@ -113,7 +114,7 @@ impl<M: Numbers> Run<'_, M> {
 
     /// An element of an i32 operand by its index in the buffer.
     fn number(&self, operand: usize, at: u64) -> u64 {
-        M::int(self.load(operand, at as usize))
+        self.memory.0[self.args[operand].buffer.0 as usize].bits(at as usize)
     }
 
     fn address(&self, operand: usize, place: Place<'_>) -> usize {
@@ -128,8 +129,8 @@ impl<M: Numbers> Run<'_, M> {
     }
 
     /// Whether an instruction has a value for each item rather than one for the group.
-    fn is_each(&self, inst: &Inst, regs: &[Values<M::Value>]) -> bool {
-        let varies = |reg: &Reg| matches!(regs[reg.0 as usize], Values::Each(_));
+    fn is_each(&self, inst: &Inst, regs: &[Bits]) -> bool {
+        let varies = |reg: &Reg| matches!(regs[reg.0 as usize], Bits::Each(_));
         let moves = |operand: usize| {
             let operand = &self.kernel.operands[operand];
             match self.kernel.skeleton {
@@ -153,68 +154,101 @@ impl<M: Numbers> Run<'_, M> {
 
     fn group(&mut self, whole: Place<'_>, items: &[Place<'_>]) {
         let kernel = self.kernel;
-        let mut regs: Vec<Values<M::Value>> = Vec::with_capacity(kernel.body.len());
-        let is_row = matches!(kernel.skeleton, Skeleton::Rows);
+        let mut regs: Vec<Bits> = Vec::with_capacity(kernel.body.len());
         for (at, inst) in kernel.body.iter().enumerate() {
-            let values = if let Inst::Reduce { kind, value } = inst {
+            let bits = if let Inst::Reduce { kind, value } = inst {
                 let dtype = self.dtypes[at].expect("a reduction has a type");
-                let of = &regs[value.0 as usize];
-                let all: Vec<M::Value> = (0..items.len()).map(|item| of.at(item)).collect();
-                Values::One(M::reduce(*kind, dtype, is_row, &all))
+                Bits::One(self.reduce(*kind, dtype, &regs[value.0 as usize], items.len()))
             } else if self.is_each(inst, &regs) {
                 let one = |(i, &place): (usize, &Place<'_>)| self.step(inst, &regs, place, i);
-                Values::Each(items.iter().enumerate().map(one).collect())
+                Bits::Each(items.iter().enumerate().map(one).collect())
             } else {
-                Values::One(self.step(inst, &regs, whole, 0))
+                Bits::One(self.step(inst, &regs, whole, 0))
             };
-            regs.push(values);
+            regs.push(bits);
         }
     }
 
     /// One instruction at one place.
-    fn step(
-        &mut self,
-        inst: &Inst,
-        regs: &[Values<M::Value>],
-        place: Place<'_>,
-        item: usize,
-    ) -> M::Value {
+    fn step(&mut self, inst: &Inst, regs: &[Bits], place: Place<'_>, item: usize) -> u64 {
         let get = |reg: &Reg| regs[reg.0 as usize].at(item);
-        let int = |bits| M::of(Dtype::I32, bits);
         match inst {
-            Inst::Const { dtype, bits } => M::of(*dtype, *bits),
+            Inst::Const { bits, .. } => *bits,
             Inst::Load { operand } => self.load(*operand, self.address(*operand, place)),
             Inst::LoadAt { operand, index, stride, bound } => {
-                let index = M::int(get(index)) as u32 as i32;
+                let index = get(index) as u32 as i32;
                 if index < 0 || index as u64 >= *bound {
-                    let dtype = self.kernel.operands[*operand].dtype;
-                    return M::of(dtype, constant_bits(dtype, 0.0));
+                    return constant_bits(self.kernel.operands[*operand].dtype, 0.0);
                 }
                 let base = self.address(*operand, place) as i64;
                 let at = base + i64::from(index) * stride;
                 self.load(*operand, usize::try_from(at).expect("addresses are not negative"))
             }
-            Inst::Outer { axis } => int(place.outer[*axis]),
-            Inst::Row => int(place.row),
-            Inst::Col => int(place.col),
+            Inst::Outer { axis } => place.outer[*axis],
+            Inst::Row => place.row,
+            Inst::Col => place.col,
             Inst::Apply { op, args } => {
-                let (mut values, mut dtypes) = ([int(0); 5], [Dtype::I32; 5]);
+                let (mut bits, mut dtypes) = ([0; 5], [Dtype::I32; 5]);
                 for (i, reg) in args.iter().enumerate() {
-                    values[i] = get(reg);
+                    bits[i] = get(reg);
                     dtypes[i] = self.dtypes[reg.0 as usize].expect("operands have types");
                 }
-                M::apply(*op, &dtypes[..args.len()], &values[..args.len()])
+                eval_scalar(*op, &dtypes[..args.len()], &bits[..args.len()])
             }
             Inst::Store { operand, value } => {
                 let at = self.address(*operand, place);
-                self.memory.set(self.args[*operand].buffer.0 as usize, at, get(value));
-                int(0)
+                let buffer = self.args[*operand].buffer.0 as usize;
+                self.memory.0[buffer].set_bits(at, get(value));
+                0
             }
             Inst::Reduce { .. } => unreachable!("a reduction is of a group"),
         }
     }
 
-    fn load(&self, operand: usize, at: usize) -> M::Value {
-        self.memory.get(self.args[operand].buffer.0 as usize, at)
+    fn load(&self, operand: usize, at: usize) -> u64 {
+        self.memory.0[self.args[operand].buffer.0 as usize].bits(at)
     }
+
+    fn reduce(&self, kind: Reduction, dtype: Dtype, values: &Bits, n: usize) -> u64 {
+        let start = identity(kind, dtype);
+        let fold = |sum: u64, bits: u64| combine(kind, dtype, sum, bits);
+        match self.kernel.skeleton {
+            Skeleton::Columns { .. } | Skeleton::Segments { .. } => {
+                (0..n).fold(start, |sum, item| fold(sum, values.at(item)))
+            }
+            Skeleton::Rows => {
+                let mut lanes = vec![start; LANES as usize];
+                for item in 0..n {
+                    let lane = item % LANES as usize;
+                    lanes[lane] = fold(lanes[lane], values.at(item));
+                }
+                let mut half = LANES as usize / 2;
+                while half > 0 {
+                    for i in 0..half {
+                        lanes[i] = fold(lanes[i], lanes[i + half]);
+                    }
+                    half /= 2;
+                }
+                lanes[0]
+            }
+        }
+    }
+}
+
+fn identity(kind: Reduction, dtype: Dtype) -> u64 {
+    let limit = match (kind, dtype) {
+        (Reduction::Sum, _) => 0.0,
+        (Reduction::Max, _) => f64::NEG_INFINITY,
+        (Reduction::Min, _) => f64::INFINITY,
+    };
+    constant_bits(dtype, limit)
+}
+
+fn combine(kind: Reduction, dtype: Dtype, x: u64, y: u64) -> u64 {
+    let op = match kind {
+        Reduction::Sum => Scalar::Add,
+        Reduction::Max => Scalar::Max,
+        Reduction::Min => Scalar::Min,
+    };
+    eval_scalar(op, &[dtype, dtype], &[x, y])
 }
