@@ -5,8 +5,11 @@
 mod attention;
 pub mod graph;
 pub mod kernel;
+mod numbers;
 pub mod reference;
 pub mod scalar;
 pub mod schedule;
 mod score_tiles;
+pub mod span;
+pub mod spans;
 pub mod tensor;

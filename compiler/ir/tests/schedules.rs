@@ -7,8 +7,8 @@ use ir::eval::tensor::Data;
 use ir::graph::Role;
 use ir::kernel::{Kernel, Operand, Reduction, Scalar, Skeleton};
 use ir::schedule::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Function, Product, Schedule,
-    Target, Task, Tiling,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Epilogue, EpilogueArg, Function, Pitch, Product,
+    Schedule, Target, Task, Tiling,
 };
 use ir::text::{parse_kernel, parse_schedule, print_kernel, print_schedule};
 use ir::types::Dtype;

@@ -24,10 +24,16 @@ use super::Launch;
 use super::chains::THREADS;
 use tiles::Tiles;
 
+/// Blocks that a multiprocessor is meant to hold.
+const RESIDENT: u32 = 2;
+
 /// The entry of an attention over operands of a type; `kernels` are those of its schedule.
 pub fn attention(a: &Attention, operands: Dtype, kernels: &[Kernel], name: &str) -> Launch {
     let params = vec![Class::B64; a.args().len()];
     let mut b = Builder::new(name, &params, THREADS);
+    // Without it the assembler may put registers into memory for more blocks than shared memory
+    // has room for.
+    b.set_resident(RESIDENT);
     let tiles = Tiles::new(&mut b, a, operands, kernels);
     let blocks = match &a.pass {
         Pass::Forward { score, finish } => tiles.forward(&mut b, score, finish),

@@ -112,14 +112,17 @@ impl<'p> Tensor<'p> {
             strides.fold(aligned[which], |all, stride| all | (1 << 16) | stride)
         };
         let lowest = |bits: u64| 1 << bits.trailing_zeros();
-        let source = |which: usize, tile: u32, size: u64, strides: [i64; 2]| {
-            Source::new((tile, DEPTH), (size, p.k), strides, lowest(divisors(which, 2)))
+        let source = |which: usize, tile: u32, size: u64, strides: [i64; 2], starts: u64| {
+            let aligned = lowest(divisors(which, 2) | starts);
+            Source::new((tile, DEPTH), (size, p.k), strides, aligned)
         };
         let [b_k, b_n] = p.b_strides;
+        // Bytes between the first columns of blocks.
+        let starts = need.width(tile) * b_n.unsigned_abs() * 2;
         let bytes = types.result.bytes();
         let end = if behind == Behind::Nothing { p.n } else { need.width(tile) };
         let is_even = lowest(divisors(2, bytes)) >= 2 * bytes && p.c_strides[0] % 2 == 0;
-        let right = source(1, tile.cols, p.n, [b_n, b_k]);
+        let right = source(1, tile.cols, p.n, [b_n, b_k], starts);
         // Blocks that are no multiple of a tile reach beyond the end wherever they start.
         let is_cut = !need.width(tile).is_multiple_of(tile.cols.into());
         Self {
@@ -128,7 +131,7 @@ impl<'p> Tensor<'p> {
             tile,
             n_stages: tile.stages(target),
             narrow: result::narrow(types.operands).expect("operands have 16 bits"),
-            left: source(0, tile.rows, p.m, p.a_strides),
+            left: source(0, tile.rows, p.m, p.a_strides, 0),
             right: Source { is_ragged: right.is_ragged || is_cut, ..right },
             layout: Layout {
                 dtype: types.result,

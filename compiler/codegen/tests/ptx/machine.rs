@@ -29,9 +29,8 @@ pub(crate) fn assemble(about: &str, launch: &Launch) {
     for target in Target::ALL {
         assert!(launch.shared_bytes <= target.shared_bytes(), "{about}: {}", launch.shared_bytes);
         let text = text(launch, target);
-        let said = assembler.assemble(&text, target.name()).unwrap_or_else(|e| panic!("{e}"));
-        let is_spilled = said.contains("spill") && !said.contains(" 0 bytes spill stores");
-        assert!(!is_spilled, "{about}, {}: {said}", target.name());
+        let said = assembler.assemble(&text, target.name());
+        said.unwrap_or_else(|e| panic!("{about}, {}: {e}", target.name()));
     }
 }
 

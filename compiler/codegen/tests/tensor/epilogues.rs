@@ -137,7 +137,7 @@ fn check(space: Space, k: u64, reduces: bool, target: Target, r: &mut Random) {
     }
 }
 
-const SPACES: [Space; 10] = [
+const SPACES: [Space; 12] = [
     [1, 70, 128, 64],
     [2, 33, 256, 256],
     [1, 130, 384, 128],
@@ -148,6 +148,9 @@ const SPACES: [Space; 10] = [
     [1, 1, 1, 1],
     [1, 65, 192, 96],
     [1, 5, 67, 67],
+    // Blocks start where no vector does.
+    [1, 9, 40, 20],
+    [2, 8, 8, 4],
 ];
 
 #[test]

@@ -4,11 +4,10 @@
 //! the positions of one segment at one column (`Segments`). Inside a group each instruction is
 //! evaluated for all items before the next one.
 
-use super::scalar::eval_scalar;
+use super::numbers::Numbers;
 use super::tensor::{Data, each_index};
 use crate::body::constant_bits;
-use crate::expand::expand_kernel;
-use crate::kernel::{Inst, Kernel, LANES, Reduction, Reg, Scalar, Skeleton};
+use crate::kernel::{Inst, Kernel, Reg, Skeleton};
 use crate::schedule::Arg;
 use crate::types::Dtype;
 use crate::verify::kernel_dtypes;
@@ -19,18 +18,18 @@ pub struct Memory(pub Vec<Data>);
 
 /// Runs the expansion of a kernel over all its extent.
 pub fn eval_kernel(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
-    eval_expanded(&expand_kernel(kernel), memory, args);
+    eval_ready(&Memory::kernel(kernel), memory, args);
 }
 
-/// Runs a kernel that is expanded already.
-pub(super) fn eval_expanded(kernel: &Kernel, memory: &mut Memory, args: &[Arg]) {
-    eval_expanded_at(kernel, memory, args, |_| true);
+/// Runs a kernel as [`Numbers::kernel`] made it.
+pub(super) fn eval_ready<M: Numbers>(kernel: &Kernel, memory: &mut M, args: &[Arg]) {
+    eval_ready_at(kernel, memory, args, |_| true);
 }
 
 /// Runs it at those outer indices, counted in row-major order, that are wanted.
-pub(super) fn eval_expanded_at(
+pub(super) fn eval_ready_at<M: Numbers>(
     kernel: &Kernel,
-    memory: &mut Memory,
+    memory: &mut M,
     args: &[Arg],
     is_wanted: impl Fn(u64) -> bool,
 ) {
@@ -58,28 +57,28 @@ struct Place<'a> {
 
 /// A register in a group: one value, or one for each item.
 #[derive(Clone)]
-enum Bits {
-    One(u64),
-    Each(Vec<u64>),
+enum Values<V> {
+    One(V),
+    Each(Vec<V>),
 }
 
-impl Bits {
-    fn at(&self, item: usize) -> u64 {
+impl<V: Copy> Values<V> {
+    fn at(&self, item: usize) -> V {
         match self {
-            Self::One(bits) => *bits,
+            Self::One(value) => *value,
             Self::Each(all) => all[item],
         }
     }
 }
 
-struct Run<'a> {
+struct Run<'a, M: Numbers> {
     kernel: &'a Kernel,
     dtypes: &'a [Option<Dtype>],
-    memory: &'a mut Memory,
+    memory: &'a mut M,
     args: &'a [Arg],
 }
 
-impl Run<'_> {
+impl<M: Numbers> Run<'_, M> {
     fn outer(&mut self, outer: &[u64]) {
         let cols = self.kernel.cols;
         let place = |row, block, col| Place { outer, row, block, col };
@@ -114,7 +113,7 @@ impl Run<'_> {
 
     /// An element of an i32 operand by its index in the buffer.
     fn number(&self, operand: usize, at: u64) -> u64 {
-        self.memory.0[self.args[operand].buffer.0 as usize].bits(at as usize)
+        M::int(self.load(operand, at as usize))
     }
 
     fn address(&self, operand: usize, place: Place<'_>) -> usize {
@@ -129,8 +128,8 @@ impl Run<'_> {
     }
 
     /// Whether an instruction has a value for each item rather than one for the group.
-    fn is_each(&self, inst: &Inst, regs: &[Bits]) -> bool {
-        let varies = |reg: &Reg| matches!(regs[reg.0 as usize], Bits::Each(_));
+    fn is_each(&self, inst: &Inst, regs: &[Values<M::Value>]) -> bool {
+        let varies = |reg: &Reg| matches!(regs[reg.0 as usize], Values::Each(_));
         let moves = |operand: usize| {
             let operand = &self.kernel.operands[operand];
             match self.kernel.skeleton {
@@ -154,101 +153,68 @@ impl Run<'_> {
 
     fn group(&mut self, whole: Place<'_>, items: &[Place<'_>]) {
         let kernel = self.kernel;
-        let mut regs: Vec<Bits> = Vec::with_capacity(kernel.body.len());
+        let mut regs: Vec<Values<M::Value>> = Vec::with_capacity(kernel.body.len());
+        let is_row = matches!(kernel.skeleton, Skeleton::Rows);
         for (at, inst) in kernel.body.iter().enumerate() {
-            let bits = if let Inst::Reduce { kind, value } = inst {
+            let values = if let Inst::Reduce { kind, value } = inst {
                 let dtype = self.dtypes[at].expect("a reduction has a type");
-                Bits::One(self.reduce(*kind, dtype, &regs[value.0 as usize], items.len()))
+                let of = &regs[value.0 as usize];
+                let all: Vec<M::Value> = (0..items.len()).map(|item| of.at(item)).collect();
+                Values::One(M::reduce(*kind, dtype, is_row, &all))
             } else if self.is_each(inst, &regs) {
                 let one = |(i, &place): (usize, &Place<'_>)| self.step(inst, &regs, place, i);
-                Bits::Each(items.iter().enumerate().map(one).collect())
+                Values::Each(items.iter().enumerate().map(one).collect())
             } else {
-                Bits::One(self.step(inst, &regs, whole, 0))
+                Values::One(self.step(inst, &regs, whole, 0))
             };
-            regs.push(bits);
+            regs.push(values);
         }
     }
 
     /// One instruction at one place.
-    fn step(&mut self, inst: &Inst, regs: &[Bits], place: Place<'_>, item: usize) -> u64 {
+    fn step(
+        &mut self,
+        inst: &Inst,
+        regs: &[Values<M::Value>],
+        place: Place<'_>,
+        item: usize,
+    ) -> M::Value {
         let get = |reg: &Reg| regs[reg.0 as usize].at(item);
+        let int = |bits| M::of(Dtype::I32, bits);
         match inst {
-            Inst::Const { bits, .. } => *bits,
+            Inst::Const { dtype, bits } => M::of(*dtype, *bits),
             Inst::Load { operand } => self.load(*operand, self.address(*operand, place)),
             Inst::LoadAt { operand, index, stride, bound } => {
-                let index = get(index) as u32 as i32;
+                let index = M::int(get(index)) as u32 as i32;
                 if index < 0 || index as u64 >= *bound {
-                    return constant_bits(self.kernel.operands[*operand].dtype, 0.0);
+                    let dtype = self.kernel.operands[*operand].dtype;
+                    return M::of(dtype, constant_bits(dtype, 0.0));
                 }
                 let base = self.address(*operand, place) as i64;
                 let at = base + i64::from(index) * stride;
                 self.load(*operand, usize::try_from(at).expect("addresses are not negative"))
             }
-            Inst::Outer { axis } => place.outer[*axis],
-            Inst::Row => place.row,
-            Inst::Col => place.col,
+            Inst::Outer { axis } => int(place.outer[*axis]),
+            Inst::Row => int(place.row),
+            Inst::Col => int(place.col),
             Inst::Apply { op, args } => {
-                let (mut bits, mut dtypes) = ([0; 5], [Dtype::I32; 5]);
+                let (mut values, mut dtypes) = ([int(0); 5], [Dtype::I32; 5]);
                 for (i, reg) in args.iter().enumerate() {
-                    bits[i] = get(reg);
+                    values[i] = get(reg);
                     dtypes[i] = self.dtypes[reg.0 as usize].expect("operands have types");
                 }
-                eval_scalar(*op, &dtypes[..args.len()], &bits[..args.len()])
+                M::apply(*op, &dtypes[..args.len()], &values[..args.len()])
             }
             Inst::Store { operand, value } => {
                 let at = self.address(*operand, place);
-                let buffer = self.args[*operand].buffer.0 as usize;
-                self.memory.0[buffer].set_bits(at, get(value));
-                0
+                self.memory.set(self.args[*operand].buffer.0 as usize, at, get(value));
+                int(0)
             }
             Inst::Reduce { .. } => unreachable!("a reduction is of a group"),
         }
     }
 
-    fn load(&self, operand: usize, at: usize) -> u64 {
-        self.memory.0[self.args[operand].buffer.0 as usize].bits(at)
+    fn load(&self, operand: usize, at: usize) -> M::Value {
+        self.memory.get(self.args[operand].buffer.0 as usize, at)
     }
-
-    fn reduce(&self, kind: Reduction, dtype: Dtype, values: &Bits, n: usize) -> u64 {
-        let start = identity(kind, dtype);
-        let fold = |sum: u64, bits: u64| combine(kind, dtype, sum, bits);
-        match self.kernel.skeleton {
-            Skeleton::Columns { .. } | Skeleton::Segments { .. } => {
-                (0..n).fold(start, |sum, item| fold(sum, values.at(item)))
-            }
-            Skeleton::Rows => {
-                let mut lanes = vec![start; LANES as usize];
-                for item in 0..n {
-                    let lane = item % LANES as usize;
-                    lanes[lane] = fold(lanes[lane], values.at(item));
-                }
-                let mut half = LANES as usize / 2;
-                while half > 0 {
-                    for i in 0..half {
-                        lanes[i] = fold(lanes[i], lanes[i + half]);
-                    }
-                    half /= 2;
-                }
-                lanes[0]
-            }
-        }
-    }
-}
-
-fn identity(kind: Reduction, dtype: Dtype) -> u64 {
-    let limit = match (kind, dtype) {
-        (Reduction::Sum, _) => 0.0,
-        (Reduction::Max, _) => f64::NEG_INFINITY,
-        (Reduction::Min, _) => f64::INFINITY,
-    };
-    constant_bits(dtype, limit)
-}
-
-fn combine(kind: Reduction, dtype: Dtype, x: u64, y: u64) -> u64 {
-    let op = match kind {
-        Reduction::Sum => Scalar::Add,
-        Reduction::Max => Scalar::Max,
-        Reduction::Min => Scalar::Min,
-    };
-    eval_scalar(op, &[dtype, dtype], &[x, y])
 }

@@ -1,10 +1,10 @@
 //! Evaluates schedules: kernels, products, attention, sorts and tiles over buffers.
 
-use super::kernel::{Memory, eval_expanded_at, eval_kernel};
+use super::kernel::{Memory, eval_ready, eval_ready_at};
+use super::numbers::Numbers;
 use super::score_tiles::eval_attention;
 use super::tensor::{Data, each_index};
-use crate::expand::expand_kernel;
-use crate::narrow;
+use crate::kernel::Scalar;
 use crate::schedule::{
     Adds, Arg, BufferId, Epilogue, EpilogueArg, Product, Schedule, Target, Task,
 };
@@ -36,24 +36,39 @@ pub fn eval_schedule(
 
 /// Runs one task.
 pub fn eval_task(task: &Task, schedule: &Schedule, target: &Target, memory: &mut Memory) {
+    eval_over(task, schedule, target, memory);
+}
+
+/// Runs one task over numbers of any kind.
+pub(super) fn eval_over<M: Numbers>(
+    task: &Task,
+    schedule: &Schedule,
+    target: &Target,
+    memory: &mut M,
+) {
     match task {
-        Task::Kernel { kernel, args, .. } => eval_kernel(&schedule.kernels[*kernel], memory, args),
+        Task::Kernel { kernel, args, .. } => {
+            eval_ready(&M::kernel(&schedule.kernels[*kernel]), memory, args);
+        }
         Task::Product { product, .. } => {
-            let dtype = |to: Arg| schedule.buffers[to.buffer.0 as usize].dtype;
-            let result = product.c.map_or(Dtype::F32, dtype);
-            let sums = eval_product(product, target.product_k_slice, result, memory);
+            let dtype = |arg: Arg| schedule.buffers[arg.buffer.0 as usize].dtype;
+            let types = [dtype(product.a), product.c.map_or(Dtype::F32, dtype)];
+            let sums = product_over(product, target.product_k_slice, types, memory);
             if let Some(epilogue) = &product.epilogue {
                 eval_epilogue(product, epilogue, schedule, &sums, memory);
             }
         }
-        Task::Attention { attention, .. } => eval_attention(attention, &schedule.kernels, memory),
+        Task::Attention { attention, .. } => {
+            let operands = schedule.buffers[attention.q.arg.buffer.0 as usize].dtype;
+            eval_attention(attention, operands, &schedule.kernels, memory);
+        }
         Task::Sort { ids, n, rows, order, starts } => {
             eval_sort([*ids, *order, *starts], *n, *rows, memory);
         }
         Task::Tiles { count, body, advance } => {
             for iteration in 0..*count {
                 for task in body {
-                    eval_task(&task.in_iteration(advance, iteration), schedule, target, memory);
+                    eval_over(&task.in_iteration(advance, iteration), schedule, target, memory);
                 }
             }
         }
@@ -69,6 +84,17 @@ pub fn eval_product(
     result: Dtype,
     memory: &mut Memory,
 ) -> Vec<f32> {
+    let sums = product_over(product, k_slice, [Dtype::F32, result], memory);
+    sums.into_iter().map(|bits| f32::from_bits(bits as u32)).collect()
+}
+
+/// The same over numbers of any kind; the types are those of operands and result.
+fn product_over<M: Numbers>(
+    product: &Product,
+    k_slice: u64,
+    [operands, result]: [Dtype; 2],
+    memory: &mut M,
+) -> Vec<M::Value> {
     let p = product;
     let sizes: Vec<u64> = p.batch.iter().map(|axis| axis.size).chain([p.m, p.n]).collect();
     let mut sums = vec![];
@@ -87,34 +113,38 @@ pub fn eval_product(
         let mut start = 0;
         while start < p.k {
             let end = (start + k_slice).min(p.k);
-            let slice = (start..end).fold(0f32, |sum, l| {
+            let pair = |l: u64| {
                 let l = l as i64;
                 let x = element(memory, p.a, a + p.a_strides[1] * l);
-                x.mul_add(element(memory, p.b, b + p.b_strides[0] * l), sum)
-            });
-            total = Some(total.map_or(slice, |t: f32| t + slice));
+                [x, element(memory, p.b, b + p.b_strides[0] * l)]
+            };
+            let pairs: Vec<[M::Value; 2]> = (start..end).map(pair).collect();
+            let slice = M::chain(operands, &pairs);
+            let add = |t| M::apply(Scalar::Add, &[Dtype::F32; 2], &[t, slice]);
+            total = Some(total.map_or(slice, add));
             start = end;
         }
-        let total = total.unwrap_or(0.0);
+        let total = total.unwrap_or(M::of(Dtype::F32, 0));
         sums.push(total);
         if let Some(to) = p.c {
-            let bits = super::scalar::f32_bits(narrow::round(result, total));
-            memory.0[to.buffer.0 as usize].set_bits(place(to, c), bits);
+            let rounded = M::apply(Scalar::Cast(result), &[Dtype::F32], &[total]);
+            memory.set(to.buffer.0 as usize, place(to, c), rounded);
         }
     });
     sums
 }
 
 /// Runs an epilogue on each block of the sums, which are in row-major order.
-fn eval_epilogue(
+fn eval_epilogue<M: Numbers>(
     p: &Product,
     epilogue: &Epilogue,
     schedule: &Schedule,
-    sums: &[f32],
-    memory: &mut Memory,
+    sums: &[M::Value],
+    memory: &mut M,
 ) {
-    let kernel = expand_kernel(&schedule.kernels[epilogue.kernel]);
-    let scratch = Arg { buffer: BufferId(memory.0.len() as u32), offset: 0 };
+    let kernel = M::kernel(&schedule.kernels[epilogue.kernel]);
+    let n_buffers = memory.n_buffers();
+    let scratch = Arg { buffer: BufferId(n_buffers as u32), offset: 0 };
     let args: Vec<Arg> = epilogue
         .args
         .iter()
@@ -128,10 +158,10 @@ fn eval_epilogue(
     for block in 0..batch as usize * (n / cols) {
         let (front, column) = (block / (n / cols), block % (n / cols) * cols);
         let row = |i: usize| &sums[(front * m + i) * n + column..][..cols];
-        memory.0.push(Data::F32((0..m).flat_map(row).copied().collect()));
+        memory.push(Dtype::F32, (0..m).flat_map(row).copied().collect());
         let units = (block * m) as u64..((block + 1) * m) as u64;
-        eval_expanded_at(&kernel, memory, &args, |unit| units.contains(&unit));
-        memory.0.pop();
+        eval_ready_at(&kernel, memory, &args, |unit| units.contains(&unit));
+        memory.truncate(n_buffers);
     }
 }
 
@@ -139,24 +169,25 @@ fn place(arg: Arg, at: i64) -> usize {
     usize::try_from(arg.offset as i64 + at).expect("addresses are not negative")
 }
 
-fn element(memory: &Memory, arg: Arg, at: i64) -> f32 {
-    f32::from_bits(memory.0[arg.buffer.0 as usize].bits(place(arg, at)) as u32)
+fn element<M: Numbers>(memory: &M, arg: Arg, at: i64) -> M::Value {
+    memory.get(arg.buffer.0 as usize, place(arg, at))
 }
 
-fn eval_sort([ids, order, starts]: [Arg; 3], n: u64, rows: u64, memory: &mut Memory) {
-    let id = |memory: &Memory, i: u64| {
-        memory.0[ids.buffer.0 as usize].bits((ids.offset + i) as usize) as u32 as i32
+fn eval_sort<M: Numbers>([ids, order, starts]: [Arg; 3], n: u64, rows: u64, memory: &mut M) {
+    let id = |memory: &M, i: u64| {
+        M::int(memory.get(ids.buffer.0 as usize, (ids.offset + i) as usize)) as u32 as i32
     };
+    let int = |bits| M::of(Dtype::I32, bits);
     let mut sorted: Vec<(i32, u64)> = (0..n).map(|i| (id(memory, i), i)).collect();
     sorted.retain(|&(id, _)| id >= 0 && (id as u64) < rows);
     sorted.sort_unstable();
     for (at, &(_, position)) in sorted.iter().enumerate() {
         let to = order.offset as usize + at;
-        memory.0[order.buffer.0 as usize].set_bits(to, position);
+        memory.set(order.buffer.0 as usize, to, int(position));
     }
     for row in 0..=rows {
         let before = sorted.partition_point(|&(id, _)| (id as u64) < row);
         let to = (starts.offset + row) as usize;
-        memory.0[starts.buffer.0 as usize].set_bits(to, before as u64);
+        memory.set(starts.buffer.0 as usize, to, int(before as u64));
     }
 }

@@ -1,36 +1,36 @@
 //! Evaluates attention tasks tile by tile, in the order that the schedule promises.
 
-use super::kernel::{Memory, eval_expanded};
-use super::scalar::f32_bits;
-use super::tensor::Data;
-use crate::expand::expand_kernel;
-use crate::kernel::Kernel;
+use super::kernel::eval_ready;
+use super::numbers::Numbers;
+use crate::kernel::{Kernel, Scalar};
 use crate::schedule::attention::{Attention, Pass, Scratch, Strided, TileArg, TileKernel};
 use crate::schedule::{Arg, BufferId};
 use crate::types::Dtype;
 
 /// Runs an attention task.
-pub(super) fn eval_attention(attention: &Attention, kernels: &[Kernel], memory: &mut Memory) {
-    let n_buffers = memory.0.len();
-    let [rows, keys] = [attention.row_tile as usize, attention.key_tile as usize];
-    let values = rows * attention.value_width as usize;
-    // In the order of `Scratch::ALL`.
-    for len in [rows * keys, rows * keys, rows, rows, rows, values] {
-        memory.0.push(Data::zeros(Dtype::F32, len));
+pub(super) fn eval_attention<M: Numbers>(
+    attention: &Attention,
+    operands: Dtype,
+    kernels: &[Kernel],
+    memory: &mut M,
+) {
+    let n_buffers = memory.n_buffers();
+    for scratch in Scratch::ALL {
+        memory.push(Dtype::F32, vec![number::<M>(0.0); len(attention, scratch)]);
     }
-    memory.0.push(Data::zeros(Dtype::I32, 4));
+    memory.push(Dtype::I32, vec![M::of(Dtype::I32, 0); 4]);
     let offset = attention.band.offset.map_or(0, |arg| {
-        let bits = memory.0[arg.buffer.0 as usize].bits(arg.offset as usize);
+        let bits = M::int(memory.get(arg.buffer.0 as usize, arg.offset as usize));
         i64::from(bits as u32 as i32)
     });
-    let mut tiles = Tiles { a: attention, kernels, memory, scratch: n_buffers, offset };
+    let mut tiles = Tiles { a: attention, operands, kernels, memory, scratch: n_buffers, offset };
     match &attention.pass {
         Pass::Forward { score, finish } => tiles.forward(score, finish),
         Pass::Backward { dout, dq, dk, dv, weights } => {
             tiles.backward(dout, [dq, dk, dv], weights);
         }
     }
-    memory.0.truncate(n_buffers);
+    memory.truncate(n_buffers);
 }
 
 /// A tile of scores: rows and keys from one to before another.
@@ -65,16 +65,17 @@ impl Matrix {
     }
 }
 
-struct Tiles<'a> {
+struct Tiles<'a, M: Numbers> {
     a: &'a Attention,
+    operands: Dtype,
     kernels: &'a [Kernel],
-    memory: &'a mut Memory,
+    memory: &'a mut M,
     /// The buffer of the first scratch; the others follow, then the origin.
     scratch: usize,
     offset: i64,
 }
 
-impl Tiles<'_> {
+impl<M: Numbers> Tiles<'_, M> {
     fn forward(&mut self, score: &TileKernel, finish: &TileKernel) {
         let (score_kernel, finish_kernel) = (self.kernel(score), self.kernel(finish));
         let a = self.a;
@@ -137,9 +138,9 @@ impl Tiles<'_> {
         self.add(weights.transposed(), dout, to, [width, height, a.value_width]);
     }
 
-    /// The expansion of a kernel of the schedule.
+    /// A kernel of the schedule, as it is evaluated.
     fn kernel(&self, kernel: &TileKernel) -> Kernel {
-        expand_kernel(&self.kernels[kernel.kernel])
+        M::kernel(&self.kernels[kernel.kernel])
     }
 
     /// Key tiles that rows see, ascending.
@@ -155,8 +156,8 @@ impl Tiles<'_> {
 
     fn fill(&mut self, scratch: Scratch, value: f32) {
         let at = self.buffer(scratch).0 as usize;
-        let len = self.memory.0[at].len();
-        self.memory.0[at] = Data::F32(vec![value; len]);
+        let value = number::<M>(value);
+        (0..len(self.a, scratch)).for_each(|i| self.memory.set(at, i, value));
     }
 
     fn square(&self, scratch: Scratch) -> Matrix {
@@ -190,10 +191,12 @@ impl Tiles<'_> {
         }
     }
 
-    fn run(&mut self, expanded: &Kernel, kernel: &TileKernel, tile: &Tile) {
+    fn run(&mut self, ready: &Kernel, kernel: &TileKernel, tile: &Tile) {
         let origin = self.scratch + Scratch::ALL.len();
         let start = [tile.batch, tile.head, tile.rows[0], tile.keys[0]];
-        self.memory.0[origin] = Data::I32(start.map(|at| at as i32).to_vec());
+        for (i, at) in start.into_iter().enumerate() {
+            self.memory.set(origin, i, M::of(Dtype::I32, at));
+        }
         let arg = |arg: &TileArg| match arg {
             TileArg::Scratch(scratch) => Arg { buffer: self.buffer(*scratch), offset: 0 },
             TileArg::Origin => Arg { buffer: BufferId(origin as u32), offset: 0 },
@@ -203,8 +206,8 @@ impl Tiles<'_> {
             }
         };
         let args: Vec<Arg> = kernel.args.iter().map(arg).collect();
-        let on_tile = Kernel { outer: vec![tile.height()], ..expanded.clone() };
-        eval_expanded(&on_tile, self.memory, &args);
+        let on_tile = Kernel { outer: vec![tile.height()], ..ready.clone() };
+        eval_ready(&on_tile, self.memory, &args);
     }
 
     /// acc = acc * factor, row by row.
@@ -213,7 +216,8 @@ impl Tiles<'_> {
         let factor = Arg { buffer: self.buffer(Scratch::Factor), offset: 0 };
         let factor = Matrix { arg: factor, strides: [1, 0] };
         for (i, j) in pairs(tile.height(), self.a.value_width) {
-            let scaled = self.get(acc, i, j) * self.get(factor, i, j);
+            let args = [self.get(acc, i, j), self.get(factor, i, j)];
+            let scaled = M::apply(Scalar::Mul, &[Dtype::F32; 2], &args);
             self.set(acc, i, j, scaled);
         }
     }
@@ -221,30 +225,45 @@ impl Tiles<'_> {
     /// to += x · y, each element a chain and one addition; the sizes are those of m, k and n.
     fn add(&mut self, x: Matrix, y: Matrix, to: Matrix, [m, k, n]: [u64; 3]) {
         for (i, j) in pairs(m, n) {
-            let sum = self.get(to, i, j) + self.chain(x, y, i, j, k);
+            let args = [self.get(to, i, j), self.chain(x, y, i, j, k)];
+            let sum = M::apply(Scalar::Add, &[Dtype::F32; 2], &args);
             self.set(to, i, j, sum);
         }
     }
 
-    fn chain(&self, x: Matrix, y: Matrix, i: u64, j: u64, n: u64) -> f32 {
-        (0..n).fold(0.0, |sum, l| self.get(x, i, l).mul_add(self.get(y, l, j), sum))
+    fn chain(&self, x: Matrix, y: Matrix, i: u64, j: u64, n: u64) -> M::Value {
+        let pair = |l| [self.get(x, i, l), self.get(y, l, j)];
+        M::chain(self.operands, &(0..n).map(pair).collect::<Vec<_>>())
     }
 
     fn clear(&mut self, x: &Strided, [batch, heads, rows, cols]: [u64; 4]) {
         for (b, h) in pairs(batch, heads) {
             let to = matrix(*x, b, h, 0);
-            pairs(rows, cols).for_each(|(i, j)| self.set(to, i, j, 0.0));
+            pairs(rows, cols).for_each(|(i, j)| self.set(to, i, j, number::<M>(0.0)));
         }
     }
 
-    fn get(&self, x: Matrix, i: u64, j: u64) -> f32 {
-        let bits = self.memory.0[x.arg.buffer.0 as usize].bits(place(x, i, j));
-        f32::from_bits(bits as u32)
+    fn get(&self, x: Matrix, i: u64, j: u64) -> M::Value {
+        self.memory.get(x.arg.buffer.0 as usize, place(x, i, j))
     }
 
-    fn set(&mut self, x: Matrix, i: u64, j: u64, value: f32) {
-        self.memory.0[x.arg.buffer.0 as usize].set_bits(place(x, i, j), f32_bits(value));
+    fn set(&mut self, x: Matrix, i: u64, j: u64, value: M::Value) {
+        self.memory.set(x.arg.buffer.0 as usize, place(x, i, j), value);
     }
+}
+
+/// The elements of a memory of a tile.
+fn len(a: &Attention, scratch: Scratch) -> usize {
+    let len = match scratch {
+        Scratch::Scores | Scratch::Grads => a.row_tile * a.key_tile,
+        Scratch::Top | Scratch::Sum | Scratch::Factor => a.row_tile,
+        Scratch::Acc => a.row_tile * a.value_width,
+    };
+    len as usize
+}
+
+fn number<M: Numbers>(x: f32) -> M::Value {
+    M::of(Dtype::F32, x.to_bits().into())
 }
 
 fn matrix(x: Strided, batch: u64, head: u64, row: u64) -> Matrix {

@@ -62,6 +62,8 @@ pub(crate) enum Rounds {
     Exact,
     /// All.
     Any,
+    /// All, and the operands of every product are of this type.
+    Products(Dtype),
 }
 
 struct Gen {
@@ -98,7 +100,7 @@ impl Gen {
 
     /// Whether a value may be rounded.
     fn rounds(&self, value: Value) -> bool {
-        self.rounds == Rounds::Any || self.is_exact(value)
+        self.rounds != Rounds::Exact || self.is_exact(value)
     }
 
     fn is_exact(&self, value: Value) -> bool {
@@ -264,9 +266,39 @@ impl Gen {
         self.b.concat(axis, &[x, y, ones, x])
     }
 
+    /// What a product may read.
+    fn operand(&mut self, x: Value) -> Value {
+        match self.rounds {
+            Rounds::Products(dtype) => self.b.cast(x, dtype),
+            Rounds::Exact | Rounds::Any if self.b.dtype(x) == Dtype::F64 => {
+                self.b.cast(x, Dtype::F32)
+            }
+            Rounds::Exact | Rounds::Any => x,
+        }
+    }
+
+    /// A product of parts of two large states, whose rows start anywhere.
+    fn large_dot(&mut self, dtype: Dtype) -> Value {
+        let mut part = |name: &str, shape: [u64; 2], axis: usize| {
+            let x = self.b.state(name, Type::new(dtype, shape));
+            let start = self.rng.below(9) as u64;
+            self.b.slice(x, axis, start, 1 + self.rng.below((shape[axis] - start) as usize) as u64)
+        };
+        let (x, y) = (part("left", LARGE[0], 0), part("right", LARGE[1], 1));
+        let start = self.rng.below(12) as u64;
+        let len = 1 + self.rng.below((LARGE[0][1] - start) as usize) as u64;
+        let (x, y) = (self.b.slice(x, 1, start, len), self.b.slice(y, 0, start, len));
+        self.b.dot(x, y)
+    }
+
     fn dot(&mut self) -> Value {
+        if let Rounds::Products(dtype) = self.rounds
+            && self.rng.below(2) == 0
+        {
+            return self.large_dot(dtype);
+        }
         let x = self.moved();
-        let x = if self.b.dtype(x) == Dtype::F64 { self.b.cast(x, Dtype::F32) } else { x };
+        let x = self.operand(x);
         let dtype = self.b.dtype(x);
         let shape = self.b.shape(x);
         if shape.len() < 2 {
@@ -278,7 +310,7 @@ impl Gen {
         let y = if dtype == Dtype::F32 || self.rounds(y) { self.b.cast(y, dtype) } else { t };
         let right = if self.rng.below(2) == 0 { t } else { y };
         let product = self.b.dot(x, right);
-        if self.rounds == Rounds::Any && self.rng.below(3) == 0 {
+        if self.rounds != Rounds::Exact && self.rng.below(3) == 0 {
             return self.b.cast(product, Dtype::Bf16);
         }
         self.b.tanh(product)
@@ -299,6 +331,7 @@ impl Gen {
         let batch = lead / heads;
         let q = self.b.reshape(x, &[batch, heads, *n, *width]);
         let dtype = [Dtype::F32, Dtype::Bf16][self.rng.below(2)];
+        let dtype = if let Rounds::Products(dtype) = self.rounds { dtype } else { dtype };
         let q = if self.rounds(q) { self.b.cast(q, dtype) } else { q };
         let groups = if self.rng.below(2) == 0 { 1 } else { heads };
         let (k, v) = (self.b.slice(q, 1, 0, groups), self.b.slice(q, 1, heads - groups, groups));
@@ -338,12 +371,14 @@ impl Gen {
         let shape = self.b.shape(x);
         let [.., _, k] = shape[..] else { return x };
         let small = self.b.tanh(x);
+        let small = self.operand(small);
         let n = [2, 3, 4, 6][self.rng.below(4)];
         let product = if shape.len() == 2 || self.rng.below(2) == 0 {
             let w = self.b.state("weights", Type::new(Dtype::F32, [8, 8]));
             let w = if k <= 8 { w } else { return x };
             let w = self.b.slice(w, 0, 0, k);
             let w = self.b.slice(w, 1, 8 - n, n);
+            let w = self.operand(w);
             let rows: u64 = shape[..shape.len() - 1].iter().product();
             let flat = self.b.reshape(small, &[rows, k]);
             let product = self.b.dot(flat, w);
@@ -385,7 +420,7 @@ impl Gen {
                 self.b.mul(t, y)
             }
             2 => self.b.mul(y, product),
-            3 if self.rounds == Rounds::Any => {
+            3 if self.rounds != Rounds::Exact => {
                 let narrow = self.b.cast(y, [Dtype::F16, Dtype::Bf16][self.rng.below(2)]);
                 self.b.cast(narrow, Dtype::F32)
             }
@@ -442,10 +477,19 @@ impl Gen {
     }
 }
 
+/// Sizes of the large states, which are there for products of 16 bits.
+const LARGE: [[u64; 2]; 2] = [[37, 80], [80, 41]];
+
 /// A module with one random function that also updates states in place.
 pub(crate) fn random_module(seed: u64, rounds: Rounds) -> Module {
     let mut b = Builder::new("f");
-    let states = inputs();
+    let mut states = inputs();
+    if let Rounds::Products(dtype) = rounds {
+        for (name, shape) in ["left", "right"].into_iter().zip(LARGE) {
+            let (name, ty) = (name.to_owned(), Type::new(dtype, shape));
+            states.push(State { name, ty, role: Role::Input, within: None });
+        }
+    }
     let pool: Vec<Value> = states
         .iter()
         .filter(|s| s.role == Role::Param)
@@ -457,7 +501,6 @@ pub(crate) fn random_module(seed: u64, rounds: Rounds) -> Module {
         gen_.step();
     }
     let Gen { mut rng, mut b, pool, .. } = gen_;
-    let mut states = states;
     for (i, &value) in pool.iter().rev().take(5).enumerate() {
         let name = format!("out{i}");
         let ty = b.ty(value).clone();

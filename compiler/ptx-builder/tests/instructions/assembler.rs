@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// An assembler.
 pub(crate) struct Assembler(PathBuf);
 
+/// What is said of an entry whose registers are all there.
+const NO_SPILLS: &str = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads";
+
 /// Texts that were given to it.
 static TEXTS: AtomicU32 = AtomicU32::new(0);
 
@@ -29,7 +32,8 @@ pub(crate) fn find() -> Option<Assembler> {
 }
 
 impl Assembler {
-    /// Assembles a text; gives what is said of its registers, or what is wrong.
+    /// Assembles a text; gives what is said of its registers, or what is wrong. It is wrong that
+    /// one of them lies in memory.
     pub(crate) fn assemble(&self, text: &str, target: &str) -> Result<String, String> {
         let number = TEXTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("llmc-ptxas-{}-{number}", std::process::id());
@@ -45,11 +49,17 @@ impl Assembler {
             .arg(file.with_extension("cubin"));
         let output = command.arg(&file).output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            let _ = std::fs::remove_dir_all(&folder);
-            Ok(said)
-        } else {
-            Err(format!("{said}\n{}", file.display()))
+        if !output.status.success() {
+            return Err(format!("{said}\n{}", file.display()));
+        }
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        let is_spilled = |line: &str| line.contains(" bytes spill ") && line != NO_SPILLS;
+        match lines.iter().position(|line| is_spilled(line)) {
+            Some(at) => Err(format!("{}: {}\n{}", lines[at - 1], lines[at], file.display())),
+            None => {
+                let _ = std::fs::remove_dir_all(&folder);
+                Ok(said)
+            }
         }
     }
 }

@@ -42,8 +42,9 @@ impl Warp {
         Ok(())
     }
 
-    /// `d = a * b + c` of 16 by 16 and 16 by 8: `k` ascending, a product and a sum in single
-    /// precision each. Which lane holds what: PTX ISA 9.7.14.5.8.
+    /// `d = a * b + c` of 16 by 16 and 16 by 8. An element is one sum, cut off to single precision,
+    /// as that of tensor cores is: its bits are not those of a chain of fma. Which lane holds what:
+    /// PTX ISA 9.7.14.5.8.
     pub(super) fn multiply_matrices(
         &mut self,
         inst: &Inst,
@@ -73,11 +74,12 @@ impl Warp {
             }
         }
         for (sums, a) in c.iter_mut().zip(&a) {
-            let mut row = *sums;
+            let mut row = sums.map(f64::from);
             for (a, b) in a.iter().zip(&b) {
-                row.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+                let products = b.iter().map(|b| f64::from(*a) * f64::from(*b));
+                row.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
             }
-            *sums = row;
+            *sums = row.map(cut);
         }
         for part in 0..4 {
             let row = |lane: usize| lane / 4 + part / 2 * 8;
@@ -86,4 +88,12 @@ impl Warp {
         }
         Ok(())
     }
+}
+
+/// The single nearest to `x` on the side of 0.
+fn cut(x: f64) -> f32 {
+    let nearest = x as f32;
+    let is_beyond = f64::from(nearest).abs() > x.abs();
+    // Magnitudes are in the order of their bits.
+    if is_beyond && x.is_finite() { f32::from_bits(nearest.to_bits() - 1) } else { nearest }
 }
