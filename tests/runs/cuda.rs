@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Stdio;
+
+use exec::kept::{CUBIN, Kept};
 
 use crate::folder::{Ended, Folder, end, gpt};
 
@@ -50,7 +53,76 @@ fn training_has_the_bits_of_the_cpu() {
     folder.llmc(&["train", "a.lt", "--out", "cpu"]).exits(0);
     assert_eq!(folder.rows("cpu"), folder.rows("cuda"));
     assert_eq!(folder.hash("cpu/step-8"), folder.hash("cuda/step-8"));
-    assert!(calls(&folder, "cuLaunchKernel") > 0, "the driver was used");
+    let [launches, captures] =
+        ["cuLaunchKernel", "cuStreamBeginCapture_v2"].map(|name| calls(&folder, name));
+    assert!(launches > 0, "the driver was used");
+    // `micro`, `update` and what generates text ran more than once.
+    assert!((2..8).contains(&captures), "{captures} captures");
+    let graphs = calls(&folder, "cuGraphLaunch");
+    assert!(graphs >= 2 * 7, "{graphs} graphs launched");
+}
+
+#[test]
+fn a_driver_that_makes_no_graphs_gets_launches_and_a_warning() {
+    let folder = with("cuda-graphs", EIGHT_STEPS);
+    folder.llmc(&["train", "a.lt", "--out", "cpu"]).exits(0);
+    for call in ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"] {
+        let ended = train(&folder, &format!("{call}=801"), call).exits(0);
+        assert_eq!(ended.err.matches("makes no graph of launches").count(), 1, "{}", ended.err);
+        ended.says(&format!("error 801 ({call})"));
+        assert_eq!(calls(&folder, "cuGraphLaunch"), 0);
+        assert_eq!(folder.hash(&format!("{call}/step-8")), folder.hash("cpu/step-8"));
+    }
+}
+
+#[test]
+fn what_the_driver_compiled_is_kept_and_made_anew_if_it_is_no_good() {
+    let folder = with("cuda-kept", "steps 1\nprecision fp32");
+    let compiles = |told: &str, out: &str| {
+        train(&folder, told, out).exits(0);
+        calls(&folder, "cuLinkComplete")
+    };
+    assert_eq!(compiles("", "first"), 1);
+    assert_eq!(compiles("", "second"), 0);
+    let files = || fs::read_dir(folder.at("cache")).unwrap().map(|file| file.unwrap().path());
+    let is_cubin = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "cubin");
+    let path = files().find(is_cubin).expect("it is kept");
+    let whole = fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&path, damaged).unwrap();
+    assert_eq!(compiles("", "damaged"), 1);
+    assert_eq!(fs::read(&path).unwrap(), whole, "and kept again");
+    // Whole, but nothing that this driver takes.
+    let kept = Kept { folder: folder.at("cache"), most_bytes: 1 << 30, build: String::new() };
+    let key = path.file_stem().unwrap().to_str().unwrap();
+    kept.write(CUBIN, key, b"\x7fELF of another driver\0");
+    assert_eq!(compiles("", "foreign"), 1);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    // Another driver and another device have their own.
+    assert_eq!(compiles("version=12080", "newer"), 1);
+    assert_eq!(compiles("capability=91", "other"), 1);
+    assert_eq!(files().filter(|path| is_cubin(path)).count(), 3);
+    for other in ["second", "damaged", "foreign", "newer", "other"] {
+        let at = |run| folder.hash(&format!("{run}/step-1"));
+        assert_eq!(at("first"), at(other), "{other}");
+    }
+}
+
+#[test]
+fn a_step_that_overflows_does_not_bring_the_state_to_the_host() {
+    let lines = "steps 1\nprecision fp16\nloss_scale dynamic from 67108864";
+    let folder = with("cuda-overflow", lines);
+    train(&folder, "", "run").exits(0);
+    let rows = folder.rows("run");
+    assert!(rows.len() >= 5, "some steps are skipped: {rows:?}");
+    assert!(rows[0].contains("gradient of "), "{}", rows[0]);
+    let size = |file: fs::DirEntry| file.metadata().unwrap().len();
+    let saved: u64 = fs::read_dir(folder.at("run/step-1")).unwrap().map(|f| size(f.unwrap())).sum();
+    let calls = fs::read_to_string(folder.at("calls")).unwrap();
+    let out = calls.lines().filter_map(|call| call.strip_prefix("out ")?.parse::<u64>().ok());
+    let large = out.filter(|bytes| *bytes > saved / 4).count();
+    assert!(large <= 2, "{large} times much of the {saved} bytes that are saved");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn verify(
     let mut machines = vec![];
     for &Device { name: _, back_end, grids } in devices {
         let plan = plan(&single, run, back_end);
-        machines.push(Executor::load(plan, &Options { threads: 1, grids })?);
+        machines.push(Executor::load(plan, &Options { grids, ..Options::threads(1) })?);
     }
     let mut reference = memory(&single);
     let mut checked = vec![];

@@ -3,16 +3,17 @@
 //! Native functions make the steps; the walk of the list is the reference, and it is what profiles.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use plan::{Buffer, Count, Function, FunctionId, Plan, Role, Step};
+use plan::{Buffer, BufferId, Count, FunctionId, Plan, Role, Step};
 
 use crate::device::cpu::{Cpu, Functions, Memory, Turns};
 use crate::device::cuda::Cuda;
 use crate::device::emulated::Emulator;
+use crate::device::stretch::{Part, Parts};
 use crate::device::{Device, Mirrored};
 use crate::error::Error;
 use crate::generate::Silent;
+use crate::kept::Kept;
 use crate::verify::verify;
 
 /// How a plan is run; nothing here changes a result.
@@ -22,6 +23,8 @@ pub struct Options {
     pub threads: usize,
     /// What runs plans for GPUs.
     pub grids: Grids,
+    /// Where code that a driver compiled is kept.
+    pub kept: Option<Kept>,
 }
 
 /// What runs the grids of plans for GPUs.
@@ -36,14 +39,14 @@ pub enum Grids {
 impl Options {
     /// With so many threads; GPUs are emulated.
     pub const fn threads(threads: usize) -> Self {
-        Self { threads, grids: Grids::Emulated }
+        Self { threads, grids: Grids::Emulated, kept: None }
     }
 }
 
 /// What the host may read whenever it has a turn or a call is over.
 const RESULTS: [Role; 3] = [Role::Counter, Role::Metric, Role::Output];
 
-fn is_result(buffer: &Buffer) -> bool {
+fn is_result(_: BufferId, buffer: &Buffer) -> bool {
     RESULTS.contains(&buffer.role)
 }
 
@@ -51,6 +54,9 @@ fn is_result(buffer: &Buffer) -> bool {
 pub trait Host {
     /// Writes inputs or reads metrics.
     fn turn(&mut self, what: plan::Yield, memory: &mut Memory) -> Result<(), Error>;
+
+    /// Prepares the next call while a device makes the steps of this one.
+    fn ahead(&mut self) {}
 }
 
 /// What a cost was paid for.
@@ -117,8 +123,16 @@ type Costs = BTreeMap<String, Cost>;
 pub struct Executor {
     plan: Plan,
     device: Box<dyn Device>,
-    /// Native code that walks the steps, on the CPU.
-    functions: Option<Functions>,
+    way: Way,
+}
+
+/// How functions are run when nothing is measured.
+#[derive(Debug)]
+enum Way {
+    /// By native code that walks the steps, on a CPU.
+    Native(Functions),
+    /// In parts, on a GPU.
+    Parts(Vec<Vec<Part>>),
 }
 
 impl Executor {
@@ -126,15 +140,21 @@ impl Executor {
     pub fn load(plan: Plan, options: &Options) -> Result<Self, Error> {
         verify(&plan)?;
         if plan.is_for_grids() {
+            let Parts { functions: parts, stretches } = Parts::of(&plan);
             let device: Box<dyn Device> = match options.grids {
-                Grids::Emulated => Box::new(Mirrored::new(&plan, Emulator::load(&plan)?)?),
-                Grids::Cuda => Box::new(Mirrored::new(&plan, Cuda::load(&plan)?)?),
+                Grids::Emulated => {
+                    Box::new(Mirrored::new(&plan, Emulator::load(&plan)?, stretches)?)
+                }
+                Grids::Cuda => {
+                    let cuda = Cuda::load(&plan, stretches.len(), options.kept.as_ref())?;
+                    Box::new(Mirrored::new(&plan, cuda, stretches)?)
+                }
             };
-            return Ok(Self { plan, device, functions: None });
+            return Ok(Self { plan, device, way: Way::Parts(parts) });
         }
         let mut cpu = Cpu::load(&plan, options.threads)?;
         let functions = cpu.functions(&plan)?;
-        Ok(Self { plan, device: Box::new(cpu), functions: Some(functions) })
+        Ok(Self { plan, device: Box::new(cpu), way: Way::Native(functions) })
     }
 
     /// The plan that was loaded.
@@ -155,23 +175,36 @@ impl Executor {
 
     /// Lets the host know what the buffers of these roles hold.
     pub fn fetch(&mut self, roles: &[Role]) -> Result<(), Error> {
-        self.device.fetch(&|buffer| roles.contains(&buffer.role))
+        self.device.fetch(&|_, buffer| roles.contains(&buffer.role))
+    }
+
+    /// Lets the host know what a buffer holds.
+    pub fn fetch_buffer(&mut self, id: BufferId) -> Result<(), Error> {
+        self.device.fetch(&|found, _| found == id)
     }
 
     /// Lets the host know what all buffers hold.
     pub fn fetch_all(&mut self) -> Result<(), Error> {
-        self.device.fetch(&|_| true)
+        self.device.fetch(&|_, _| true)
     }
 
     /// Runs a function to its end.
     pub fn call(&mut self, function: FunctionId, host: &mut dyn Host) -> Result<(), Error> {
         let device = self.device.as_mut();
-        let mut walk = Walk { plan: &self.plan, device, host, costs: None };
-        match &self.functions {
-            Some(functions) => functions.call(&self.plan, function, &mut walk)?,
-            None => walk.function(&self.plan[function])?,
+        let mut walk = Walk { plan: &self.plan, device, host, parts: None, costs: None };
+        match &self.way {
+            Way::Native(functions) => functions.call(&self.plan, function, &mut walk)?,
+            Way::Parts(parts) => {
+                walk.parts = Some(parts);
+                walk.function(function)?;
+            }
         }
         self.device.fetch(&is_result)
+    }
+
+    /// What the user should know of the device and was not told.
+    pub fn warning(&mut self) -> Option<String> {
+        self.device.warning()
     }
 
     /// Rebuilds what is derived from the weights; due whenever these were written from outside.
@@ -190,8 +223,8 @@ impl Executor {
     ) -> Result<Vec<Cost>, Error> {
         let mut costs = Costs::new();
         let (device, costs_of) = (self.device.as_mut(), Some(&mut costs));
-        let mut walk = Walk { plan: &self.plan, device, host, costs: costs_of };
-        walk.function(&self.plan[function])?;
+        let mut walk = Walk { plan: &self.plan, device, host, parts: None, costs: costs_of };
+        walk.function(function)?;
         self.device.fetch(&is_result)?;
         Ok(Cost::sum(costs.into_values()))
     }
@@ -202,29 +235,39 @@ struct Walk<'w> {
     plan: &'w Plan,
     device: &'w mut dyn Device,
     host: &'w mut dyn Host,
+    /// Of each function, where they are run in parts.
+    parts: Option<&'w [Vec<Part>]>,
     costs: Option<&'w mut Costs>,
 }
 
 impl Walk<'_> {
-    fn function(&mut self, function: &Function) -> Result<(), Error> {
+    fn function(&mut self, id: FunctionId) -> Result<(), Error> {
+        let function = &self.plan[id];
         self.device.begin(function);
-        self.steps(&function.steps)
-    }
-
-    fn steps(&mut self, steps: &[Step]) -> Result<(), Error> {
-        for step in steps {
-            let start = self.costs.is_some().then(Instant::now);
-            self.walk(step)?;
-            if let Some(start) = start {
-                self.device.wait()?;
-                self.add_cost(step, start);
+        let Some(parts) = self.parts else { return self.steps(&function.steps) };
+        for part in &parts[id.0 as usize] {
+            match *part {
+                Part::Stretch(id) => self.device.stretch(id)?,
+                Part::Step(at) => self.walk(&function.steps[at])?,
             }
         }
         Ok(())
     }
 
-    fn add_cost(&mut self, step: &Step, start: Instant) {
-        let seconds = start.elapsed().as_secs_f64();
+    fn steps(&mut self, steps: &[Step]) -> Result<(), Error> {
+        for step in steps {
+            let is_work = cost_name(self.plan, step).is_some();
+            if self.costs.is_some() && is_work {
+                let seconds = self.device.time(step)?;
+                self.add_cost(step, seconds);
+            } else {
+                self.walk(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_cost(&mut self, step: &Step, seconds: f64) {
         let Some(name) = cost_name(self.plan, step) else { return };
         let none = match step {
             Step::Kernel { code, .. } => Cost::none(name, Work::Kernel(*code), 0),
@@ -264,12 +307,17 @@ impl Walk<'_> {
                 }
                 self.iterate(step, 0);
             }
-            Step::Call(callee) => self.function(&self.plan[*callee])?,
+            Step::Call(callee) => self.function(*callee)?,
             Step::Yield(what) => {
                 match what {
                     // The device may go on with the steps before while the host reads data.
                     plan::Yield::Batch => {}
-                    plan::Yield::Metrics => self.device.fetch(&is_result)?,
+                    plan::Yield::Metrics => {
+                        if self.plan.is_for_grids() {
+                            self.host.ahead();
+                        }
+                        self.device.fetch(&is_result)?;
+                    }
                 }
                 self.host.turn(*what, self.device.memory_mut())?;
             }
@@ -335,7 +383,8 @@ fn attention_name(a: &plan::Attention) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plan::{Adds, Arg, BatchAxis, BufferId, Code, Epilogue, EpilogueArg, Product, Yield};
+    use plan::{Adds, Arg, BatchAxis, Code, Epilogue, EpilogueArg, Function};
+    use plan::{Product, Yield};
 
     use super::*;
     use crate::tiny;

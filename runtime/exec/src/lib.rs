@@ -7,6 +7,7 @@ pub mod error;
 pub mod executor;
 mod finite;
 pub mod generate;
+pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod progress;

@@ -5,6 +5,7 @@
 //! process started, so a resumed run writes the bytes that an uninterrupted one writes.
 
 pub mod bench;
+mod feed;
 mod names;
 mod replay;
 mod saving;
@@ -17,14 +18,13 @@ use std::{
     time::Instant,
 };
 
-use plan::{BufferId, Plan, Yield};
+use plan::{Plan, Role};
 
 use crate::{
     checkpoint::{load, manifest::Best},
     data::{order::Sequences, text::Corpus},
-    device::cpu::Memory,
     error::Error,
-    executor::{Executor, Host, Options},
+    executor::{Executor, Options},
     finite,
     generate::{Request, Sampling, Session, Silent},
     log::{Cause, Log, Row},
@@ -32,6 +32,7 @@ use crate::{
     run_dir::{self, Ended, Failure},
     signal::Stop,
 };
+use feed::{Ahead, Feeder};
 use names::{EvalNames, Names};
 pub use saving::products;
 
@@ -108,6 +109,7 @@ struct Training<'t> {
     folder: &'t Path,
     names: Names,
     sequences: Sequences,
+    ahead: Ahead,
     log: Log,
     /// Seconds of training before this process.
     earlier_s: f64,
@@ -153,6 +155,7 @@ impl<'t> Training<'t> {
             .and_then(|f| Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? }));
         let has_saved = found.is_some();
         Ok(Training {
+            ahead: Ahead::new(&executor, &names),
             executor,
             corpus,
             folder,
@@ -225,6 +228,9 @@ impl<'t> Training<'t> {
     fn step(&mut self, report: Report<'_>) -> Result<(), Error> {
         let before_s = self.seconds();
         self.update()?;
+        if let Some(warning) = self.executor.warning() {
+            report(Event::Warning(warning));
+        }
         let memory = self.executor.memory();
         let mut row = self.names.row(memory)?;
         row.seconds = self.seconds();
@@ -256,11 +262,12 @@ impl<'t> Training<'t> {
 
     /// A step that changed neither weights nor `step`: nothing that follows steps is due.
     fn skipped(&mut self, mut row: Row, cause: Cause, report: Report<'_>) -> Result<(), Error> {
-        if cause != Cause::Empty {
-            self.executor.fetch(&finite::WATCHED)?;
-            let (plan, memory) = (self.executor.plan(), self.executor.memory());
-            row.tensor = finite::first_bad(plan, memory, &finite::WATCHED);
-        }
+        row.tensor = match cause {
+            Cause::Empty => None,
+            // The loss is finite, so the weights are.
+            Cause::Overflow => self.first_bad(&[Role::Grad])?,
+            Cause::Nonfinite => self.first_bad(&finite::WATCHED)?,
+        };
         self.log.add(&row)?;
         report(Event::Step(row.clone()));
         let reason = self.reason_to_stop(&row, cause);
@@ -285,10 +292,28 @@ impl<'t> Training<'t> {
         }
     }
 
+    /// The first tensor of these roles that is not finite, in the order of the roles.
+    ///
+    /// A device gives its tensors one by one, and none behind that one.
+    fn first_bad(&mut self, roles: &[Role]) -> Result<Option<String>, Error> {
+        for &role in roles {
+            let ids: Vec<_> = finite::of_role(self.executor.plan(), role).map(|x| x.0).collect();
+            for id in ids {
+                self.executor.fetch_buffer(id)?;
+                let buffer = &self.executor.plan()[id];
+                if !finite::all_finite(buffer.dtype, self.executor.memory().bytes(id)) {
+                    return Ok(Some(finite::title(buffer)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Calls the compiled step on the next batch.
     fn update(&mut self) -> Result<(), Error> {
-        let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
-        self.executor.call(self.names.step, &mut feeder)
+        let Training { executor, names, corpus, sequences, ahead, .. } = self;
+        let mut feeder = Feeder::new(executor, names, corpus, sequences, ahead);
+        executor.call(names.step, &mut feeder)
     }
 
     fn evaluation_due(&self, step: u64) -> bool {
@@ -488,61 +513,4 @@ fn first_line(corpus: &Corpus) -> Result<String, Error> {
     let whole = text.split_once('\n').map_or(text.as_str(), |(_, rest)| rest);
     let line = whole.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     Ok(line.to_owned())
-}
-
-/// Gives the compiled step its micro-batches.
-struct Feeder<'f> {
-    corpus: &'f Corpus,
-    sequences: &'f Sequences,
-    ids: BufferId,
-    targets: BufferId,
-    row_input: Option<BufferId>,
-    /// Number of the step's first sequence.
-    first: u64,
-    /// Rows of the step given so far.
-    row: u64,
-    micro_batch: u64,
-}
-
-impl<'f> Feeder<'f> {
-    /// For the step that `consumed_batches` is the number of.
-    fn new(
-        executor: &Executor,
-        names: &Names,
-        corpus: &'f Corpus,
-        sequences: &'f Sequences,
-    ) -> Feeder<'f> {
-        let run = &executor.plan().run;
-        Feeder {
-            corpus,
-            sequences,
-            ids: names.ids,
-            targets: names.targets,
-            row_input: names.row,
-            first: names.consumed(executor.memory()) * run.batch,
-            row: 0,
-            micro_batch: run.micro_batch,
-        }
-    }
-
-    /// Writes the next micro-batch.
-    fn give(&mut self, memory: &mut Memory) -> Result<(), Error> {
-        let [ids, targets] = memory.i32_pair_mut([self.ids, self.targets]);
-        self.sequences.fill_train(self.corpus, self.first + self.row, ids, targets)?;
-        if let Some(row) = self.row_input {
-            memory.i32_mut(row)[0] = i32::try_from(self.row).expect("a batch fits an i32");
-        }
-        self.row += self.micro_batch;
-        Ok(())
-    }
-}
-
-impl Host for Feeder<'_> {
-    fn turn(&mut self, what: Yield, memory: &mut Memory) -> Result<(), Error> {
-        match what {
-            Yield::Batch => self.give(memory),
-            // They stay in memory; the loop reads them when the call is over.
-            Yield::Metrics => Ok(()),
-        }
-    }
 }

@@ -2,24 +2,24 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::fs;
+use std::fs::{self, File};
 
 use super::*;
 use crate::Front;
 use crate::compile::compile;
 
 /// A cache in a folder of one test, and how often its plan was made.
-struct Kept {
-    cache: Cache,
+struct Counted {
+    cache: Kept,
     plan: Plan,
     n_made: Cell<u32>,
 }
 
-impl Kept {
+impl Counted {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("llmc-cache-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        let cache = Cache { folder, most_bytes: MOST_BYTES };
+        let cache = Kept { folder, most_bytes: MOST_BYTES, build: "1".to_owned() };
         Self { cache, plan: compiled("3e-4"), n_made: Cell::new(0) }
     }
 
@@ -30,7 +30,7 @@ impl Kept {
             self.n_made.set(before + 1);
             Ok::<_, Infallible>(self.plan.clone())
         };
-        assert_eq!(self.cache.plan(key, make).unwrap(), self.plan);
+        assert_eq!(plan_of(&self.cache, key, make).unwrap(), self.plan);
         self.n_made.get() > before
     }
 
@@ -43,7 +43,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Counted {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.cache.folder);
     }
@@ -74,7 +74,7 @@ const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 
 #[test]
 fn a_plan_is_made_once_and_read_back_equal() {
-    let kept = Kept::new("once");
+    let kept = Counted::new("once");
     assert_eq!(
         [kept.makes(A), kept.makes(A), kept.makes(B), kept.makes(A)],
         [true, false, true, false]
@@ -84,9 +84,9 @@ fn a_plan_is_made_once_and_read_back_equal() {
 
 #[test]
 fn a_file_that_is_damaged_or_of_another_key_is_written_anew() {
-    let kept = Kept::new("damaged");
+    let kept = Counted::new("damaged");
     kept.makes(A);
-    let path = kept.cache.path(A);
+    let path = kept.cache.path(PLAN, A);
     let whole = fs::read(&path).unwrap();
     for at in [0, 20, 80, 150, whole.len() / 2, whole.len() - 1] {
         let mut bytes = whole.clone();
@@ -99,14 +99,14 @@ fn a_file_that_is_damaged_or_of_another_key_is_written_anew() {
         fs::write(&path, &whole[..length]).unwrap();
         assert!(kept.makes(A), "{length} bytes");
     }
-    fs::copy(&path, kept.cache.path(B)).unwrap();
+    fs::copy(&path, kept.cache.path(PLAN, B)).unwrap();
     assert!(kept.makes(B), "a copy under another name");
     assert!(!kept.makes(B));
 }
 
 #[test]
 fn a_folder_that_cannot_be_made_only_costs_time() {
-    let mut kept = Kept::new("refused");
+    let mut kept = Counted::new("refused");
     fs::write(&kept.cache.folder, "a file").unwrap();
     kept.cache.folder.push("below");
     assert!(kept.makes(A) && kept.makes(A));
@@ -116,14 +116,14 @@ fn a_folder_that_cannot_be_made_only_costs_time() {
 
 #[test]
 fn the_longest_unused_go_first_and_strangers_stay() {
-    let mut kept = Kept::new("prune");
+    let mut kept = Counted::new("prune");
     kept.makes(A);
     kept.makes(B);
-    let bytes = fs::metadata(kept.cache.path(A)).unwrap().len();
+    let bytes = fs::metadata(kept.cache.path(PLAN, A)).unwrap().len();
     fs::write(kept.cache.folder.join("thesis.txt"), vec![0; 3 * bytes as usize]).unwrap();
     let old = SystemTime::now() - std::time::Duration::from_secs(60);
     let age = |path: PathBuf| File::options().append(true).open(path)?.set_modified(old);
-    age(kept.cache.path(A)).and(age(kept.cache.path(B))).unwrap();
+    age(kept.cache.path(PLAN, A)).and(age(kept.cache.path(PLAN, B))).unwrap();
     assert!(!kept.makes(A));
     kept.cache.most_bytes = 2 * bytes + bytes / 2;
     let c = "c".repeat(64);

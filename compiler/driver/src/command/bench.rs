@@ -54,6 +54,9 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
         bench.step()?;
         times.push(begin.elapsed());
     }
+    if let Some(warning) = bench.warning() {
+        eprintln!("warning: {warning}");
+    }
     let step_s = median(&mut times).as_secs_f64();
     let peak_rss_mb = peak_rss_mb();
     let figures = Figures { tokens, step_s, first_step_begins_s, first_step_s, peak_rss_mb };

@@ -95,9 +95,14 @@ fn cached() -> Vec<(&'static str, String)> {
         return vec![("folder", "none: LLMC_CACHE is `off`, or there is no home".to_owned())];
     };
     let plans = if held.n_plans == 1 { "plan" } else { "plans" };
+    let modules = match held.n_modules {
+        0 => String::new(),
+        1 => " and a module of a device".to_owned(),
+        n => format!(" and {n} modules of devices"),
+    };
     vec![
         ("folder", held.folder.display().to_string()),
-        ("holds", format!("{} {plans}, {}", held.n_plans, size(held.bytes))),
+        ("holds", format!("{} {plans}{modules}, {}", held.n_plans, size(held.bytes))),
     ]
 }
 

@@ -19,6 +19,7 @@ use super::Failure;
 use super::build::plan_or_report;
 use super::out::{say, say_part};
 use super::source::{Ready, ready};
+use crate::cache;
 use crate::cli;
 use crate::machine::{Site, grids};
 
@@ -172,7 +173,7 @@ fn resolved(ready: &Ready, text: &str) -> String {
 pub(super) fn options(machine: &cli::Machine) -> Options {
     let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = machine.threads.unwrap_or_else(all).max(1);
-    Options { threads, grids: grids(machine.device) }
+    Options { threads, grids: grids(machine.device), kept: cache::of_user() }
 }
 
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.

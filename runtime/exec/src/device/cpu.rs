@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use plan::{EpilogueArg, Step};
 
-use super::Device;
+use super::{Device, Wanted};
 use crate::error::Error;
 use jit::{Entry, Jit, Shape};
 
@@ -166,7 +166,7 @@ impl Device for Cpu {
         &mut self.memory
     }
 
-    fn fetch(&mut self, _: &dyn Fn(&plan::Buffer) -> bool) -> Result<(), Error> {
+    fn fetch(&mut self, _: Wanted<'_>) -> Result<(), Error> {
         Ok(())
     }
 

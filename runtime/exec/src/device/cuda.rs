@@ -9,6 +9,7 @@
 mod api;
 mod context;
 pub mod driver;
+mod graph;
 mod module;
 mod staging;
 
@@ -17,15 +18,18 @@ use std::ptr;
 use std::rc::Rc;
 
 use cudarc::driver::sys::CUdeviceptr;
-use plan::{BufferId, Function, Launch, LaunchArg, Plan, Step};
+use plan::{Function, Launch, LaunchArg, Plan, Step};
 use ptx_builder::Target;
 
 use super::mirrored::Accelerator;
+use super::stretch::Bound;
 use crate::error::Error;
+use crate::kept::Kept;
 use crate::room;
 use api::Failed;
-use context::{Context, Stream};
+use context::{Context, Event, Stream};
 use driver::{Driver, Gpu, needed, refused};
+use graph::{Graph, Graphs, Way};
 use module::Module;
 use staging::Staging;
 
@@ -43,25 +47,30 @@ pub(crate) struct Cuda {
     arena: CUdeviceptr,
     /// First byte of each buffer in it.
     offsets: Vec<u64>,
-    /// How many bytes each place of a buffer is further on, inside of tiles.
-    shifts: Vec<u64>,
-    iteration: u32,
+    graphs: Graphs,
+    /// What the user should know and was not told.
+    warning: Option<String>,
     stream: Stream,
     context: Rc<Context>,
 }
 
 impl Cuda {
     /// Loads a verified plan on the first device: compiles its code and allocates its arena, zeroed.
-    pub(crate) fn load(plan: &Plan) -> Result<Self, Error> {
+    pub(crate) fn load(
+        plan: &Plan,
+        n_stretches: usize,
+        kept: Option<&Kept>,
+    ) -> Result<Self, Error> {
         let driver = Driver::find()?;
         let (version, api) = (driver.version, driver::api()?);
         let gpu = driver.first()?;
-        let about = format!("device {}: {}, driver: {version}", gpu.ordinal, gpu.name);
+        // All that decides what the driver compiles.
+        let about = format!("device {}: {gpu}, driver: {version}", gpu.ordinal);
         let target = target(plan, &gpu)?;
         fits(plan, &gpu)?;
         let context = Context::new(api, gpu.ordinal).map_err(|e| refused("open its device", e))?;
         let free = free_bytes(plan, &context)?;
-        let module = Module::load(&context, target, &plan.code, &about)?;
+        let module = Module::load(&context, target, &plan.code, &about, kept)?;
         admit(plan, &module, &about)?;
         let stream = Stream::new(&context).map_err(|e| refused("make a stream", e))?;
         let staging = Staging::new(&context).map_err(|e| refused("give memory of the host", e))?;
@@ -72,8 +81,8 @@ impl Cuda {
             staging,
             arena,
             offsets: plan.buffers.iter().map(|buffer| buffer.offset).collect(),
-            shifts: vec![0; plan.buffers.len()],
-            iteration: 0,
+            graphs: Graphs::new(n_stretches),
+            warning: None,
             stream,
             context,
         })
@@ -90,19 +99,22 @@ impl Cuda {
     }
 
     /// What a parameter gets; of one with 32 bits the driver reads the lower half, which is first.
-    fn value(&self, arg: LaunchArg) -> u64 {
+    fn value(&self, arg: LaunchArg, iteration: u32) -> u64 {
         match arg {
-            LaunchArg::Memory(arg) => {
-                let buffer = arg.buffer.0 as usize;
-                self.arena + self.offsets[buffer] + arg.offset + self.shifts[buffer]
-            }
-            LaunchArg::Iteration => u64::from(self.iteration),
+            LaunchArg::Memory(arg) => self.arena + self.offsets[arg.buffer.0 as usize] + arg.offset,
+            LaunchArg::Iteration => u64::from(iteration),
         }
     }
 
-    fn try_launch(&self, launch: &Launch) -> Result<(), Failed> {
+    fn try_launch(&self, bound: &Bound) -> Result<(), Failed> {
+        let Bound { launch, iteration, origin: _ } = bound;
+        // A grid has a block; work that is empty has none.
+        if launch.blocks == 0 {
+            return Ok(());
+        }
         self.context.bind()?;
-        let mut values: Vec<u64> = launch.args.iter().map(|&arg| self.value(arg)).collect();
+        let mut values: Vec<u64> =
+            launch.args.iter().map(|&arg| self.value(arg, *iteration)).collect();
         let places = values.iter_mut().map(|value| ptr::from_mut(value).cast());
         let mut params: Vec<*mut c_void> = places.collect();
         let number = |n: u64| u32::try_from(n).expect("compared with the device's limits");
@@ -127,10 +139,42 @@ impl Cuda {
     }
 }
 
+impl Cuda {
+    fn capture(&self, launches: &[Bound]) -> Result<Graph, Failed> {
+        let launch = || launches.iter().try_for_each(|launch| self.try_launch(launch));
+        Graph::capture(&self.stream, launch)
+    }
+
+    /// Launches one by one from now on, which gives the same numbers.
+    fn do_without_graphs(&mut self, failed: Failed) {
+        self.graphs.refuse();
+        self.warning = Some(format!(
+            "the driver makes no graph of launches, so each is launched by itself: {failed}\n  {}",
+            self.about
+        ));
+    }
+
+    fn try_time(&self, launch: &Bound) -> Result<f64, Failed> {
+        let [start, end] = [Event::new(&self.context)?, Event::new(&self.context)?];
+        start.record(&self.stream)?;
+        self.try_launch(launch)?;
+        end.record(&self.stream)?;
+        end.synchronize()?;
+        end.seconds_since(&start)
+    }
+}
+
+/// The places of the spec that a stretch is of.
+fn of(launches: &[Bound]) -> String {
+    let ends = launches.first().zip(launches.last());
+    let (first, last) = ends.expect("a stretch has launches");
+    format!("at or before work of {} to {}", first.origin, last.origin)
+}
+
 impl Accelerator for Cuda {
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
-        // SAFETY: the range is one of the arena's, which this stream alone uses.
-        unsafe { self.staging.write(&self.stream, self.arena + at, bytes) }
+    fn write(&mut self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        // SAFETY: the parts are of the arena, which this stream alone uses.
+        unsafe { self.staging.write(&self.stream, self.arena, parts) }
             .map_err(|error| self.fault("copying to the device", error))
     }
 
@@ -142,20 +186,38 @@ impl Accelerator for Cuda {
 
     fn begin(&mut self, _: &Function) {}
 
-    fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64) {
-        for &(buffer, bytes) in advance {
-            self.shifts[buffer.0 as usize] = bytes * iteration;
-        }
-        self.iteration = u32::try_from(iteration).expect("tiles are few");
+    fn launch(&mut self, launch: &Bound) -> Result<(), Error> {
+        self.try_launch(launch)
+            .map_err(|failed| self.fault(&format!("at or before {}", launch.origin), failed))
     }
 
-    fn launch(&mut self, launch: &Launch, origin: &str) -> Result<(), Error> {
-        // A grid has a block; work that is empty has none.
-        if launch.blocks == 0 {
-            return Ok(());
+    fn stretch(&mut self, id: usize, launches: &[Bound]) -> Result<(), Error> {
+        match self.graphs.way(id) {
+            Way::Launches => {}
+            Way::Graph(graph) => {
+                let launched = graph.launch(&self.stream);
+                return launched.map_err(|failed| self.fault(&of(launches), failed));
+            }
+            Way::Capture => match self.capture(launches) {
+                Ok(graph) => {
+                    let launched = graph.launch(&self.stream);
+                    self.graphs.keep(id, graph);
+                    return launched.map_err(|failed| self.fault(&of(launches), failed));
+                }
+                Err(failed) => self.do_without_graphs(failed),
+            },
         }
-        self.try_launch(launch)
-            .map_err(|error| self.fault(&format!("at or before {origin}"), error))
+        launches.iter().try_for_each(|launch| self.launch(launch))
+    }
+
+    fn time(&mut self, launch: &Bound) -> Result<f64, Error> {
+        self.wait()?;
+        self.try_time(launch)
+            .map_err(|failed| self.fault(&format!("at or before {}", launch.origin), failed))
+    }
+
+    fn warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     fn wait(&mut self) -> Result<(), Error> {

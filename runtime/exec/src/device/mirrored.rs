@@ -5,13 +5,16 @@
 //! was not asked for is a bug of ours, and [`Memory`] asserts that nobody does. Nothing is copied
 //! inside of a step.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::time::Instant;
 
 use plan::{Buffer, BufferId, Function, Launch, Plan, Role, Step};
 
-use super::Device;
 use super::cpu::Memory;
+use super::stretch::Bound;
+use super::{Device, Wanted};
 use crate::error::Error;
 
 /// Bytes that are copied with others rather than starting another copy.
@@ -19,8 +22,8 @@ const GAP_BYTES: u64 = 4 << 10;
 
 /// What runs the launches of a verified plan.
 pub(crate) trait Accelerator: fmt::Debug {
-    /// Writes bytes of the arena, behind all steps so far.
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error>;
+    /// Writes bytes to these places of the arena, behind all steps so far.
+    fn write(&mut self, parts: &[(u64, &[u8])]) -> Result<(), Error>;
 
     /// Reads bytes of the arena as all steps so far leave them.
     fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), Error>;
@@ -28,11 +31,27 @@ pub(crate) trait Accelerator: fmt::Debug {
     /// As [`Device::begin`].
     fn begin(&mut self, function: &Function);
 
-    /// As [`Device::begin_iteration`].
-    fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64);
-
     /// Runs all blocks of a launch behind all steps so far; it may return before they ran.
-    fn launch(&mut self, launch: &Launch, origin: &str) -> Result<(), Error>;
+    fn launch(&mut self, launch: &Bound) -> Result<(), Error>;
+
+    /// Does the same for a stretch of launches, which is always the same one for an `id`.
+    fn stretch(&mut self, _id: usize, launches: &[Bound]) -> Result<(), Error> {
+        launches.iter().try_for_each(|launch| self.launch(launch))
+    }
+
+    /// Seconds that a launch takes from when all steps so far are done.
+    fn time(&mut self, launch: &Bound) -> Result<f64, Error> {
+        self.wait()?;
+        let start = Instant::now();
+        self.launch(launch)?;
+        self.wait()?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// As [`Device::warning`].
+    fn warning(&mut self) -> Option<String> {
+        None
+    }
 
     /// Returns when all steps so far are done.
     fn wait(&mut self) -> Result<(), Error>;
@@ -46,11 +65,27 @@ pub(crate) struct Mirrored<A> {
     buffers: Vec<Buffer>,
     /// For each buffer those that lie within it.
     pieces: Vec<Vec<BufferId>>,
+    stretches: Vec<Stretch>,
+    /// How many bytes each place of a buffer is further on, inside of tiles.
+    shifts: Vec<u64>,
+    iteration: u64,
+}
+
+/// Launches that follow each other.
+#[derive(Debug)]
+struct Stretch {
+    launches: Vec<Bound>,
+    /// The buffers that they may write.
+    written: Vec<BufferId>,
 }
 
 impl<A: Accelerator> Mirrored<A> {
     /// Beside an accelerator that has loaded the plan.
-    pub(crate) fn new(plan: &Plan, accelerator: A) -> Result<Self, Error> {
+    pub(crate) fn new(
+        plan: &Plan,
+        accelerator: A,
+        stretches: Vec<Vec<Bound>>,
+    ) -> Result<Self, Error> {
         let memory = Memory::new(plan)?;
         let mut pieces = vec![vec![]; plan.buffers.len()];
         for (id, buffer) in (0..).map(BufferId).zip(&plan.buffers) {
@@ -58,40 +93,76 @@ impl<A: Accelerator> Mirrored<A> {
                 pieces[parent.0 as usize].push(id);
             }
         }
-        Ok(Self { accelerator, memory, buffers: plan.buffers.clone(), pieces })
+        let mut mirrored = Self {
+            accelerator,
+            memory,
+            buffers: plan.buffers.clone(),
+            pieces,
+            stretches: vec![],
+            shifts: vec![0; plan.buffers.len()],
+            iteration: 0,
+        };
+        let stretch = |launches: Vec<Bound>| {
+            let written = launches.iter().flat_map(|bound| mirrored.written(&bound.launch));
+            let written: BTreeSet<BufferId> = written.collect();
+            Stretch { launches, written: written.into_iter().collect() }
+        };
+        mirrored.stretches = stretches.into_iter().map(stretch).collect();
+        Ok(mirrored)
     }
 
     /// Takes what the host wrote over to the device.
     fn send(&mut self) -> Result<(), Error> {
-        for id in self.memory.take_written() {
-            let range = range(&self.buffers[id.0 as usize]);
-            self.accelerator.write(range.start, self.memory.range(range))?;
+        let written = self.memory.take_written();
+        if written.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let part = |id: &BufferId| {
+            let range = range(&self.buffers[id.0 as usize]);
+            (range.start, self.memory.range(range))
+        };
+        let parts: Vec<(u64, &[u8])> = written.iter().map(part).collect();
+        self.accelerator.write(&parts)
     }
 
-    /// Notes that a launch may write what it names, inputs aside: those are the host's.
-    fn note(&mut self, launch: &Launch) {
-        for arg in launch.places() {
-            let at = arg.buffer.0 as usize;
-            if self.buffers[at].role != Role::Input {
-                self.memory.moves_on(arg.buffer);
-                self.pieces[at].iter().for_each(|&piece| self.memory.moves_on(piece));
-            }
+    /// What a launch may write: all that it names, inputs aside, which are the host's.
+    fn written(&self, launch: &Launch) -> Vec<BufferId> {
+        let named = launch.places().map(|arg| arg.buffer);
+        let of_device = named.filter(|id| self.buffers[id.0 as usize].role != Role::Input);
+        let all = of_device.flat_map(|id| [id].into_iter().chain(self.within(id)));
+        all.collect()
+    }
+
+    fn within(&self, id: BufferId) -> impl Iterator<Item = BufferId> {
+        self.pieces[id.0 as usize].iter().copied()
+    }
+
+    /// A launch as it is now, when the device has all that it reads.
+    fn bind(&mut self, launch: &Launch, origin: &str) -> Result<Bound, Error> {
+        self.send()?;
+        for id in self.written(launch) {
+            self.memory.moves_on(id);
         }
+        Ok(Bound::new(launch, origin, self.iteration, |id| self.shifts[id.0 as usize]))
     }
 
     fn launch(&mut self, launch: &Launch, origin: &str) -> Result<(), Error> {
-        self.send()?;
-        self.note(launch);
-        self.accelerator.launch(launch, origin)
+        let bound = self.bind(launch, origin)?;
+        self.accelerator.launch(&bound)
     }
 
-    fn receive(&mut self, wanted: &dyn Fn(&Buffer) -> bool) -> Result<(), Error> {
+    fn make(&mut self, id: usize) -> Result<(), Error> {
+        self.send()?;
+        let Stretch { launches, written } = &self.stretches[id];
+        written.iter().for_each(|&id| self.memory.moves_on(id));
+        self.accelerator.stretch(id, launches)
+    }
+
+    fn receive(&mut self, wanted: Wanted<'_>) -> Result<(), Error> {
         // Gaps between buffers come with them, so nothing of the host's may wait there.
         self.send()?;
         let ids = (0..).map(BufferId).zip(&self.buffers);
-        let wanted = ids.filter(|(id, buffer)| self.memory.is_behind(*id) && wanted(buffer));
+        let wanted = ids.filter(|(id, buffer)| self.memory.is_behind(*id) && wanted(*id, buffer));
         let (ids, ranges): (Vec<BufferId>, Vec<Range<u64>>) =
             wanted.map(|(id, buffer)| (id, range(buffer))).unzip();
         for range in joined(ranges) {
@@ -136,7 +207,7 @@ impl<A: Accelerator> Device for Mirrored<A> {
         &mut self.memory
     }
 
-    fn fetch(&mut self, wanted: &dyn Fn(&Buffer) -> bool) -> Result<(), Error> {
+    fn fetch(&mut self, wanted: Wanted<'_>) -> Result<(), Error> {
         let result = self.receive(wanted);
         self.settled(result)
     }
@@ -151,7 +222,27 @@ impl<A: Accelerator> Device for Mirrored<A> {
     }
 
     fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64) {
-        self.accelerator.begin_iteration(advance, iteration);
+        for &(buffer, bytes) in advance {
+            self.shifts[buffer.0 as usize] = bytes * iteration;
+        }
+        self.iteration = iteration;
+    }
+
+    fn stretch(&mut self, id: usize) -> Result<(), Error> {
+        let result = self.make(id);
+        self.settled(result)
+    }
+
+    fn time(&mut self, step: &Step) -> Result<f64, Error> {
+        let Step::Launch { launch, origin } = step else {
+            unreachable!("a plan for a GPU has grids only")
+        };
+        let result = self.bind(launch, origin).and_then(|bound| self.accelerator.time(&bound));
+        self.settled(result)
+    }
+
+    fn warning(&mut self) -> Option<String> {
+        self.accelerator.warning()
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Error> {
@@ -190,8 +281,10 @@ mod tests {
     }
 
     impl Accelerator for Counting {
-        fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
-            self.arena[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        fn write(&mut self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+            for (at, bytes) in parts {
+                self.arena[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+            }
             Ok(())
         }
 
@@ -203,11 +296,9 @@ mod tests {
 
         fn begin(&mut self, _: &Function) {}
 
-        fn begin_iteration(&mut self, _: &[(BufferId, u64)], _: u64) {}
-
-        fn launch(&mut self, launch: &Launch, _: &str) -> Result<(), Error> {
+        fn launch(&mut self, bound: &Bound) -> Result<(), Error> {
             self.n_launches += 1;
-            for arg in launch.places() {
+            for arg in bound.launch.places() {
                 let at = tiny::plan()[arg.buffer].offset + arg.offset;
                 self.arena[at as usize..][..8].fill(self.n_launches);
             }
@@ -223,7 +314,7 @@ mod tests {
         let plan = tiny::plan();
         let arena = vec![0; plan.arena_bytes as usize];
         let device = Counting { arena, n_launches: 0, n_reads: 0, fails: false };
-        Mirrored::new(&plan, device).unwrap()
+        Mirrored::new(&plan, device, vec![]).unwrap()
     }
 
     fn id(name: &str) -> BufferId {
@@ -250,14 +341,14 @@ mod tests {
     fn what_a_step_wrote_comes_when_it_is_asked_for() {
         let mut device = mirrored();
         device.step(&step(&["loss", "w"])).unwrap();
-        device.fetch(&|buffer| buffer.role == Role::Metric).unwrap();
+        device.fetch(&|_, buffer| buffer.role == Role::Metric).unwrap();
         assert_eq!(device.memory().bytes(id("loss")), [1; 8]);
         assert_eq!(device.accelerator.n_reads, 1);
-        device.fetch(&|buffer| buffer.role == Role::Metric).unwrap();
+        device.fetch(&|_, buffer| buffer.role == Role::Metric).unwrap();
         assert_eq!(device.accelerator.n_reads, 1, "nothing changed");
         let read = catch_unwind(AssertUnwindSafe(|| device.memory().bytes(id("w")).to_vec()));
         assert!(read.is_err(), "nobody asked for `w`");
-        device.fetch(&|_| true).unwrap();
+        device.fetch(&|_, _| true).unwrap();
         assert_eq!(device.memory().bytes(id("w"))[..8], [1; 8]);
     }
 
@@ -269,7 +360,7 @@ mod tests {
         assert!(first < between && between < last);
         device.step(&step(&["loss", "lr"])).unwrap();
         device.memory_mut().f64_mut(id("tokens"))[0] = 5.0;
-        device.fetch(&|buffer| buffer.role == Role::Metric).unwrap();
+        device.fetch(&|_, buffer| buffer.role == Role::Metric).unwrap();
         assert_eq!(device.accelerator.n_reads, 1, "both at once");
         assert_eq!(device.memory().f64(id("tokens"))[0], 5.0);
     }

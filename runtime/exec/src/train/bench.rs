@@ -11,7 +11,8 @@ use crate::{
     room,
 };
 
-use super::{Feeder, Names, init, train_sequences};
+use super::feed::{Ahead, Feeder};
+use super::{Names, init, train_sequences};
 
 /// A plan in training that leaves no trace.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Bench<'b> {
     corpus: &'b Corpus,
     names: Names,
     sequences: Sequences,
+    ahead: Ahead,
 }
 
 impl<'b> Bench<'b> {
@@ -31,13 +33,15 @@ impl<'b> Bench<'b> {
         let sequences = train_sequences(executor.plan(), corpus)?;
         init(&mut executor, &names)?;
         executor.refresh()?;
-        Ok(Self { executor, corpus, names, sequences })
+        let ahead = Ahead::new(&executor, &names);
+        Ok(Self { executor, corpus, names, sequences, ahead })
     }
 
     /// One optimizer step.
     pub fn step(&mut self) -> Result<(), Error> {
-        let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
-        self.executor.call(self.names.step, &mut feeder)?;
+        let Bench { executor, corpus, names, sequences, ahead } = self;
+        let mut feeder = Feeder::new(executor, names, corpus, sequences, ahead);
+        executor.call(names.step, &mut feeder)?;
         self.applied()
     }
 
@@ -45,11 +49,17 @@ impl<'b> Bench<'b> {
     pub fn profile(&mut self, n: u64) -> Result<Vec<Cost>, Error> {
         let mut all = Vec::new();
         for _ in 0..n {
-            let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
-            all.extend(self.executor.profile(self.names.step, &mut feeder)?);
+            let Bench { executor, corpus, names, sequences, ahead } = self;
+            let mut feeder = Feeder::new(executor, names, corpus, sequences, ahead);
+            all.extend(executor.profile(names.step, &mut feeder)?);
             self.applied()?;
         }
         Ok(Cost::sum(all))
+    }
+
+    /// What the user should know of the device and was not told.
+    pub fn warning(&mut self) -> Option<String> {
+        self.executor.warning()
     }
 
     /// Refuses a step that was skipped, unless its scaler was looking for a scale: such a step is

@@ -71,10 +71,11 @@ impl Training<'_> {
 
     /// Calls `micro` on every micro-batch of the step of which `consumed_batches` is the number.
     fn micro_batches(&mut self) -> Result<(), Error> {
-        let mut feeder = Feeder::new(&self.executor, &self.names, self.corpus, &self.sequences);
-        for _ in 0..self.executor.plan().run.accumulate {
-            feeder.give(self.executor.memory_mut())?;
-            self.executor.call(self.names.micro, &mut Silent)?;
+        let Training { executor, names, corpus, sequences, ahead, .. } = self;
+        let mut feeder = Feeder::new(executor, names, corpus, sequences, ahead);
+        for _ in 0..executor.plan().run.accumulate {
+            feeder.give(executor.memory_mut())?;
+            executor.call(names.micro, &mut Silent)?;
         }
         Ok(())
     }

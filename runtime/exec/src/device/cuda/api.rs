@@ -3,14 +3,15 @@
 //! What a function answers is read as the number that it is: a driver newer than every list knows
 //! errors that have no place in an enumeration of ours. CUDA Driver API, chapter 6.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_float, c_int, c_uint, c_ulonglong, c_void};
 use std::fmt;
 use std::ptr;
 use std::sync::OnceLock;
 
 use cudarc::driver::sys::{
     self, CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction,
-    CUfunction_attribute, CUjit_option, CUjitInputType, CUlinkState, CUmodule, CUstream,
+    CUfunction_attribute, CUgraph, CUgraphExec, CUjit_option, CUjitInputType, CUlinkState,
+    CUmodule, CUstream, CUstreamCaptureMode,
 };
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`.
@@ -147,6 +148,7 @@ functions! {
     event_destroy "cuEventDestroy_v2" (event: CUevent);
     event_record "cuEventRecord" (event: CUevent, stream: CUstream);
     event_synchronize "cuEventSynchronize" (event: CUevent);
+    event_elapsed "cuEventElapsedTime" (ms: *mut c_float, from: CUevent, to: CUevent);
 
     link_create "cuLinkCreate_v2" (n: c_uint, options: *mut CUjit_option,
         values: *mut *mut c_void, link: *mut CUlinkState);
@@ -167,6 +169,14 @@ functions! {
     launch "cuLaunchKernel" (function: CUfunction, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint,
         block_x: c_uint, block_y: c_uint, block_z: c_uint, shared_bytes: c_uint, stream: CUstream,
         params: *mut *mut c_void, extra: *mut *mut c_void);
+
+    capture_begin "cuStreamBeginCapture_v2" (stream: CUstream, mode: CUstreamCaptureMode);
+    capture_end "cuStreamEndCapture" (stream: CUstream, graph: *mut CUgraph);
+    graph_instantiate "cuGraphInstantiateWithFlags"
+        (exec: *mut CUgraphExec, graph: CUgraph, flags: c_ulonglong);
+    graph_launch "cuGraphLaunch" (exec: CUgraphExec, stream: CUstream);
+    graph_exec_destroy "cuGraphExecDestroy" (exec: CUgraphExec);
+    graph_destroy "cuGraphDestroy" (graph: CUgraph);
 }
 
 impl Api {

@@ -131,6 +131,14 @@ impl Event {
         // SAFETY: the event lives.
         unsafe { self.context.api.event_synchronize(self.handle) }
     }
+
+    /// Seconds of the device between another event and this one, both of which are over.
+    pub(super) fn seconds_since(&self, start: &Event) -> Result<f64, Failed> {
+        let mut ms = 0.0;
+        // SAFETY: both live; the driver writes to a place of ours.
+        unsafe { self.context.api.event_elapsed(&raw mut ms, start.handle, self.handle) }?;
+        Ok(f64::from(ms) / 1e3)
+    }
 }
 
 impl Drop for Event {

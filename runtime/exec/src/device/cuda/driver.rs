@@ -172,11 +172,23 @@ fn version(api: &Api) -> Result<Version, Absent> {
     Ok(Version::of(number))
 }
 
+/// Which driver this is, to the build, where the kernel says.
+pub(super) fn build() -> String {
+    std::fs::read_to_string(KERNEL_MODULE).unwrap_or_default()
+}
+
 /// The version in what the kernel's module says: the first word that begins with a digit.
 fn kernel_module(text: &str) -> Option<String> {
     let words = text.lines().next()?.split_whitespace();
     let mut versions = words.filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     versions.next().map(str::to_owned)
+}
+
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Gpu { name, capability: [major, minor], .. } = self;
+        write!(f, "{name}, compute capability {major}.{minor}")
+    }
 }
 
 impl Gpu {

@@ -1,7 +1,8 @@
 //! The code of a plan on a device: one module, which the driver compiles.
 //!
-//! In: texts with an entry each. Out: a handle for each, or what the driver's compiler said. CUDA
-//! Driver API, section 6.10.
+//! In: texts with an entry each. Out: a handle for each, or what the driver's compiler said. What
+//! it made is kept, by text, driver, device and build, so a second start compiles nothing. CUDA
+//! Driver API, sections 6.10 and 6.11.
 
 use std::ffi::{CString, c_uint, c_void};
 use std::ptr;
@@ -15,7 +16,9 @@ use ptx_builder::Target;
 
 use super::api::{Api, Failed};
 use super::context::Context;
+use super::driver;
 use crate::error::Error;
+use crate::kept::{self, CUBIN, Kept};
 
 /// Room for what the driver's compiler says.
 const LOG_BYTES: usize = 8 << 10;
@@ -57,25 +60,41 @@ impl Module {
         target: Target,
         code: &[Code],
         about: &str,
+        kept: Option<&Kept>,
     ) -> Result<Module, Error> {
         let text = joined(target, code)?;
         let refuse = |failed, log: &str| refusal(failed, log, target, about);
         context.bind().map_err(|failed| refuse(failed, ""))?;
+        let driver = driver::build();
+        let key = kept.map(|kept| (kept, kept::key([&kept.build, about, &driver, &text])));
+        if let Some((kept, key)) = &key
+            && let Some(image) = kept.read(CUBIN, key)
+            && let Ok(module) = Module::of_image(context, &image, code)
+        {
+            return Ok(module);
+        }
+        // What the driver does not take any more is made anew, like what is not there.
         let image = compiled(context.api(), &text).map_err(|(failed, log)| refuse(failed, &log))?;
-        let mut module = Module::of_image(context, &image).map_err(|failed| refuse(failed, ""))?;
-        for Code { name, .. } in code {
-            let entry = module.find(name).map_err(|failed| refuse(failed, ""))?;
-            module.entries.push(entry);
+        let module = Module::of_image(context, &image, code);
+        let module = module.map_err(|failed| refuse(failed, ""))?;
+        if let Some((kept, key)) = &key {
+            kept.write(CUBIN, key, &image);
         }
         Ok(module)
     }
 
     /// With what the driver compiled.
-    fn of_image(context: &Rc<Context>, image: &[u8]) -> Result<Module, Failed> {
+    fn of_image(context: &Rc<Context>, image: &[u8], code: &[Code]) -> Result<Module, Failed> {
         let mut handle = ptr::null_mut();
-        // SAFETY: the context is current; the image is whole, as the driver has made it.
+        // SAFETY: the context is current; the image is whole, as this driver has made it, and says
+        // itself how long it is.
         unsafe { context.api().module_load(&raw mut handle, image.as_ptr().cast()) }?;
-        Ok(Module { context: context.clone(), handle, entries: vec![] })
+        let mut module = Module { context: context.clone(), handle, entries: vec![] };
+        for Code { name, .. } in code {
+            let entry = module.find(name)?;
+            module.entries.push(entry);
+        }
+        Ok(module)
     }
 
     fn find(&self, name: &str) -> Result<CUfunction, Failed> {

@@ -3,6 +3,7 @@
 //! Two pieces of such memory take turns: while the device copies one, the host fills the other.
 //! The caller's own memory is never what the device reads, so it may be changed at once.
 
+use std::ops::Range;
 use std::ptr;
 use std::rc::Rc;
 
@@ -13,6 +14,9 @@ use super::context::{Context, Event, Stream};
 
 /// Bytes of a piece: a batch fits, and large copies run at the speed of the bus.
 const PIECE_BYTES: usize = 4 << 20;
+
+/// Parts start at multiples of so many bytes of a piece.
+const PART_ALIGN: usize = 256;
 
 /// Two pieces.
 #[derive(Debug)]
@@ -45,11 +49,16 @@ impl Piece {
 
     /// Its first bytes, when the last copy is done with them.
     fn free(&mut self, n: usize) -> Result<&mut [u8], Failed> {
-        assert!(n <= PIECE_BYTES, "what is copied is cut into pieces");
         self.used.synchronize()?;
-        // SAFETY: so many bytes were allocated; the device does not use them, and `self` is
+        Ok(self.bytes(0..n))
+    }
+
+    /// Bytes that no copy uses any more.
+    fn bytes(&mut self, range: Range<usize>) -> &mut [u8] {
+        assert!(range.end <= PIECE_BYTES, "what is copied is cut into pieces");
+        // SAFETY: so many bytes were allocated; the device does not use these, and `self` is
         // borrowed for writing.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.base, n) })
+        unsafe { std::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
     }
 }
 
@@ -74,34 +83,43 @@ impl Staging {
         &mut self.pieces[self.next]
     }
 
-    /// Copies to the device, in the order of the stream.
+    /// Copies parts to the device, in the order of the stream; `base` is where their places count
+    /// from.
+    ///
+    /// Small parts share a piece: it is the copies of the last but one call that the host may have
+    /// to wait for, and so it may prepare a batch while the device works on the one before.
     ///
     /// # Safety
     ///
-    /// `to` must be the address of so many bytes of the device, which other streams leave alone.
+    /// The places must be memory of the device, which other streams leave alone.
     pub(super) unsafe fn write(
         &mut self,
         stream: &Stream,
-        to: CUdeviceptr,
-        bytes: &[u8],
+        base: CUdeviceptr,
+        parts: &[(u64, &[u8])],
     ) -> Result<(), Failed> {
         stream.context().bind()?;
-        let mut at = to;
-        for part in bytes.chunks(PIECE_BYTES) {
-            let piece = self.turn();
-            let staged = piece.free(part.len())?;
-            staged.copy_from_slice(part);
-            // SAFETY: the caller's word for the device; the piece is not touched before its event.
-            unsafe {
-                stream.context().api().copy_in(
-                    at,
-                    staged.as_ptr().cast(),
-                    staged.len(),
-                    stream.handle(),
-                )
-            }?;
-            piece.used.record(stream)?;
-            at += part.len() as u64;
+        let mut filled = PIECE_BYTES;
+        for &(at, bytes) in parts {
+            let (mut to, mut rest) = (base + at, bytes);
+            while !rest.is_empty() {
+                if filled >= PIECE_BYTES {
+                    self.turn().used.synchronize()?;
+                    filled = 0;
+                }
+                let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - filled));
+                let piece = &mut self.pieces[self.next];
+                let staged = piece.bytes(filled..filled + now.len());
+                staged.copy_from_slice(now);
+                let (api, from) = (stream.context().api(), staged.as_ptr().cast());
+                // SAFETY: the caller's word for the device; these bytes of the piece are not
+                // touched before its event.
+                unsafe { api.copy_in(to, from, now.len(), stream.handle()) }?;
+                piece.used.record(stream)?;
+                to += now.len() as u64;
+                filled = (filled + now.len()).next_multiple_of(PART_ALIGN);
+                rest = later;
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use plan::{Arg, BufferId, Function, LaunchArg, Plan, Role, Step};
 use super::{Launch, Param, Program, Region, Shadow, run};
 use crate::device::cpu::Memory;
 use crate::device::mirrored::Accelerator;
+use crate::device::stretch::Bound;
 use crate::error::Error;
 
 /// A loaded plan.
@@ -24,9 +25,6 @@ pub(crate) struct Emulator {
     regions: Vec<Region>,
     /// For each function its temporaries.
     temporaries: Vec<(String, BTreeSet<BufferId>)>,
-    /// How many bytes each place of a buffer is further on, inside of tiles.
-    shifts: Vec<u64>,
-    iteration: u64,
 }
 
 impl Emulator {
@@ -48,12 +46,11 @@ impl Emulator {
             shadow,
             regions: plan.buffers.iter().map(region).collect(),
             temporaries: plan.functions.iter().map(|f| temporaries(plan, f)).collect(),
-            shifts: vec![0; plan.buffers.len()],
-            iteration: 0,
         })
     }
 
-    fn execute(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
+    fn execute(&mut self, bound: &Bound) -> Result<(), Error> {
+        let Bound { launch, iteration, origin } = bound;
         let mut regions = vec![];
         let mut buffers: Vec<BufferId> = vec![];
         let mut address = |arg: Arg| {
@@ -62,13 +59,11 @@ impl Emulator {
                 regions.push(self.regions[arg.buffer.0 as usize]);
                 buffers.len() - 1
             });
-            Param::Address { region, offset: arg.offset + self.shifts[arg.buffer.0 as usize] }
+            Param::Address { region, offset: arg.offset }
         };
         let param = |arg: &LaunchArg| match arg {
             LaunchArg::Memory(arg) => address(*arg),
-            LaunchArg::Iteration => {
-                Param::Number(u32::try_from(self.iteration).expect("tiles are few"))
-            }
+            LaunchArg::Iteration => Param::Number(*iteration),
         };
         let params: Vec<Param> = launch.args.iter().map(param).collect();
         let (entry, program) = &self.programs[launch.code as usize];
@@ -94,8 +89,10 @@ fn temporaries(plan: &Plan, function: &Function) -> (String, BTreeSet<BufferId>)
 }
 
 impl Accelerator for Emulator {
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.arena.range_mut(at..at + bytes.len() as u64).copy_from_slice(bytes);
+    fn write(&mut self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        for &(at, bytes) in parts {
+            self.arena.range_mut(at..at + bytes.len() as u64).copy_from_slice(bytes);
+        }
         Ok(())
     }
 
@@ -112,15 +109,8 @@ impl Accelerator for Emulator {
         }
     }
 
-    fn begin_iteration(&mut self, advance: &[(BufferId, u64)], iteration: u64) {
-        for &(buffer, bytes) in advance {
-            self.shifts[buffer.0 as usize] = bytes * iteration;
-        }
-        self.iteration = iteration;
-    }
-
-    fn launch(&mut self, launch: &plan::Launch, origin: &str) -> Result<(), Error> {
-        self.execute(launch, origin)
+    fn launch(&mut self, launch: &Bound) -> Result<(), Error> {
+        self.execute(launch)
     }
 
     fn wait(&mut self) -> Result<(), Error> {
