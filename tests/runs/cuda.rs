@@ -52,7 +52,7 @@ fn training_has_the_bits_of_the_cpu() {
     train(&folder, "", "cuda").exits(0);
     folder.llmc(&["train", "a.lt", "--out", "cpu"]).exits(0);
     assert_eq!(folder.rows("cpu"), folder.rows("cuda"));
-    assert_eq!(folder.hash("cpu/step-8"), folder.hash("cuda/step-8"));
+    assert_eq!(folder.state("cpu/step-8"), folder.state("cuda/step-8"));
     let [launches, captures] =
         ["cuLaunchKernel", "cuStreamBeginCapture_v2"].map(|name| calls(&folder, name));
     assert!(launches > 0, "the driver was used");
@@ -60,6 +60,47 @@ fn training_has_the_bits_of_the_cpu() {
     assert!((2..8).contains(&captures), "{captures} captures");
     let graphs = calls(&folder, "cuGraphLaunch");
     assert!(graphs >= 2 * 7, "{graphs} graphs launched");
+}
+
+#[test]
+fn the_spec_names_its_device_and_the_command_line_has_the_last_word() {
+    let folder = with("cuda-directive", "steps 2\nprecision fp32\ndevice cuda");
+    llmc(&folder, "", &["train", "a.lt", "--out", "spec"]).exits(0);
+    assert!(calls(&folder, "cuInit") > 0, "the driver was used");
+    fs::remove_file(folder.at("calls")).unwrap();
+    llmc(&folder, "", &["train", "a.lt", "--device", "cpu", "--out", "named"]).exits(0);
+    assert!(!folder.at("calls").exists(), "the driver was not used");
+    assert_eq!(folder.state("spec/step-2"), folder.state("named/step-2"));
+    // Where a run is made has no part in what it is.
+    let elsewhere = ["train", "a.lt", "--set", "train.device=emulated", "--out", "spec"];
+    llmc(&folder, "", &elsewhere).exits(0).prints("finished at step 2; nothing to do");
+    let ended = llmc(&folder, "devices=0", &["train", "a.lt", "--out", "none"]).exits(4);
+    ended.says("a.lt:9:1: `device cuda`: the driver (CUDA 12.4) has no device");
+    ended.says("`--device cpu` runs without one");
+    llmc(&folder, "devices=0", &["check", "a.lt"]).exits(0);
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_4_with_what_would_make_it_smaller() {
+    let folder = with("cuda-memory", "steps 1\nprecision fp32\nmicro_batch 4");
+    let ended = train(&folder, "memory=8000000000 free=200000", "run").exits(4);
+    ended.says("200000 bytes are free on the device");
+    for way in ["micro_batch", "recompute all", "memory"] {
+        ended.says(way);
+    }
+    assert_eq!(calls(&folder, "cuLinkCreate_v2"), 0, "nothing was compiled for it");
+}
+
+#[test]
+fn bench_times_by_events_and_measures_the_device() {
+    let folder = with("cuda-bench", "steps 1\nprecision bf16");
+    let words = ["bench", "a.lt", "--device", "cuda", "--steps", "1", "--warm-up", "0"];
+    let ended = llmc(&folder, "", &words).exits(0);
+    ended.prints("GFLOP/s of a product in bf16");
+    ended.prints("(of the device)");
+    assert!(calls(&folder, "cuEventElapsedTime") > 10, "every launch is timed");
+    let emulated = llmc(&folder, "", &[&words[..3], &["emulated"], &words[4..]].concat()).exits(0);
+    assert!(!emulated.out.contains("ceilings"), "{}", emulated.out);
 }
 
 #[test]
@@ -71,7 +112,7 @@ fn a_driver_that_makes_no_graphs_gets_launches_and_a_warning() {
         assert_eq!(ended.err.matches("makes no graph of launches").count(), 1, "{}", ended.err);
         ended.says(&format!("error 801 ({call})"));
         assert_eq!(calls(&folder, "cuGraphLaunch"), 0);
-        assert_eq!(folder.hash(&format!("{call}/step-8")), folder.hash("cpu/step-8"));
+        assert_eq!(folder.state(&format!("{call}/step-8")), folder.state("cpu/step-8"));
     }
 }
 
@@ -104,7 +145,7 @@ fn what_the_driver_compiled_is_kept_and_made_anew_if_it_is_no_good() {
     assert_eq!(compiles("capability=91", "other"), 1);
     assert_eq!(files().filter(|path| is_cubin(path)).count(), 3);
     for other in ["second", "damaged", "foreign", "newer", "other"] {
-        let at = |run| folder.hash(&format!("{run}/step-1"));
+        let at = |run| folder.state(&format!("{run}/step-1"));
         assert_eq!(at("first"), at(other), "{other}");
     }
 }
@@ -135,7 +176,7 @@ fn a_fault_of_the_device_is_6_and_says_which_call() {
     // The checkpoint after the first step is there, and what follows it has the bits of the CPU.
     train(&folder, "", "run").exits(0).prints("going on from step");
     folder.llmc(&["train", "a.lt", "--out", "cpu"]).exits(0);
-    assert_eq!(folder.hash("cpu/step-8"), folder.hash("run/step-8"));
+    assert_eq!(folder.state("cpu/step-8"), folder.state("run/step-8"));
 }
 
 #[test]

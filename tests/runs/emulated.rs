@@ -1,5 +1,7 @@
 //! Training on the emulated GPU beside training on the CPU, and the commands for GPUs.
 
+use std::fs;
+
 use crate::folder::{Folder, gpt};
 
 /// A folder with a spec in a precision.
@@ -34,7 +36,9 @@ fn twenty_steps_in_fp32_have_the_bits_of_the_cpu() {
     train(&folder, "cpu", &["--out", "cpu"]);
     train(&folder, "emulated", &["--out", "emulated"]);
     assert_eq!(folder.rows("cpu"), folder.rows("emulated"));
-    assert_eq!(folder.hash("cpu/step-20"), folder.hash("emulated/step-20"));
+    assert_eq!(folder.state("cpu/step-20"), folder.state("emulated/step-20"));
+    let manifest = fs::read_to_string(folder.at("emulated/step-20/manifest.json")).unwrap();
+    assert!(manifest.contains("ptx exact sm_80"), "{manifest}");
 }
 
 #[test]

@@ -115,6 +115,15 @@ impl Folder {
         manifest.unwrap_or_else(|e| panic!("{checkpoint}: {e}")).sha256
     }
 
+    /// All that a checkpoint says, tensors by their hashes, but for what made its products.
+    pub(crate) fn state(&self, checkpoint: &str) -> String {
+        let manifest = exec::checkpoint::load::verify(&self.at(checkpoint));
+        let mut manifest = manifest.unwrap_or_else(|e| panic!("{checkpoint}: {e}"));
+        manifest.products.clear();
+        manifest.sha256.clear();
+        format!("{manifest:?}")
+    }
+
     /// The lines of a run's `metrics.jsonl`, times cut out.
     pub(crate) fn rows(&self, run: &str) -> Vec<String> {
         let text = fs::read_to_string(self.at(run).join("metrics.jsonl")).unwrap();

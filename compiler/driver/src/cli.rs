@@ -116,9 +116,9 @@ pub struct Machine {
     /// Threads; never changes a result. All cores by default
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<usize>,
-    /// The device
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: Device,
+    /// The device; that of the spec's line `device` by default, and cpu without one
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<Device>,
 }
 
 /// A device.
@@ -130,6 +130,27 @@ pub enum Device {
     Cuda,
     /// A GPU's code, run by an emulator on the CPU: slow, and a check of every access
     Emulated,
+}
+
+impl Device {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Emulated => "emulated",
+        }
+    }
+}
+
+impl From<sema::Device> for Device {
+    fn from(device: sema::Device) -> Self {
+        match device {
+            sema::Device::Cpu => Self::Cpu,
+            sema::Device::Cuda => Self::Cuda,
+            sema::Device::Emulated => Self::Emulated,
+        }
+    }
 }
 
 /// A generation of devices.
@@ -213,7 +234,8 @@ pub struct Plan {
     /// Also list every parameter
     #[arg(long)]
     pub params: bool,
-    /// Also show what a step would take at least on these GPUs: sm_80,sm_90
+    /// Also show what a step would take on these GPUs if only bytes and operations took time:
+    /// sm_80,sm_90
     #[arg(long = "target", value_name = "TARGETS", value_delimiter = ',')]
     pub targets: Vec<Target>,
     /// Draw the memory over the time of a step into this file

@@ -1,9 +1,11 @@
 //! This machine as the compiler is told of it: whose code it runs, and its memory.
 
+use diag::{SourceMap, Span};
 use exec::device::cuda::driver::{Driver, Gpu};
 use exec::error::Error;
 use exec::executor::Grids;
 use passes::fit::Room;
+use sema::Train;
 
 use crate::cli::Device;
 use crate::compile::BackEnd;
@@ -47,6 +49,40 @@ impl Site {
             Device::Emulated => Ok(Site::host(EMULATED)),
             Device::Cuda => Site::gpu(&Driver::find()?.first()?),
         }
+    }
+
+    /// The device of a program: the one named on the command line, else that of its line `device`,
+    /// else the CPU. One that is missing is an error at the line that asks for it.
+    pub fn of_program(
+        named: Option<Device>,
+        train: &Train,
+        map: &SourceMap,
+    ) -> Result<(Site, Device), Error> {
+        let (device, line) = match (named, train.device) {
+            (Some(device), _) => (device, None),
+            (None, Some(line)) => (line.device.into(), Some(line)),
+            (None, None) => (Device::Cpu, None),
+        };
+        match (Site::of(device), line) {
+            (Ok(site), _) => Ok((site, device)),
+            (Err(Error::Device(what)), Some(line)) => {
+                let Span { file, start, .. } = line.span;
+                let (name, (row, column)) = (&map.file(file).name, map.line_col(file, start));
+                let device = device.name();
+                Err(Error::Device(format!("{name}:{row}:{column}: `device {device}`: {what}")))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The same for what is only checked: a device that is missing is no error, and has no bound.
+    pub fn of_checked(train: &Train) -> Site {
+        let device = train.device.map_or(Device::Cpu, |line| line.device.into());
+        Site::of(device).unwrap_or_else(|_| Site {
+            back_end: EMULATED,
+            room: Room::UNBOUNDED,
+            bound: String::new(),
+        })
     }
 
     fn gpu(gpu: &Gpu) -> Result<Site, Error> {

@@ -120,7 +120,7 @@ fn is_too_large(task: &Task) -> bool {
 }
 
 /// A host that is never asked.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Host for Nobody {
     fn turn(&mut self, _: plan::Yield, _: &mut Memory) -> Result<(), Error> {

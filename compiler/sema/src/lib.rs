@@ -15,7 +15,7 @@ mod value;
 
 pub use library::{Ambient, Library, Provenance};
 pub use program::{
-    Call, Checkpoint, Clip, DataSource, Eval, Facts, Float, Group, LossScale, Measure, Numerics,
+    Call, Checkpoint, Clip, DataSource, Device, DeviceLine, Eval, Facts, Float, Group, LossScale, Measure, Numerics,
     OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting, SettingClass,
     Stated, Step, Term, Tokenizer, Train,
 };

@@ -11,7 +11,7 @@ mod traces;
 use diag::Span;
 
 pub use policy::{
-    Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute, Schedule,
+    Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute, Schedule,
 };
 pub use sets::{ParamSet, Step, Term};
 
@@ -178,6 +178,8 @@ pub struct Train {
     pub precision: Precision,
     /// How sums are computed, when the spec says.
     pub numerics: Option<Numerics>,
+    /// What computes, when the spec says.
+    pub device: Option<DeviceLine>,
     /// What keeps small gradients above 0.
     pub loss_scale: LossScale,
     /// What a number that is not finite does.

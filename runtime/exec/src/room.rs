@@ -45,27 +45,54 @@ fn entry(meminfo: &str, name: &str) -> Option<u64> {
 }
 
 /// The words for a plan that needs more than there is.
-pub(crate) fn refusal(plan: &Plan, available: u64) -> String {
+fn refusal(plan: &Plan, available: u64) -> String {
+    let (needs, has) = (gib(plan.arena_bytes), gib(available));
+    let what = format!("the plan needs {needs} of memory, {has} are available");
+    let way = fitting(plan, available).map_or_else(
+        || "a smaller model or a shorter `context` is needed".to_owned(),
+        |n| format!("`micro_batch {n}` should fit"),
+    );
+    format!("{what}; its largest tensors:{}\n{way}", largest(plan))
+}
+
+/// The same for the memory of a device, of which others may have a part.
+pub(crate) fn device_refusal(plan: &Plan, free: u64) -> String {
+    let needs = plan.arena_bytes;
+    let micro_batch = match fitting(plan, free) {
+        Some(n) => format!("`micro_batch {n}` should fit"),
+        None => "a smaller `micro_batch`".to_owned(),
+    };
+    format!(
+        "the plan needs {needs} bytes ({}), {free} bytes are free on the device ({}); its largest \
+         tensors:{}\n{micro_batch}; `recompute all` keeps less for the backward pass; \
+         `memory {}MiB` lets the compiler choose both; `nvidia-smi` lists what else uses the device",
+        gib(needs),
+        gib(free),
+        largest(plan),
+        free >> 20
+    )
+}
+
+/// A line for each of the largest tensors.
+fn largest(plan: &Plan) -> String {
     let mut largest: Vec<_> = plan.buffers.iter().filter(|b| b.role != Role::Flat).collect();
     largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.offset.cmp(&b.offset)));
-    let mut text = format!(
-        "the plan needs {} of memory, {} are available; its largest tensors:",
-        gib(plan.arena_bytes),
-        gib(available)
-    );
-    for buffer in largest.iter().take(LISTED) {
+    let line = |buffer: &&plan::Buffer| {
         let shape: Vec<String> = buffer.shape.iter().map(u64::to_string).collect();
-        text += &format!("\n  {:>12}  {} [{}]", gib(buffer.bytes), buffer.name, shape.join(", "));
-    }
+        format!("\n  {:>12}  {} [{}]", gib(buffer.bytes), buffer.name, shape.join(", "))
+    };
+    largest.iter().take(LISTED).map(line).collect()
+}
+
+/// The micro-batch that so many bytes are enough for, if there is one.
+fn fitting(plan: &Plan, available: u64) -> Option<u64> {
     let is_state = |b: &&plan::Buffer| b.role != Role::Temp && b.within.is_none();
     let held: u64 = plan.buffers.iter().filter(is_state).map(|b| b.bytes).sum();
     let a_row = plan.arena_bytes.saturating_sub(held) / plan.run.micro_batch.max(1);
-    let fitting = available.saturating_sub(held) / a_row.max(1);
-    text += &match fitting {
-        0 => "\na smaller model or a shorter `context` is needed".to_owned(),
-        n => format!("\n`micro_batch {}` should fit", power_of_two_below(n)),
-    };
-    text
+    match available.saturating_sub(held) / a_row.max(1) {
+        0 => None,
+        n => Some(power_of_two_below(n)),
+    }
 }
 
 fn power_of_two_below(n: u64) -> u64 {
@@ -79,6 +106,23 @@ fn gib(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tiny;
+
+    #[test]
+    fn a_device_without_room_is_told_in_bytes_with_every_way_out() {
+        let plan = tiny::plan();
+        let free = plan.arena_bytes - 1;
+        let text = device_refusal(&plan, free);
+        for part in [
+            format!("needs {} bytes", plan.arena_bytes),
+            format!("{free} bytes are free"),
+            "micro_batch".to_owned(),
+            "recompute all".to_owned(),
+            "`memory 0MiB`".to_owned(),
+        ] {
+            assert!(text.contains(&part), "{part}: {text}");
+        }
+    }
 
     #[test]
     fn meminfo_is_read_in_bytes() {

@@ -470,7 +470,7 @@ fn resume(
     if found.manifest.vocabulary != corpus.vocabulary().hash() {
         return Err(Error::checkpoint(&found.path, "it was trained with another vocabulary"));
     }
-    let products = saving::products();
+    let products = saving::products_of(&plan);
     let changes = [
         ("training program", found.manifest.trajectory != plan.run.trajectory),
         ("data", found.manifest.data != corpus.hash()),

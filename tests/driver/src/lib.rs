@@ -147,7 +147,8 @@ interface! {
     cuCtxSetCurrent(context: usize) { CURRENT.set(context) }
     cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
         with(|_| Ok(()))?;
-        (*free, *total) = (memory(), memory())
+        let left = told("free").map_or(memory(), |n| usize::try_from(n).expect("a size"));
+        (*free, *total) = (left, memory())
     }
     cuMemAlloc_v2(to: *mut u64, bytes: usize) {
         with(|device| {

@@ -3,12 +3,12 @@
 //! The steps are those of `train`, on the spec's data; nothing is written. The clock starts at the
 //! first line of `main`, and a step ends when its metrics are in memory.
 
+mod ceilings;
 mod table;
 pub(super) mod traffic;
 
 use std::time::{Duration, Instant};
 
-use exec::device::cpu::Ceilings;
 use exec::train::bench::Bench;
 
 use super::Failure;
@@ -36,10 +36,11 @@ struct Figures {
 
 pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let site = Site::of(args.machine.device)?;
+    let (train, map) = (&ready.program.train, &ready.front.map);
+    let (site, device) = Site::of_program(args.machine.device, train, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let corpus = ready.corpus.take().expect("a program that trains has data");
-    let options = options(&args.machine);
+    let options = options(&args.machine, device);
     let tokens = plan.run.batch * plan.run.context;
     let mut bench = Bench::new(plan.clone(), &corpus, &options)?;
     let first_step_begins_s = start.elapsed().as_secs_f64();
@@ -70,8 +71,9 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let compiled = compile_or_report(&mut ready, &args.source, &site)?;
     let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
-    let threads = options.threads;
-    table::print(&costs, PROFILED, &traffic, threads, &Ceilings::measure(threads));
+    let numerics = site.back_end.numerics(&compiled.train).map_err(|_| Failure::Spec)?;
+    let most = ceilings::measure(device, site.back_end, numerics, &options, &plan.run)?;
+    table::print(&costs, PROFILED, &traffic, most.as_ref());
     Ok(())
 }
 

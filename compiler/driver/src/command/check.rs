@@ -6,13 +6,12 @@ use super::Failure;
 use super::out::say;
 use super::source::ready;
 use crate::cli::Check;
-use crate::compile::BackEnd;
 use crate::machine::{Site, room};
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    let compiled =
-        super::build::compile_or_report(&mut ready, &args.source, &Site::host(BackEnd::Cpu))?;
+    let site = Site::of_checked(&ready.program.train);
+    let compiled = super::build::compile_or_report(&mut ready, &args.source, &site)?;
     let params = compiled.plan.buffers.iter().filter(|b| b.role == plan::Role::Param);
     let n: u64 = params.map(|b| b.shape.iter().product::<u64>()).sum();
     let warnings = match ready.warnings {

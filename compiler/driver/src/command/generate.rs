@@ -132,13 +132,14 @@ pub(super) fn load_run(
         program.train.keep_micro_batch(n);
     }
     // What trained elsewhere may be too large to train here.
-    let (room, back_end) = (Room::UNBOUNDED, Site::of(machine.device)?.back_end);
+    let (site, device) = Site::of_program(machine.device, &program.train, &front.map)?;
+    let (room, back_end) = (Room::UNBOUNDED, site.back_end);
     let done = cache::plan(program, &front.map, Some(&facts), room, back_end);
     let (plan, _) = done.map_err(|diagnostics| {
         report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
         Failure::Spec
     })?;
-    let mut executor = Executor::load(plan.clone(), &options(machine))?;
+    let mut executor = Executor::load(plan.clone(), &options(machine, device))?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;
     Ok((executor, vocabulary))

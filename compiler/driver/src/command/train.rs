@@ -26,7 +26,8 @@ use crate::machine::{Site, grids};
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     keep_micro_batch(args, &mut ready);
-    let site = Site::of(args.machine.device)?;
+    let (train, map) = (&ready.program.train, &ready.front.map);
+    let (site, device) = Site::of_program(args.machine.device, train, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let info = info(args, &ready, &plan);
     let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
         run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
     }
     let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
-    let options = options(&args.machine);
+    let options = options(&args.machine, device);
     let mut show = Show::new(ready.program.train.steps);
     let mut report = |event: Event| show.event(event);
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
@@ -100,6 +101,9 @@ fn again(args: &cli::Train) -> String {
     let mut words = vec![quoted(&args.source.spec.to_string_lossy())];
     for set in &args.source.sets {
         words.push(format!("--set {}", quoted(set)));
+    }
+    if let Some(device) = args.machine.device {
+        words.push(format!("--device {}", device.name()));
     }
     if let Some(out) = &args.out {
         words.push(format!("--out {}", quoted(&out.to_string_lossy())));
@@ -170,10 +174,10 @@ fn resolved(ready: &Ready, text: &str) -> String {
 }
 
 /// How to run: with the threads that are asked for, or all cores.
-pub(super) fn options(machine: &cli::Machine) -> Options {
+pub(super) fn options(machine: &cli::Machine, device: cli::Device) -> Options {
     let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = machine.threads.unwrap_or_else(all).max(1);
-    Options { threads, grids: grids(machine.device), kept: cache::of_user() }
+    Options { threads, grids: grids(device), kept: cache::of_user() }
 }
 
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.

@@ -1,5 +1,7 @@
 //! How numbers are kept and changed: precision, scaling, schedules, rules.
 
+use diag::Span;
+
 use super::{Call, ParamSet};
 
 /// A floating-point type that a directive may name.
@@ -72,6 +74,26 @@ pub enum Numerics {
     Exact,
     /// Products of 16 bits on tensor cores.
     Fast,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The CPU.
+    Cpu,
+    /// A GPU, through the CUDA driver.
+    Cuda,
+    /// A GPU's code on the CPU.
+    Emulated,
+}
+
+/// The line `device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceLine {
+    /// What it names.
+    pub device: Device,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// What the backward pass computes again instead of keeping it; no number depends on it.

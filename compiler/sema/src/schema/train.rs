@@ -43,7 +43,7 @@ const CLIPS: &[Form] = &[
 
 const STOPS: &[Form] = &[lead("when", Kind::Cond), lead("after", Kind::Time)];
 
-const DEVICES: &[Word] = &[built("auto"), built("cpu"), later("cuda"), later("emulated")];
+const DEVICES: &[Word] = &[built("auto"), built("cpu"), built("cuda"), built("emulated")];
 
 const NUMERICS: &[Word] = &[built("exact"), built("fast")];
 

@@ -8,7 +8,7 @@ use super::Checker;
 use super::args::Given;
 use super::lines::{Line, Lines};
 use super::sets;
-use crate::program::{Float, LossScale, Numerics, OnNan, Precision, Recompute};
+use crate::program::{Device, DeviceLine, Float, LossScale, Numerics, OnNan, Precision, Recompute};
 
 /// The first scale, as scalers usually have it; the prescale of `micro` comes on top, and an
 /// overflow only halves it.
@@ -189,6 +189,18 @@ pub(super) fn recompute(lines: &Lines<'_>) -> Recompute {
 pub(super) fn numerics(lines: &Lines<'_>) -> Option<Numerics> {
     let word = lines.get("numerics")?.value().and_then(Given::word);
     word.map(|word| if word == "fast" { Numerics::Fast } else { Numerics::Exact })
+}
+
+/// What the line names; without one, as with `auto`, that is open.
+pub(super) fn device(lines: &Lines<'_>) -> Option<DeviceLine> {
+    let line = lines.get("device")?;
+    let device = match line.value().and_then(Given::word)? {
+        "cpu" => Device::Cpu,
+        "cuda" => Device::Cuda,
+        "emulated" => Device::Emulated,
+        _ => return None,
+    };
+    Some(DeviceLine { device, span: line.span })
 }
 
 fn ema(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<f64> {

@@ -81,6 +81,7 @@ pub(super) fn resolve(
         clip: clip(lines),
         precision: policies.precision,
         numerics: policies::numerics(lines),
+        device: policies::device(lines),
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
         recompute: policies::recompute(lines),

@@ -26,7 +26,7 @@ pub struct Manifest {
     pub trajectory: String,
     /// The numerics mode.
     pub numerics: String,
-    /// The family of matrix products on the machine: `fma`.
+    /// The family of matrix products on the machine: `fma`, `ptx exact sm_90`.
     pub products: String,
     /// Number of workers.
     pub world: u32,

@@ -286,7 +286,7 @@ fn admit(plan: &Plan, module: &Module, about: &str) -> Result<(), Error> {
 fn free_bytes(plan: &Plan, context: &Context) -> Result<u64, Error> {
     let free = context.free_bytes().map_err(|e| refused("say what memory is free", e))?;
     if plan.arena_bytes > free {
-        return Err(Error::Resources(room::refusal(plan, free)));
+        return Err(Error::Resources(room::device_refusal(plan, free)));
     }
     Ok(free)
 }
@@ -309,7 +309,7 @@ fn allocate(
     match cleared {
         Ok(()) => Ok(arena),
         Err(failed) if failed.is_out_of_memory() => {
-            Err(Error::Resources(room::refusal(plan, free)))
+            Err(Error::Resources(room::device_refusal(plan, free)))
         }
         Err(failed) => Err(refused("allocate the arena", failed).into()),
     }

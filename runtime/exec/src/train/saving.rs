@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use plan::Role;
+use plan::{Plan, Role};
 
 use super::{Event, Report, Training};
 use crate::{
@@ -17,7 +17,24 @@ use crate::{
 /// Saves that may fail one after the other before the run stops.
 const MAX_FAILED_SAVES: u32 = 3;
 
-/// The family of matrix products on this machine: their bits can differ between families.
+/// What every instruction of tensor cores begins with. PTX ISA 9.7.14.
+const TENSOR_CORES: &str = "mma.sync";
+
+/// The family of matrix products of a plan on this machine: their bits can differ between families.
+pub(super) fn products_of(plan: &Plan) -> String {
+    match plan.is_for_grids() {
+        true => format!("ptx {} {}", numerics(plan), plan.target),
+        false => products().to_owned(),
+    }
+}
+
+/// The order of the sums of products: that of every device, or that of tensor cores.
+fn numerics(plan: &Plan) -> &'static str {
+    let is_fast = plan.code.iter().any(|code| code.text.contains(TENSOR_CORES));
+    if is_fast { "fast" } else { "exact" }
+}
+
+/// The family of matrix products of this machine's CPU.
 pub fn products() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
@@ -131,8 +148,8 @@ impl Training<'_> {
             compiler: plan.compiler.clone(),
             identity: plan.run.identity.clone(),
             trajectory: plan.run.trajectory.clone(),
-            numerics: "exact".to_owned(),
-            products: products().to_owned(),
+            numerics: numerics(plan).to_owned(),
+            products: products_of(plan),
             world: 1,
             step,
             counters,

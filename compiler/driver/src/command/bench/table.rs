@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use exec::device::cpu::Ceilings;
 use exec::executor::{Cost, Work};
 
+use super::ceilings::Measured;
 use crate::command::out::say;
 
 /// Rows below this share of a step are summed up in one.
@@ -17,15 +18,15 @@ pub(super) fn print(
     costs: &[Cost],
     n: u64,
     traffic: &BTreeMap<String, u64>,
-    threads: usize,
-    ceilings: &Ceilings,
+    most: Option<&Measured>,
 ) {
     let total: f64 = costs.iter().map(|c| c.seconds).sum();
-    let (gflops, gbytes) = (ceilings.flops / 1e9, ceilings.bytes / 1e9);
-    let counted = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
-    say(format_args!(
-        "  ceilings     {gflops:.0} GFLOP/s in registers, {gbytes:.1} GB/s from memory ({counted})"
-    ));
+    if let Some(Measured { ceilings, flops_of, with }) = most {
+        let (gflops, gbytes) = (ceilings.flops / 1e9, ceilings.bytes / 1e9);
+        say(format_args!(
+            "  ceilings     {gflops:.0} GFLOP/s {flops_of}, {gbytes:.1} GB/s from memory ({with})"
+        ));
+    }
     say(format_args!(""));
     say(format_args!("  ms/step  share  calls  GFLOP/s     GB/s  of ceiling"));
     kinds(costs, n, total);
@@ -33,7 +34,7 @@ pub(super) fn print(
     let (shown, rest): (Vec<&Cost>, Vec<&Cost>) =
         costs.iter().partition(|c| c.seconds >= LEAST_SHARE * total);
     for cost in shown {
-        let rates = rates(cost, traffic, ceilings);
+        let rates = rates(cost, traffic, most.map(|most| &most.ceilings));
         row(cost.seconds, cost.calls, n, total, &format!("{rates}  {}", cost.name));
     }
     if !rest.is_empty() {
@@ -41,8 +42,10 @@ pub(super) fn print(
         let calls = rest.iter().map(|c| c.calls).sum();
         row(seconds, calls, n, total, &format!("{:>WIDTH$}  {} others", "", rest.len()));
     }
-    say(format_args!(""));
-    say(format_args!("  A rate above its ceiling is that of a cache, not of memory."));
+    if most.is_some() {
+        say(format_args!(""));
+        say(format_args!("  A rate above its ceiling is that of a cache, not of memory."));
+    }
 }
 
 /// The sum of each kind of work.
@@ -69,10 +72,12 @@ fn row(seconds: f64, calls: u64, n: u64, total: f64, rest: &str) {
 }
 
 /// What a cost did in a second, and the larger share of what the machine could do.
-fn rates(cost: &Cost, traffic: &BTreeMap<String, u64>, ceilings: &Ceilings) -> String {
+fn rates(cost: &Cost, traffic: &BTreeMap<String, u64>, most: Option<&Ceilings>) -> String {
     let calls_s = cost.calls as f64 / cost.seconds;
     let bytes = traffic.get(&cost.name).copied().unwrap_or(0);
-    let rates = [(cost.flops, ceilings.flops), (bytes, ceilings.bytes)];
+    let [flops_most, bytes_most] =
+        most.map_or([f64::INFINITY; 2], |most| [most.flops, most.bytes]);
+    let rates = [(cost.flops, flops_most), (bytes, bytes_most)];
     let rates = rates.map(|(amount, most)| (amount as f64 * calls_s, most));
     let shown = |rate: f64| if rate > 0.0 { format!("{:.1}", rate / 1e9) } else { String::new() };
     let share = rates.iter().map(|(rate, most)| rate / most).fold(0.0, f64::max);
