@@ -211,7 +211,7 @@ interface! {
                 (log.0 as *mut u8).copy_from_nonoverlapping(LOG.as_ptr(), LOG.len());
                 return Err(INVALID_PTX);
             }
-            *image = [IMAGE, text].concat();
+            *image = [IMAGE, text, b"\0"].concat();
             Ok(())
         })?
     }
