@@ -15,9 +15,9 @@ mod value;
 
 pub use library::{Ambient, Library, Provenance};
 pub use program::{
-    Call, Checkpoint, Clip, DataSource, Device, DeviceLine, Eval, Facts, Float, Group, LossScale, Measure, Numerics,
-    OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting, SettingClass,
-    Stated, Step, Term, Tokenizer, Train,
+    Call, Checkpoint, Clip, DataSource, Device, DeviceLine, Eval, Facts, Float, Group, LossScale,
+    Measure, Numerics, OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
+    SettingClass, Stated, Step, Term, Tokenizer, Train,
 };
 pub use spec::{Override, check, data_request};
 pub use value::{StaticArg, StaticEnv};

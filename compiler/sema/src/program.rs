@@ -11,7 +11,8 @@ mod traces;
 use diag::Span;
 
 pub use policy::{
-    Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute, Schedule,
+    Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute,
+    Schedule,
 };
 pub use sets::{ParamSet, Step, Term};
 

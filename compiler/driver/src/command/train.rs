@@ -26,8 +26,8 @@ use crate::machine::{Site, grids};
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     keep_micro_batch(args, &mut ready);
-    let (train, map) = (&ready.program.train, &ready.front.map);
-    let (site, device) = Site::of_program(args.machine.device, train, map)?;
+    let (settings, map) = (&ready.program.train, &ready.front.map);
+    let (site, device) = Site::of_program(args.machine.device, settings, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let info = info(args, &ready, &plan);
     let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;

@@ -126,7 +126,7 @@ mod tests {
         let sequences = train_sequences(executor.plan(), &corpus).unwrap();
         let mut none = Ahead::new(&executor, &names);
         let mut ahead = Ahead::new(&executor, &names);
-        let mut ids = |executor: &mut Executor, step: f64, ahead: &mut Ahead| {
+        let ids = |executor: &mut Executor, step: f64, ahead: &mut Ahead| {
             executor.memory_mut().f64_mut(names.consumed)[0] = step;
             let mut feeder = Feeder::new(executor, &names, &corpus, &sequences, ahead);
             feeder.give(executor.memory_mut()).unwrap();

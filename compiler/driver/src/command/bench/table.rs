@@ -75,8 +75,7 @@ fn row(seconds: f64, calls: u64, n: u64, total: f64, rest: &str) {
 fn rates(cost: &Cost, traffic: &BTreeMap<String, u64>, most: Option<&Ceilings>) -> String {
     let calls_s = cost.calls as f64 / cost.seconds;
     let bytes = traffic.get(&cost.name).copied().unwrap_or(0);
-    let [flops_most, bytes_most] =
-        most.map_or([f64::INFINITY; 2], |most| [most.flops, most.bytes]);
+    let [flops_most, bytes_most] = most.map_or([f64::INFINITY; 2], |most| [most.flops, most.bytes]);
     let rates = [(cost.flops, flops_most), (bytes, bytes_most)];
     let rates = rates.map(|(amount, most)| (amount as f64 * calls_s, most));
     let shown = |rate: f64| if rate > 0.0 { format!("{:.1}", rate / 1e9) } else { String::new() };
