@@ -63,7 +63,8 @@ fn every_kernel_of_the_examples_is_assembled() {
     }
 }
 
-/// Each module for one target, in turns; as many as `LLMC_CASES` asks for, for all targets.
+/// Each module for one target and in one mode, in turns; as many as `LLMC_CASES` asks for, for all
+/// targets.
 #[test]
 #[allow(clippy::print_stderr, reason = "what was asked for is told how many kernels there were")]
 fn kernels_of_random_modules_are_assembled() {
@@ -72,17 +73,18 @@ fn kernels_of_random_modules_are_assembled() {
     for (at, target) in (0..).zip(Target::ALL) {
         let mut entries = Entries::new();
         for seed in (0..n).filter(|seed| is_asked || seed % 5 == at) {
-            add(&code(random_module(seed, Rounds::Any), target), &mut entries);
+            let numerics = if seed / 5 % 2 == 0 { Numerics::Fast } else { Numerics::Exact };
+            add(&code(random_module(seed, Rounds::Any), target, numerics), &mut entries);
         }
         eprintln!("{}: {} kernels", target.name(), entries.len());
         assemble(entries, target);
     }
 }
 
-fn code(module: Module, sm: Target) -> Vec<Code> {
+fn code(module: Module, sm: Target, numerics: Numerics) -> Vec<Code> {
     let target = pipeline::gpu(sm.name());
     let Scheduled { schedule, .. } = pipeline::schedule(module, &target, &mut |_, _| {});
-    let (code, launches) = codegen::ptx::launches(&schedule, &target, sm, Numerics::Fast);
+    let (code, launches) = codegen::ptx::launches(&schedule, &target, sm, numerics);
     assert!(launches.iter().all(|launch| launch.shared_bytes <= sm.shared_bytes()));
     code
 }

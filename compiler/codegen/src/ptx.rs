@@ -77,14 +77,14 @@ pub fn code(entry: &Entry, about: &str, target: Target, others: &[Code]) -> Code
     Code { name, text }
 }
 
-/// For each number from `from` below `to` in steps.
+/// For each number from `from` below `to` in steps; gives the first one behind them.
 fn count_loop(
     b: &mut Builder,
     from: impl Into<Val<B32>>,
     to: impl Into<Val<B32>>,
     step: i32,
     body: impl FnOnce(&mut Builder, Reg<B32>),
-) {
+) -> Reg<B32> {
     let at = b.mov(from);
     let (head, end) = (b.label(), b.label());
     b.place(head);
@@ -94,4 +94,5 @@ fn count_loop(
     b.iadd_to(at, at, step);
     b.bra(head);
     b.place(end);
+    at
 }

@@ -192,17 +192,17 @@ impl<'k> Emitter<'k> {
         }
     }
 
-    /// For each number from `from` below `to` in steps.
+    /// For each number from `from` below `to` in steps; gives the first one behind them.
     pub(super) fn count_loop(
         &mut self,
         from: ptx::Reg<B32>,
         to: impl Into<ptx::Val<B32>>,
         step: i32,
         body: impl FnOnce(&mut Emitter<'_>, ptx::Reg<B32>),
-    ) {
+    ) -> ptx::Reg<B32> {
         let (kernel, flow, span, wide) = (self.kernel, self.flow, self.span, self.wide);
         count_loop(self.b, from, to, step, |b, at| {
             body(&mut Emitter { b, kernel, flow, span, wide }, at);
-        });
+        })
     }
 }

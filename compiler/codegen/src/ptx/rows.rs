@@ -14,7 +14,7 @@ use super::emitter::{Emitter, Env, Value};
 use super::group::{across, loop_insts};
 use super::launches::Numerics;
 use super::memory::{Place, Pointer, small};
-use super::threads::{Reduce, both, place_of, reductions};
+use super::threads::{Reduce, both, place_of, reductions, together};
 use super::wide::Wide;
 use crate::flow::{Flow, arguments};
 
@@ -81,12 +81,11 @@ impl Team {
 /// Groups of columns for each thread, where the values that one phase leaves to the next ones have
 /// room in registers.
 fn held(kernel: &Kernel, flow: &Flow, wide: &Wide, size: u32, most: u64) -> Option<u64> {
-    let is_whole = wide.starts_whole() && kernel.cols.is_multiple_of(wide.width);
     let n = wide.groups(kernel.cols).div_ceil(size.into());
     let elements = n * wide.width;
     let n_insts = flow.rates.iter().filter(|rate| !rate.is_once()).count() as u64;
     let fits = elements * live(kernel, flow).max(1) <= most && elements * n_insts <= UNROLLED;
-    (is_whole && fits).then_some(n)
+    (wide.is_always_whole(kernel.cols) && fits).then_some(n)
 }
 
 /// The most registers that one column takes between two phases.
@@ -221,6 +220,8 @@ impl Row<'_> {
         let sums: Vec<Vec<Value>> = reduces.iter().map(|(_, reduce)| all.sums(reduce)).collect();
         if team.held.is_some() {
             self.held_columns(e, env, &insts, (&reduces, &sums));
+        } else if team.wide.is_always_whole(e.kernel.cols) {
+            self.long_columns(e, env, &insts, (&reduces, &sums));
         } else {
             let place = self.place.clone();
             let body = |e: &mut Emitter<'_>, col| {
@@ -229,8 +230,7 @@ impl Row<'_> {
                 e.eval_all(&insts, &mut own, &place);
                 e.add(&own, &reduces, &sums);
             };
-            let groups =
-                self.groups.unwrap_or_else(|| e.b.mov(small(team.wide.groups(e.kernel.cols))));
+            let groups = self.groups(e);
             e.count_loop(self.member, groups, team.size.cast_signed(), |e, group| {
                 e.group(&team.wide, &place.outer, group, body);
             });
@@ -239,6 +239,53 @@ impl Row<'_> {
         for ((at, _), sum) in reduces.iter().zip(sums) {
             env[*at] = Some(vec![sum]);
         }
+    }
+
+    fn groups(&self, e: &mut Emitter<'_>) -> Reg<B32> {
+        self.groups.unwrap_or_else(|| e.b.mov(small(self.team.wide.groups(e.kernel.cols))))
+    }
+
+    /// A phase over a row that is read anew: some groups are asked for together, and added in
+    /// their order.
+    fn long_columns(
+        &self,
+        e: &mut Emitter<'_>,
+        env: &Env,
+        insts: &[usize],
+        (reduces, sums): (&[(usize, Reduce)], &[Vec<Value>]),
+    ) {
+        let (wide, size) = (&self.team.wide, self.team.size.cast_signed());
+        let kernel = e.kernel;
+        // What comes after a store may read what it wrote.
+        let is_store = |at: &usize| matches!(kernel.body[*at], Inst::Store { .. });
+        let loads = insts.iter().copied().take_while(|at| !is_store(at));
+        let loads: Vec<usize> =
+            loads.filter(|&at| matches!(kernel.body[at], Inst::Load { .. })).collect();
+        let some = |e: &mut Emitter<'_>, first: Reg<B32>, n: i32| {
+            let mut e = e.with(Some(wide));
+            let mut groups: Vec<(Place, Env)> = vec![];
+            for at in 0..n {
+                let group = if at == 0 { first } else { e.b.iadd(first, at * size) };
+                let col = e.b.imul(group, small(wide.width));
+                let (place, mut own) = (e.at_column(&self.place, col), env.clone());
+                e.eval_all(&loads, &mut own, &place);
+                groups.push((place, own));
+            }
+            for (place, mut own) in groups {
+                let rest: Vec<usize> =
+                    insts.iter().copied().filter(|&at| own[at].is_none()).collect();
+                e.eval_all(&rest, &mut own, &place);
+                e.add(&own, reduces, sums);
+            }
+        };
+        let n = together(&e.with(Some(wide)), &loads).cast_signed();
+        let groups = self.groups(e);
+        let mut next = self.member;
+        if n > 1 {
+            let last = e.b.iadd(groups, (1 - n) * size);
+            next = e.count_loop(next, last, n * size, |e, first| some(e, first, n));
+        }
+        e.count_loop(next, groups, size, |e, first| some(e, first, 1));
     }
 
     /// A phase over what the thread holds: each instruction is evaluated in the first phase that

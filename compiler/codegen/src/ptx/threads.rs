@@ -9,7 +9,7 @@ use super::emitter::{Emitter, Env, Value};
 use super::memory::{Place, Pointer, advance, load_from, small};
 use super::wide::Wide;
 
-/// Registers that rows on their way may take.
+/// Registers that elements on their way may take.
 const ASKED: u64 = 32;
 
 /// A thread for each group of columns of a map; gives the blocks of the grid.
@@ -276,8 +276,8 @@ fn row_loop(e: &mut Emitter<'_>, env: &mut Env, place: &Place, rows: &Rows, phas
     }
 }
 
-/// How many rows a thread asks for before it adds the first one.
-fn together(e: &Emitter<'_>, insts: &[usize]) -> u32 {
+/// How many rows or groups a thread asks for before it adds the first one.
+pub(super) fn together(e: &Emitter<'_>, insts: &[usize]) -> u32 {
     let words = |&at: &usize| match e.kernel.body[at] {
         Inst::Load { .. } => e.width() as u64 * e.flow.types[at].bytes().max(4) / 4,
         Inst::Const { .. }
@@ -290,7 +290,7 @@ fn together(e: &Emitter<'_>, insts: &[usize]) -> u32 {
         | Inst::Store { .. } => 0,
     };
     let words: u64 = insts.iter().map(words).sum();
-    [8, 4, 2].into_iter().find(|n| words > 0 && words * n <= ASKED).map_or(1, |n| n as u32)
+    [16, 8, 4, 2].into_iter().find(|n| words > 0 && words * n <= ASKED).map_or(1, |n| n as u32)
 }
 
 /// The place of row `i`.

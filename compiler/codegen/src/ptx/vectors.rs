@@ -1,4 +1,4 @@
-//! Elements of neighbouring columns between memory and registers, 16 bytes at a time.
+//! Neighbouring columns between memory and registers, 16 bytes at a time.
 
 use ir::types::Dtype;
 use ptx_builder::{B32, B64, Builder, Cmp, F32, F64, Kind, Narrow, Pred, Reg};

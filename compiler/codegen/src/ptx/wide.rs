@@ -1,4 +1,4 @@
-//! How many neighbouring columns a thread takes, and which operands it moves as vectors.
+//! How many columns a thread takes together, and what it moves as vectors.
 //!
 //! In: a kernel and what divides the address of each operand. Each column keeps its own arithmetic,
 //! so the width has no part in the bits.
@@ -114,6 +114,11 @@ impl Wide {
         self.shift.iter().all(|&by| by == 0)
     }
 
+    /// Whether all groups of a row have all their columns.
+    pub(super) fn is_always_whole(&self, cols: u64) -> bool {
+        self.starts_whole() && cols.is_multiple_of(self.width)
+    }
+
     /// Groups of a row.
     pub(super) fn groups(&self, cols: u64) -> u64 {
         let before = if self.starts_whole() { 0 } else { self.width - 1 };
@@ -181,8 +186,8 @@ impl<'k> Emitter<'k> {
     fn is_whole(&mut self, wide: &Wide, first: Reg<B32>) -> Option<Reg<Pred>> {
         let (width, cols) = (small(wide.width), small(self.kernel.cols));
         if wide.starts_whole() {
-            let is_even = self.kernel.cols.is_multiple_of(wide.width);
-            return (!is_even).then(|| self.b.icmp(Cmp::Le, first, cols - width));
+            let is_always = wide.is_always_whole(self.kernel.cols);
+            return (!is_always).then(|| self.b.icmp(Cmp::Le, first, cols - width));
         }
         // A column before the row is a large one without sign.
         Some(self.b.ucmp(Cmp::Le, first, cols - width))

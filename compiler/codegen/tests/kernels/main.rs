@@ -8,7 +8,8 @@ mod whole;
 mod wide;
 
 use codegen::ptx::Numerics;
-use ir::kernel::{Kernel, Reduction, Scalar, Skeleton};
+use ir::body::Body;
+use ir::kernel::{Inst, Kernel, Reduction, Scalar, Skeleton};
 use ir::types::Dtype;
 
 use machine::Machine;
@@ -224,6 +225,30 @@ fn threads_with_several_lanes_of_many_rows_agree() {
         let x: Vec<f32> = (0..rows * cols).map(|_| r.bits() as f32 / 1e19 - 0.7).collect();
         check_on(&[whole::sum(rows, cols, &x)], EMULATED);
     }
+}
+
+/// Maxima, minima and sums of integers do not depend on the order; the others are only run.
+#[test]
+fn random_rows_run_in_fast_mode() {
+    let mut r = random::Random::new(13);
+    let cases: Vec<_> = (0..600).map(|_| random::rows(&mut r)).collect();
+    let is_exact = |case: &random::Case| {
+        let mut body = Body::new();
+        let types: Vec<Dtype> = case.kernel.operands.iter().map(|o| o.dtype).collect();
+        let mut map = vec![];
+        for inst in &case.kernel.body {
+            map.push(body.copy(inst, &map, &types));
+        }
+        case.kernel.body.iter().all(|inst| {
+            let Inst::Reduce { kind: Reduction::Sum, value } = inst else { return true };
+            body.dtype(map[value.0 as usize]) == Dtype::I32
+        })
+    };
+    let (exact, rest): (Vec<_>, Vec<_>) = cases.into_iter().partition(is_exact);
+    assert!(exact.len() > 100 && rest.len() > 100, "{} {}", exact.len(), rest.len());
+    let fast = Machine::Emulated(Numerics::Fast);
+    check_on(&exact, fast);
+    rest.chunks(48).for_each(|cases| drop(machine::run(cases, fast)));
 }
 
 /// In any order a thread adds a row's share of a warp or more, a few columns at its ends, and trees

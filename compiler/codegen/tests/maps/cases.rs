@@ -1,4 +1,6 @@
-//! The kernels that bugs are planted in; their sums are exact, so every order has the same bits.
+//! The kernels that bugs are planted in.
+//!
+//! Their numbers are whole and their sums exact, so every order has the same bits.
 
 use codegen::ptx::Numerics;
 use ir::body::Body;

@@ -1,4 +1,4 @@
-//! Maps, rows and columns on the emulated device: planted faults, and more than 2^32 elements.
+//! Maps, rows and columns on the emulated device: planted faults, large kernels.
 
 mod bugs;
 mod cases;
