@@ -87,7 +87,7 @@ resumes() {
   train fp32 "$device" half && cmp <(losses whole) <(losses half)
 }
 
-check "kernels have the interpreter's bits" "$llmc" verify toy.lt
+check "kernels agree with the interpreter" "$llmc" verify toy.lt
 check "fp32 is within 1e-5 of the CPU" near fp32 1e-5
 check "fp16 is within 5e-3 of the CPU" near fp16 5e-3
 check "bf16 is within 2e-2 of the CPU" near bf16 2e-2

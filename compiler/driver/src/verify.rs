@@ -1,7 +1,7 @@
 //! Every kernel of a program on random inputs, through everything that can run it.
 //!
 //! In: a compiled program. Out: for each different piece of work how far each device is from the
-//! interpreter. Each piece is a function of its own over buffers of its own, so one fault does not
+//! interpreter: not at all in exact mode, within the spans of `ir::eval::spans` in fast mode. Each piece is a function of its own over buffers of its own, so one fault does not
 //! hide another.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,9 @@ use exec::error::Error;
 use exec::executor::{Executor, Grids, Host, Options};
 use ir::eval::kernel::Memory as Reference;
 use ir::eval::schedule::{eval_task, memory};
+use ir::eval::span::Span;
+use ir::eval::spans::{Spans, eval_spans};
+use ir::eval::tensor::Data;
 use ir::graph::Role;
 use ir::kernel::Skeleton;
 use ir::narrow;
@@ -45,6 +48,8 @@ pub struct Device {
     pub back_end: BackEnd,
     /// What runs grids.
     pub grids: Grids,
+    /// How its code computes.
+    pub numerics: Numerics,
 }
 
 /// How a device did.
@@ -52,10 +57,12 @@ pub struct Device {
 pub enum Found {
     /// Every bit is the interpreter's; NaNs are all one.
     Same,
-    /// The largest difference of an element, and the element of which buffer it is.
+    /// The largest difference of an element, beside what is allowed, and which element it is.
     Differs {
         /// Of two numbers.
         by: f64,
+        /// Of these two; 0 in exact mode.
+        allowed: f64,
         /// `micro.v12[7]`.
         place: String,
     },
@@ -75,8 +82,8 @@ pub fn verify(
     let work = different(schedule);
     let single = single(schedule, &work);
     let mut machines = vec![];
-    for &Device { name: _, back_end, grids } in devices {
-        let plan = plan(&single, run, back_end);
+    for &Device { name: _, back_end, grids, numerics } in devices {
+        let plan = plan(&single, run, back_end, numerics);
         machines.push(Executor::load(plan, &Options { grids, ..Options::threads(1) })?);
     }
     let mut reference = memory(&single);
@@ -93,20 +100,42 @@ pub fn verify(
         for machine in &mut machines {
             copy(&single, task, &reference, machine.memory_mut());
         }
+        let before = touched(task, &reference);
         // All targets have one order of sums.
-        eval_task(task, &single, &BackEnd::Cpu.target(), &mut reference);
+        let target = BackEnd::Cpu.target();
+        eval_task(task, &single, &target, &mut reference);
+        let mut spans = None;
         let mut found = vec![];
-        for machine in &mut machines {
+        for (machine, device) in machines.iter_mut().zip(devices) {
             let function = machine.plan().function(&single.functions[at].name);
             let function = function.expect("the plan has the functions of its schedule");
-            found.push(match machine.call(function, &mut Nobody) {
-                Ok(()) => compare(&single, task, &reference, machine.memory()),
-                Err(fault) => Found::Fault(fault.to_string()),
+            if let Err(fault) = machine.call(function, &mut Nobody) {
+                found.push(Found::Fault(fault.to_string()));
+                continue;
+            }
+            let same = compare(&single, task, &reference, machine.memory(), None);
+            found.push(match (&same, device.numerics) {
+                (Found::Differs { .. }, Numerics::Fast) => {
+                    let spans =
+                        spans.get_or_insert_with(|| eval_spans(task, &single, &target, &before));
+                    compare(&single, task, &reference, machine.memory(), Some(spans))
+                }
+                (_, Numerics::Fast | Numerics::Exact) => same,
             });
         }
         checked.push(Checked { name, n_tasks, found });
     }
     Ok(checked)
+}
+
+/// What the buffers of a task hold; the rest is empty.
+fn touched(task: &Task, memory: &Reference) -> Reference {
+    let mut touched = Reference(vec![Data::zeros(Dtype::Bool, 0); memory.0.len()]);
+    for arg in task.args() {
+        let at = arg.buffer.0 as usize;
+        touched.0[at].clone_from(&memory.0[at]);
+    }
+    touched
 }
 
 fn is_too_large(task: &Task) -> bool {
@@ -231,7 +260,7 @@ fn single(schedule: &Schedule, work: &[Piece]) -> Schedule {
     Schedule { buffers, kernels: schedule.kernels.clone(), functions }
 }
 
-fn plan(schedule: &Schedule, run: &plan::Run, back_end: BackEnd) -> Plan {
+fn plan(schedule: &Schedule, run: &plan::Run, back_end: BackEnd, numerics: Numerics) -> Plan {
     let (mut offsets, mut bytes) = (vec![], 0u64);
     for buffer in &schedule.buffers {
         offsets.push(bytes);
@@ -239,7 +268,7 @@ fn plan(schedule: &Schedule, run: &plan::Run, back_end: BackEnd) -> Plan {
     }
     let memory = passes::memory::Memory { offsets, bytes };
     let target = back_end.target();
-    let emitted = back_end.emit(schedule, &target, Numerics::Exact);
+    let emitted = back_end.emit(schedule, &target, numerics);
     plan_of::bare("verify", run.clone(), &target, schedule, &memory, emitted)
 }
 
@@ -320,26 +349,48 @@ fn copy(schedule: &Schedule, task: &Task, from: &Reference, to: &mut Memory) {
     }
 }
 
-/// How far what a task touched is from the interpreter's.
-fn compare(schedule: &Schedule, task: &Task, wanted: &Reference, got: &Memory) -> Found {
-    let mut worst: Option<(f64, String)> = None;
+/// How far what a task touched is from the interpreter's, by what is allowed.
+fn compare(
+    schedule: &Schedule,
+    task: &Task,
+    wanted: &Reference,
+    got: &Memory,
+    spans: Option<&Spans>,
+) -> Found {
+    let mut worst: Option<(f64, Found)> = None;
     for arg in task.args() {
-        let about = buffer(schedule, &arg);
-        let data = &wanted.0[arg.buffer.0 as usize];
+        let (about, buffer) = (buffer(schedule, &arg), arg.buffer.0 as usize);
+        let data = &wanted.0[buffer];
         let bytes = got.bytes(plan::BufferId(arg.buffer.0));
         let width = about.dtype.bytes() as usize;
         for (at, element) in
             bytes.chunks_exact(width).enumerate().take(n_known(task, arg, wanted, data.len()))
         {
             let (x, y) = (data.number(at), number(about.dtype, element));
-            let is_same = x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
-            let by = if x.is_nan() || y.is_nan() { f64::INFINITY } else { (x - y).abs() };
-            if !is_same && worst.as_ref().is_none_or(|(most, _)| by > *most) {
-                worst = Some((by, format!("{}[{at}]", about.name)));
+            if x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()) {
+                continue;
+            }
+            let (by, allowed) = differences(x, y, spans.map(|spans| spans.at(buffer, at)));
+            // What breaks its bound is worse than all that does not.
+            let much = if by <= allowed { by / allowed } else { 2.0 + by };
+            if worst.as_ref().is_none_or(|(most, _)| much > *most) {
+                let place = format!("{}[{at}]", about.name);
+                worst = Some((much, Found::Differs { by, allowed, place }));
             }
         }
     }
-    worst.map_or(Found::Same, |(by, place)| Found::Differs { by, place })
+    worst.map_or(Found::Same, |(_, found)| found)
+}
+
+/// By how much `y` is not `x`, and by how much it may be not.
+fn differences(x: f64, y: f64, span: Option<Span>) -> (f64, f64) {
+    let by = if x.is_nan() || y.is_nan() { f64::INFINITY } else { (x - y).abs() };
+    let allowed = span.map_or(0.0, |span| match () {
+        () if y.is_nan() && span.holds(y) => f64::INFINITY,
+        () if y > x => span.hi - x,
+        () => x - span.lo,
+    });
+    (by, allowed)
 }
 
 /// How many elements of a buffer mean something: of an order, those that were kept.

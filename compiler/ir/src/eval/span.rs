@@ -1,7 +1,7 @@
-//! What a number may be in fast mode: a span that holds every result of code which may round,
-//! order sums and approximate functions as the mode allows.
+//! What a number may be in fast mode: from the least to the largest.
 //!
-//! Where nothing was left open, a span is one number: that of the interpreter. What rounds to
+//! A span holds every result of code that rounds, orders sums and approximates functions as the
+//! mode allows. Where nothing was left open, a span is one number: that of the interpreter. What rounds to
 //! nearest and is monotone takes the ends of its operands to those of its result.
 
 use super::scalar::eval_scalar;
