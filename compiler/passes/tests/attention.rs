@@ -2,12 +2,20 @@
 
 #[path = "../../ptx-builder/tests/instructions/assembler.rs"]
 mod assembler;
+#[path = "attention/bugs.rs"]
+mod bugs;
 #[path = "attention/case.rs"]
 mod case;
 #[path = "attention/emulated.rs"]
 mod emulated;
 #[path = "../../codegen/tests/ptx/machine.rs"]
 mod machine;
+#[path = "../../codegen/tests/tensor/plant.rs"]
+#[allow(dead_code, reason = "other tests plant in other ways, too")]
+mod plant;
+#[path = "../../codegen/tests/ptx/table.rs"]
+#[allow(dead_code, reason = "other tests plant in other ways, too")]
+mod table;
 
 use std::collections::BTreeMap;
 

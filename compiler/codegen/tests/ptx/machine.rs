@@ -1,7 +1,7 @@
 //! Runs a launch on the emulated device, and the same task in the interpreter.
 
 use codegen::ptx::Launch;
-use exec::device::emulated::{self, Param, Program, Region, Shadow};
+use exec::device::emulated::{self, Param, Program, Region, Report, Shadow};
 use ir::eval::kernel::Memory;
 use ir::eval::schedule::eval_task;
 use ir::eval::tensor::Data;
@@ -45,27 +45,48 @@ pub(crate) struct Run<'a> {
     pub(crate) number: Option<u32>,
 }
 
+/// What is wrong with a launch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Wrong {
+    /// The device says so.
+    Report(Report),
+    /// The first element that has other bits.
+    Results(String),
+}
+
 impl Run<'_> {
     /// Every bit of memory is that of the interpreter, NaNs apart.
     pub(crate) fn check(&self, about: &str, held: &Memory) {
+        self.outcome(held).unwrap_or_else(|wrong| match wrong {
+            Wrong::Report(report) => panic!("{about}: {report}\n{}", self.text()),
+            Wrong::Results(what) => panic!("{about}: {what}"),
+        });
+    }
+
+    fn text(&self) -> String {
+        text(&self.launch, Target::Sm80)
+    }
+
+    /// Whether it is, and else what is wrong.
+    pub(crate) fn outcome(&self, held: &Memory) -> Result<(), Wrong> {
         let mut wanted = held.clone();
         eval_task(&self.task, self.schedule, &machine(self.k_slice), &mut wanted);
-        let text = text(&self.launch, Target::Sm80);
-        let got = self.emulate(&text, held);
+        let got = self.emulate(&self.text(), held).map_err(Wrong::Report)?;
         let buffers = self.schedule.buffers.iter();
         for (buffer, (got, wanted)) in buffers.zip(got.0.iter().zip(&wanted.0)) {
             let wrong = (0..wanted.len()).find(|&at| !is_same(got, wanted, at));
             if let Some(at) = wrong {
-                let numbers = [got, wanted].map(|data| data.number(at));
-                panic!(
-                    "{about}: `{}`[{at}] is {:?}, wanted {:?}",
-                    buffer.name, numbers[0], numbers[1]
-                );
+                let [got, wanted] = [got, wanted].map(|data| data.number(at));
+                let name = &buffer.name;
+                return Err(Wrong::Results(format!(
+                    "`{name}`[{at}] is {got:?}, wanted {wanted:?}"
+                )));
             }
         }
+        Ok(())
     }
 
-    fn emulate(&self, text: &str, held: &Memory) -> Memory {
+    fn emulate(&self, text: &str, held: &Memory) -> Result<Memory, Report> {
         let program = Program::read(text).unwrap_or_else(|e| panic!("{e}"));
         let (mut arena, mut regions) = (vec![], vec![]);
         for (buffer, data) in self.schedule.buffers.iter().zip(&held.0) {
@@ -88,16 +109,15 @@ impl Run<'_> {
             blocks: self.launch.blocks,
             shared_bytes: self.launch.shared_bytes,
         };
-        emulated::run(&program, &launch, &regions, &mut arena, &mut shadow)
-            .unwrap_or_else(|report| panic!("{report}\n{text}"));
+        emulated::run(&program, &launch, &regions, &mut arena, &mut shadow)?;
         let buffers = self.schedule.buffers.iter().zip(&regions);
-        Memory(
-            buffers.map(|(buffer, region)| data(buffer, &arena[region.start as usize..])).collect(),
-        )
+        let left =
+            |(buffer, region): (&Buffer, &Region)| data(buffer, &arena[region.start as usize..]);
+        Ok(Memory(buffers.map(left).collect()))
     }
 }
 
-fn machine(product_k_slice: u64) -> Machine {
+pub(crate) fn machine(product_k_slice: u64) -> Machine {
     Machine {
         name: "emulated".to_owned(),
         column_block: 32,

@@ -2,11 +2,16 @@
 
 #[path = "../../../ptx-builder/tests/instructions/assembler.rs"]
 mod assembler;
+mod bugs;
 mod machine;
+#[path = "../tensor/plant.rs"]
+#[allow(dead_code, reason = "other tests plant in other ways, too")]
+mod plant;
 mod products;
 #[path = "../kernels/random.rs"]
 #[allow(dead_code, reason = "the generator of the other tests makes kernels too")]
 mod random;
+mod table;
 
 use ir::schedule::Adds;
 use ptx_builder::Target;

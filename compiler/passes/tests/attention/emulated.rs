@@ -12,13 +12,13 @@ use crate::machine::{Run, assemble};
 use crate::{Case, kinds, sizes};
 
 /// The schedule of a case for tiles of a size.
-fn schedule(case: &Case, tile: [u64; 2]) -> Schedule {
+pub(crate) fn schedule(case: &Case, tile: [u64; 2]) -> Schedule {
     let mut target = pipeline::cpu();
     target.score_tile = tile;
     pipeline::schedule(case.module.clone(), &target, &mut |_, _| {}).schedule
 }
 
-fn launch(schedule: &Schedule, task: &Task) -> Option<Launch> {
+pub(crate) fn launch(schedule: &Schedule, task: &Task) -> Option<Launch> {
     let Task::Attention { attention: a, .. } = task else { return None };
     let dtype = schedule.buffers[a.q.arg.buffer.0 as usize].dtype;
     Some(attention(a, dtype, &schedule.kernels, "attention"))
