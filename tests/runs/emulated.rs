@@ -64,6 +64,10 @@ fn twenty_steps_in_16_bits_are_near_those_of_the_cpu() {
         let folder = with(&format!("emulated-{precision}"), precision);
         // Tensor cores do attention over heads of 16.
         folder.write("a.lt", spec(precision).replace("heads: 2", "heads: 1"));
+        let code = folder.llmc(&["build", "a.lt", "--emit", "ptx"]).exits(0).out;
+        for name in ["attention_8_8_16_tensor", "attention_backward_8_8_16_tensor"] {
+            assert!(code.contains(name), "{name} in {code}");
+        }
         train(&folder, "cpu", &["--out", "cpu"]);
         train(&folder, "emulated", &["--out", "emulated"]);
         let (wanted, got) = (losses(&folder, "cpu"), losses(&folder, "emulated"));

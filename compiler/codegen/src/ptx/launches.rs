@@ -150,17 +150,16 @@ impl Emitted<'_> {
             Pass::Backward { .. } => "attention_backward",
         };
         let about = format!("{pass}_{}_{}_{}", a.rows, a.keys, a.width);
-        if self.numerics == Numerics::Fast && operands.is_narrow() {
+        let kernels = &schedule.kernels;
+        if self.numerics == Numerics::Fast && attention::tensor::takes(a, operands, kernels) {
             let aligned: Vec<u64> = a.args().into_iter().map(|arg| self.aligned(arg)).collect();
-            return self.launch(format!("{aligned:?} {key}"), &about, args, |name| {
-                let kernels = &schedule.kernels;
-                let fast = attention::tensor::attention(a, operands, &aligned, kernels, name);
-                fast.unwrap_or_else(|| attention::attention(a, operands, kernels, name))
+            let (key, about) = (format!("{aligned:?} {key}"), format!("{about}_tensor"));
+            return self.launch(key, &about, args, |name| {
+                let launch = attention::tensor::attention(a, operands, &aligned, kernels, name);
+                launch.expect("tensor cores take it")
             });
         }
-        self.launch(key, &about, args, |name| {
-            attention::attention(a, operands, &schedule.kernels, name)
-        });
+        self.launch(key, &about, args, |name| attention::attention(a, operands, kernels, name));
     }
 
     /// Adds the launch of some work; its code is made when nothing before depends on the same.

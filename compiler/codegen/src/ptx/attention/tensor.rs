@@ -55,6 +55,11 @@ const DQ: usize = 4;
 const DK: usize = 5;
 const DV: usize = 6;
 
+/// Whether tensor cores do an attention.
+pub fn takes(a: &Attention, operands: Dtype, kernels: &[Kernel]) -> bool {
+    Tensor::new(a, operands, &[], kernels).is_some()
+}
+
 /// The launch of an attention; `aligned` are numbers of bytes that divide the address of each of
 /// its arguments.
 pub fn attention(
