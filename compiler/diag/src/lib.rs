@@ -5,6 +5,7 @@
 
 pub mod codes;
 mod diagnostic;
+pub mod fix;
 pub mod render;
 mod source;
 

@@ -1,9 +1,11 @@
-//! How diagnostics look: for people, for error matchers, and as JSON lines.
+//! How diagnostics look: for people, for error matchers, and for programs.
 //!
 //! In: any list. Out: sorted by place, at most [`MAX_SHOWN`] and a count of the rest, every line
 //! of source cut to what fits a screen, and no character that a terminal would obey.
 
+mod github;
 mod json;
+mod sarif;
 mod view;
 
 use crate::{Diagnostic, Label, LabelStyle, Level, SourceMap};
@@ -22,6 +24,10 @@ pub enum Style {
     Short,
     /// One JSON object a line.
     Json,
+    /// One SARIF log.
+    Sarif,
+    /// Commands of GitHub's workflows.
+    GitHub,
 }
 
 /// Diagnostics shown in one go.
@@ -36,23 +42,26 @@ pub fn render(map: &SourceMap, diags: &[Diagnostic], style: Style) -> String {
     order.sort_by_key(|d| (d.span().file, d.span().start, d.code));
     let n_hidden = order.len().saturating_sub(MAX_SHOWN);
     order.truncate(MAX_SHOWN);
+    match style {
+        Style::Sarif => return sarif::log(map, &order, n_hidden) + "\n",
+        Style::GitHub => return github::commands(map, &order, n_hidden),
+        Style::Human | Style::HumanColour | Style::Short | Style::Json => {}
+    }
     let mut out = String::new();
     for d in order {
-        match style {
-            Style::Human | Style::HumanColour | Style::Short => out += &one(map, d, style),
-            Style::Json => {
-                out += &json::line(map, d, &one(map, d, Style::Human));
-                out.push('\n');
-            }
+        if style == Style::Json {
+            out += &json::line(map, d, &one(map, d, Style::Human));
+            out.push('\n');
+        } else {
+            out += &one(map, d, style);
         }
     }
     if n_hidden > 0 {
-        out += &match style {
-            Style::Json => json::hidden(n_hidden),
-            Style::Human | Style::HumanColour | Style::Short => {
-                let s = if n_hidden == 1 { "" } else { "s" };
-                format!("and {n_hidden} more diagnostic{s}")
-            }
+        let s = if n_hidden == 1 { "" } else { "s" };
+        out += &if style == Style::Json {
+            json::hidden(n_hidden)
+        } else {
+            format!("and {n_hidden} more diagnostic{s}")
         };
         out.push('\n');
     }
@@ -74,14 +83,13 @@ fn one(map: &SourceMap, d: &Diagnostic, style: Style) -> String {
         .with_message(clean(&d.message))
         .with_labels(labels)
         .with_notes(notes.chain(help).collect());
-    let display_style = match style {
-        Style::Short => DisplayStyle::Short,
-        Style::Human | Style::HumanColour | Style::Json => DisplayStyle::Rich,
-    };
+    let display_style =
+        if style == Style::Short { DisplayStyle::Short } else { DisplayStyle::Rich };
     let config = Config { display_style, ..Config::default() };
-    let mut buffer = match style {
-        Style::HumanColour => termcolor::Buffer::ansi(),
-        Style::Human | Style::Short | Style::Json => termcolor::Buffer::no_color(),
+    let mut buffer = if style == Style::HumanColour {
+        termcolor::Buffer::ansi()
+    } else {
+        termcolor::Buffer::no_color()
     };
     term::emit_to_write_style(&mut buffer, &config, &view, &shown)
         .expect("the view holds every line that a label names, and memory takes every write");

@@ -156,3 +156,47 @@ fn empty_file() {
       │ ^
     "#);
 }
+
+#[test]
+fn sarif_is_one_log_with_rules_places_and_fixes() {
+    let (map, d) = warmup();
+    let log = render(&map, &[d], Style::Sarif);
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["rules"][0]["id"], "W0512");
+    let result = &run["results"][0];
+    assert_eq!((&result["level"], &result["ruleIndex"]), (&"warning".into(), &0.into()));
+    let region =
+        serde_json::json!({ "startLine": 3, "startColumn": 3, "endLine": 3, "endColumn": 18 });
+    assert_eq!(result["locations"][0]["physicalLocation"]["region"], region);
+    assert_eq!(result["relatedLocations"][0]["message"]["text"], "the run has only 1000 steps");
+    let change = &result["fixes"][0]["artifactChanges"][0];
+    assert_eq!(change["artifactLocation"]["uri"], "spec.lt");
+    assert_eq!(change["replacements"][0]["insertedContent"]["text"], "10%");
+}
+
+#[test]
+fn sarif_without_a_finding_is_a_log_too() {
+    let log = render(&SourceMap::new(), &[], Style::Sarif);
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    assert_eq!(log["runs"][0]["results"], serde_json::json!([]));
+}
+
+#[test]
+fn github_gets_errors_first_and_no_more_than_it_shows() {
+    let mut map = SourceMap::new();
+    let file = map.add("a,b:c.lt", SPEC);
+    let of = |code| Diagnostic::new(code, place(file, SPEC, "64"), "100 % of it").help("one\ntwo");
+    let found: Vec<Diagnostic> =
+        (0..12).map(|_| of(Code::W0512)).chain([of(Code::E0302)]).collect();
+    let text = render(&map, &found, Style::GitHub);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 12);
+    assert_eq!(
+        lines[0],
+        "::error file=a%2Cb%3Ac.lt,line=2,col=14,endLine=2,endColumn=16,title=E0302::\
+         100 %25 of it%0Aone%0Atwo"
+    );
+    assert!(lines[1].starts_with("::warning "), "{text}");
+    assert_eq!(lines[11], "::notice::and 2 more");
+}
