@@ -25,6 +25,7 @@ mod generate;
 mod golden;
 mod kill;
 mod memory;
+mod mend;
 mod model_of_log;
 mod plans;
 mod poison;

@@ -72,6 +72,10 @@ pub enum ErrorFormat {
     Short,
     /// One JSON object a line
     Json,
+    /// One SARIF 2.1.0 log, for code scanning
+    Sarif,
+    /// Commands that GitHub's workflows show beside the lines
+    Github,
 }
 
 /// `llmc check`
@@ -80,6 +84,9 @@ pub struct Check {
     /// The spec.
     #[command(flatten)]
     pub source: Source,
+    /// Make the edits that are certain, then check
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// `llmc fmt`

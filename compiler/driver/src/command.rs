@@ -11,6 +11,7 @@ mod format;
 mod generate;
 mod out;
 mod plan;
+mod rewrite;
 mod source;
 mod train;
 mod verify;

@@ -4,11 +4,16 @@ use passes::usage::{count, size};
 
 use super::Failure;
 use super::out::say;
-use super::source::ready;
-use crate::cli::Check;
+use super::rewrite::rewrite;
+use super::source::{read, ready};
+use crate::cli::{Check, Source};
+use crate::front::{Front, base_of};
 use crate::machine::{Site, room};
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
+    if args.fix {
+        mend(&args.source)?;
+    }
     let mut ready = ready(&args.source)?;
     let site = Site::of_checked(&ready.program.train);
     let compiled = super::build::compile_or_report(&mut ready, &args.source, &site)?;
@@ -24,5 +29,32 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
         count(n),
         size(compiled.plan.arena_bytes + room().beside_bytes),
     ));
+    Ok(())
+}
+
+/// Rounds of edits at most: what one edit brings to light may have an edit too.
+const ROUNDS: usize = 20;
+
+/// Makes the edits that are certain, and says which.
+fn mend(source: &Source) -> Result<(), Failure> {
+    let text = read(&source.spec)?;
+    let name = source.spec.to_string_lossy();
+    let mut mended = text.clone();
+    for _ in 0..ROUNDS {
+        let front = Front::parse(&name, &mended, &source.sets);
+        let found = front.check_with_data(&base_of(&source.spec))?.0.diagnostics;
+        let (next, made) = diag::fix::apply(front.file, &mended, &found);
+        if made.is_empty() {
+            break;
+        }
+        for d in made {
+            let line = front.map.line_col(front.file, d.span().start).0;
+            say(format_args!("{name}:{line}: {}: {}", d.code.name(), d.fixes[0].title));
+        }
+        mended = next;
+    }
+    if mended != text {
+        rewrite(&source.spec, &mended)?;
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use exec::error::Error;
 
 use super::Failure;
 use super::out::{say, say_part};
+use super::rewrite::rewrite;
 use crate::cli::Fmt;
 
 /// Lays files out, or says which are not.
@@ -27,7 +28,7 @@ pub(super) fn run(args: &Fmt) -> Result<(), Failure> {
         } else if is_input {
             say_part(format_args!("{laid_out}"));
         } else if is_other {
-            write(path, &laid_out)?;
+            rewrite(path, &laid_out)?;
         }
     }
     match n_other {
@@ -49,23 +50,4 @@ fn standard_input() -> Result<String, Failure> {
 fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path)
         .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", path.display())))
-}
-
-/// Puts a text in the place of a file, which is whole at any time.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |e| Error::io("write", path, e);
-    // A link stays one, and points at the new text.
-    let path = fs::canonicalize(path).map_err(failed)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".tmp-{}", std::process::id()));
-    let draft = path.with_file_name(name);
-    let written = fs::write(&draft, text)
-        .and_then(|()| fs::set_permissions(&draft, fs::metadata(&path)?.permissions()))
-        .and_then(|()| fs::rename(&draft, &path));
-    written.map_err(|e| {
-        // It may not be there; the first error is the one to tell.
-        let _ = fs::remove_file(&draft);
-        failed(e)
-    })?;
-    Ok(())
 }

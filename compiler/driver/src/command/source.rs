@@ -57,12 +57,14 @@ pub(super) fn report(front: &Front, checked: &Checked, format: ErrorFormat) {
         ErrorFormat::Human => Style::Human,
         ErrorFormat::Short => Style::Short,
         ErrorFormat::Json => Style::Json,
+        ErrorFormat::Sarif => Style::Sarif,
+        ErrorFormat::Github => Style::GitHub,
     };
     eprint!("{}", render(&front.map, &checked.diagnostics, style));
 }
 
 /// The text of a file: regular, of limited size, UTF-8.
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let io = |action, error| Failure::Usage(Error::io(action, path, error).to_string());
     let about = std::fs::metadata(path).map_err(|e| io("read", e))?;
     let shown = path.display();

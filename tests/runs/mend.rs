@@ -1,0 +1,47 @@
+//! `llmc check --fix`, and messages for programs.
+
+use crate::folder::Folder;
+
+const SPEC: &str = "\
+model gpt(layers: 1, width: 8, heads: 2)
+data text(\"text.txt\", tokenizer: bytes)
+train {
+  batch 4
+  context 8
+  learning_rate 1e-3
+  acumulate 2
+  precision: bf16
+  steps 10
+}
+";
+
+fn with(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    folder.write("text.txt", "to be or not to be\n".repeat(40));
+    folder.write("a.lt", SPEC);
+    folder
+}
+
+#[test]
+fn certain_edits_are_made_and_the_rest_is_checked() {
+    let folder = with("mend");
+    folder.llmc(&["check", "a.lt"]).exits(2);
+    let ended = folder.llmc(&["check", "--fix", "a.lt"]).exits(0);
+    assert_eq!(ended.out.lines().filter(|line| line.starts_with("a.lt:")).count(), 3);
+    let text = std::fs::read_to_string(folder.at("a.lt")).unwrap();
+    let wanted = SPEC
+        .replace("learning_rate", "lr")
+        .replace("acumulate", "accumulate")
+        .replace("precision:", "precision");
+    assert_eq!(text, wanted);
+}
+
+#[test]
+fn messages_for_programs_parse() {
+    let folder = with("messages");
+    let ended = folder.llmc(&["check", "a.lt", "--error-format", "sarif"]).exits(2);
+    let log: serde_json::Value = serde_json::from_str(&ended.err).unwrap();
+    assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), 3, "{log}");
+    let ended = folder.llmc(&["check", "a.lt", "--error-format", "github"]).exits(2);
+    assert_eq!(ended.err.matches("::error file=a.lt,line=").count(), 3, "{}", ended.err);
+}
