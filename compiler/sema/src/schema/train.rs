@@ -223,7 +223,7 @@ pub(super) const TRAIN: &[Directive] = &[
         &[value(Kind::Choice(NUMERICS))],
         "exact",
         Trajectory,
-        "Whether sums keep one order everywhere, or products of 16 bits may use tensor cores: what GPUs do unless told otherwise.",
+        "Whether sums keep one order everywhere, or work in 16 bits may use tensor cores and orders of its own: what GPUs do unless told otherwise.",
     ),
     directive(
         "resume",
