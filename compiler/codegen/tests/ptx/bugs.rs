@@ -1,21 +1,22 @@
 //! Bugs planted in exact products and in sorts.
 
-use codegen::ptx::{Launch, Numerics, launches};
 use ir::eval::schedule::memory;
 use ir::eval::tensor::Data;
-use ir::schedule::{Adds, Arg, Buffer, BufferId, Function, Schedule, Task};
+use ir::schedule::Adds;
 use ir::types::Dtype;
-use ptx_builder::{Class, Cmp, Instr, Num, Op, Operand, Space, Stmt, Target, Width};
+use ptx_builder::{Class, Cmp, Instr, Num, Op, Operand, Space, Stmt, Width};
 
-use crate::machine::{Run, machine};
+use crate::machine::machine;
 use crate::plant::{add, all, is, remove, shift};
 use crate::products::{About, Behind, Case, noise};
 use crate::random::Random;
+use crate::sorts::Sort;
 use crate::table::{
     By, OUT_OF_BOUNDS, Plant, RACE, are_found, is_compare, move_bound, swap_params,
 };
 
 const SHARED_STORE: Op = Op::St(Space::Shared, Class::F32, Width::One);
+
 /// Chains of several stages and slices, edges on all sides, a result that is added to.
 fn chains() -> About {
     let about = About::plain([37, 70, 50], Dtype::F32);
@@ -71,34 +72,15 @@ fn bugs_in_chains_are_found() {
     );
 }
 
-/// A sort of more ids than threads, with those that are no row.
+/// A sort of more ids than threads; all are kept, so that every place of the order is written.
 #[test]
 fn bugs_in_sorts_are_found() {
-    let (n, rows) = (1100, 700);
-    let lens = [n, n, rows + 1];
-    let buffer = |len| Buffer {
-        name: "b".to_owned(),
-        dtype: Dtype::I32,
-        shape: vec![len],
-        role: None,
-        within: None,
-    };
-    let arg = |at| Arg { buffer: BufferId(at), offset: 0 };
-    let task = Task::Sort { ids: arg(0), n, rows, order: arg(1), starts: arg(2) };
-    let functions = vec![Function { name: "f".to_owned(), tasks: vec![task.clone()] }];
-    let schedule = Schedule { buffers: lens.map(buffer).to_vec(), kernels: vec![], functions };
-    let (code, made) = launches(&schedule, &machine(512), Target::Sm80, Numerics::Exact);
-    let entry = ptx_builder::parse(&code[0].text).expect("it was printed").entries.remove(0);
-    let launch = Launch { entry, blocks: made[0].blocks, shared_bytes: made[0].shared_bytes };
-    let mut held = memory(&schedule);
     let mut r = Random::new(6);
-    // All are kept, so that every place of the order is written.
-    held.0[0] = Data::I32((0..n).map(|_| r.below(rows as usize) as i32).collect());
-    let args = task.args();
-    let run = Run { schedule: &schedule, task, k_slice: 512, launch, args, number: None };
+    let sort = Sort::new(1100, 700, |_| r.below(700) as i32);
+    let (run, held) = (sort.run(), &sort.held);
     are_found(
         run,
-        &held,
+        held,
         &[
             ("no barrier between chunk and its readers", RACE, |l| {
                 let n = all(&mut l.entry, is(Op::BarSync)).len();

@@ -11,6 +11,7 @@ mod products;
 #[path = "../kernels/random.rs"]
 #[allow(dead_code, reason = "the generator of the other tests makes kernels too")]
 mod random;
+mod sorts;
 mod table;
 
 use ir::schedule::Adds;
