@@ -108,9 +108,10 @@ has_torch() {
 }
 
 # calls: NAME MS of each product and attention in a table of `bench`, equal sizes together.
+# Behind the sizes a name may tell of its tile or of tensor cores, and long names are cut off.
 calls() {
   awk '$NF ~ /_(product|attention)/ {
-         name = $NF; gsub(/^k_[0-9a-f]*_|_tile_.*/, "", name); ms[name] += $1; n[name] += $3
+         name = $NF; gsub(/^k_[0-9a-f]*_|_t.*/, "", name); ms[name] += $1; n[name] += $3
        }
        END { for (name in ms) if (n[name]) printf "%s %.4f\n", name, ms[name] / n[name] }' |
     LC_ALL=C sort
