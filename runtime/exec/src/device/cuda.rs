@@ -41,13 +41,14 @@ const MOST_BLOCKS: u64 = (1 << 31) - 1;
 pub(crate) struct Cuda {
     /// Driver and device, for messages.
     about: String,
+    /// They are dropped before the module whose functions they launch.
+    graphs: Graphs,
     module: Module,
     staging: Staging,
     /// Address of the arena.
     arena: CUdeviceptr,
     /// First byte of each buffer in it.
     offsets: Vec<u64>,
-    graphs: Graphs,
     /// What the user should know and was not told.
     warning: Option<String>,
     stream: Stream,
@@ -77,11 +78,11 @@ impl Cuda {
         let arena = allocate(plan, free, &context, &stream)?;
         Ok(Self {
             about,
+            graphs: Graphs::new(n_stretches),
             module,
             staging,
             arena,
             offsets: plan.buffers.iter().map(|buffer| buffer.offset).collect(),
-            graphs: Graphs::new(n_stretches),
             warning: None,
             stream,
             context,
