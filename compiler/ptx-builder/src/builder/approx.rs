@@ -10,11 +10,6 @@ impl Builder {
         self.one(Op::RcpApprox, a)
     }
 
-    /// 1 / the square root, within 2^-22.9.
-    pub fn rsqrt_approx(&mut self, a: impl Into<Val<F32>>) -> Reg<F32> {
-        self.one(Op::RsqrtApprox, a)
-    }
-
     /// 2^a, within 2 ulp.
     pub fn ex2_approx(&mut self, a: impl Into<Val<F32>>) -> Reg<F32> {
         self.one(Op::Ex2Approx, a)
@@ -23,10 +18,5 @@ impl Builder {
     /// The logarithm to base 2, within 2^-22.
     pub fn lg2_approx(&mut self, a: impl Into<Val<F32>>) -> Reg<F32> {
         self.one(Op::Lg2Approx, a)
-    }
-
-    /// Within 2^-11.
-    pub fn tanh_approx(&mut self, a: impl Into<Val<F32>>) -> Reg<F32> {
-        self.one(Op::TanhApprox, a)
     }
 }
