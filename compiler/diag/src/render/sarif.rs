@@ -89,6 +89,7 @@ fn location(map: &SourceMap, label: &Label) -> Value {
 /// Section 3.55.
 fn fix(map: &SourceMap, fix: &Fix) -> Value {
     let mut files: Vec<_> = fix.edits.iter().map(|edit| edit.span.file).collect();
+    files.sort_unstable();
     files.dedup();
     let change = |file| {
         let edits: Vec<&Edit> = fix.edits.iter().filter(|e| e.span.file == file).collect();
