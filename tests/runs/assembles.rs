@@ -1,4 +1,4 @@
-//! All code for GPUs assembles: no register in memory, no more shared memory than there is.
+//! All code for GPUs assembles, with no register in memory and within shared memory.
 
 #[path = "../../compiler/ptx-builder/tests/instructions/assembler.rs"]
 mod assembler;

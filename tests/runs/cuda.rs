@@ -1,4 +1,4 @@
-//! `--device cuda` on a driver whose device is the emulator: the calls of the real one.
+//! `--device cuda` on a driver for tests, whose device is the emulator.
 
 use std::fs;
 use std::os::unix::fs::symlink;

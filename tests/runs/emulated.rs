@@ -1,4 +1,4 @@
-//! Training on the emulated GPU beside training on the CPU, and the commands for GPUs.
+//! Training on the emulated GPU beside the CPU, and the commands for GPUs.
 
 use std::fs;
 

@@ -1,8 +1,8 @@
 //! Every kernel of a program on random inputs, through everything that can run it.
 //!
 //! In: a compiled program. Out: for each different piece of work how far each device is from the
-//! interpreter: not at all in exact mode, within the spans of `ir::eval::spans` in fast mode. Each piece is a function of its own over buffers of its own, so one fault does not
-//! hide another.
+//! interpreter: not at all in exact mode, within the spans of `ir::eval::spans` in fast mode. Each
+//! piece is a function of its own over buffers of its own, so one fault does not hide another.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
 //! A CUDA driver whose device is the emulator, for tests.
 //!
-//! It is a library with the interface of `libcuda.so`. With it the code for CUDA devices runs where there is none, as far as the runtime uses the
-//! interface; what it does not use is not there. What the manual demands of a caller is asserted:
-//! a current context, a stream, options, launches within their limits. `FAKE_DRIVER` holds words
-//! `name=number` that make it fail or be another device; `FAKE_DRIVER_CALLS` names a file that gets
-//! a line for each call. CUDA Driver API, chapter 6.
+//! It is a library with the interface of `libcuda.so`. With it the code for CUDA devices runs where
+//! there is none, as far as the runtime uses the interface; what it does not use is not there. What
+//! the manual demands of a caller is asserted: a current context, a stream, options, launches
+//! within their limits. `FAKE_DRIVER` holds words `name=number` that make it fail or be another
+//! device; `FAKE_DRIVER_CALLS` names a file that gets a line for each call. CUDA Driver API,
+//! chapter 6.
 #![allow(unsafe_code, reason = "the interface is that of C")]
 
 mod device;

@@ -1,8 +1,8 @@
 //! What a number may be in fast mode: from the least to the largest.
 //!
 //! A span holds every result of code that rounds, orders sums and approximates functions as the
-//! mode allows. Where nothing was left open, a span is one number: that of the interpreter. What rounds to
-//! nearest and is monotone takes the ends of its operands to those of its result.
+//! mode allows. Where nothing was left open, a span is one number: that of the interpreter. What
+//! rounds to nearest and is monotone takes the ends of its operands to those of its result.
 
 use super::scalar::eval_scalar;
 use crate::body::constant_bits;
