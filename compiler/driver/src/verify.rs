@@ -84,7 +84,12 @@ pub fn verify(
     let mut machines = vec![];
     for &Device { name: _, back_end, grids, numerics } in devices {
         let plan = plan(&single, run, back_end, numerics);
-        machines.push(Executor::load(plan, &Options { grids, ..Options::threads(1) })?);
+        machines.push(match Executor::load(plan, &Options { grids, ..Options::threads(1) }) {
+            Ok(machine) => Ok(machine),
+            // The others may have the room that it lacks.
+            Err(error @ Error::Resources(_)) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        });
     }
     let mut reference = memory(&single);
     let mut checked = vec![];
@@ -97,7 +102,7 @@ pub fn verify(
         let mut random = Random(seed ^ (at as u64) << 32);
         let task = &single.functions[at].tasks[0];
         fill(&single, task, &mut random, &mut reference);
-        for machine in &mut machines {
+        for machine in machines.iter_mut().flatten() {
             copy(&single, task, &reference, machine.memory_mut());
         }
         let before = touched(task, &reference);
@@ -107,6 +112,13 @@ pub fn verify(
         let mut spans = None;
         let mut found = vec![];
         for (machine, device) in machines.iter_mut().zip(devices) {
+            let machine = match machine {
+                Ok(machine) => machine,
+                Err(fault) => {
+                    found.push(Found::Fault(fault.clone()));
+                    continue;
+                }
+            };
             let function = machine.plan().function(&single.functions[at].name);
             let function = function.expect("the plan has the functions of its schedule");
             if let Err(fault) = machine.call(function, &mut Nobody) {
@@ -385,10 +397,14 @@ fn compare(
 /// By how much `y` is not `x`, and by how much it may be not.
 fn differences(x: f64, y: f64, span: Option<Span>) -> (f64, f64) {
     let by = if x.is_nan() || y.is_nan() { f64::INFINITY } else { (x - y).abs() };
-    let allowed = span.map_or(0.0, |span| match () {
-        () if y.is_nan() && span.holds(y) => f64::INFINITY,
-        () if y > x => span.hi - x,
-        () => x - span.lo,
+    let allowed = span.map_or(0.0, |span| {
+        if y.is_nan() && span.holds(y) {
+            f64::INFINITY
+        } else if y > x {
+            span.hi - x
+        } else {
+            x - span.lo
+        }
     });
     (by, allowed)
 }

@@ -116,8 +116,11 @@ impl Kept {
             if total <= self.most_bytes {
                 break;
             }
-            fs::remove_file(path)?;
-            total -= bytes;
+            match fs::remove_file(path) {
+                // Another process may have come first.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => total -= bytes,
+            }
         }
         Ok(())
     }

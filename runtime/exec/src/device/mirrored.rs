@@ -86,7 +86,7 @@ impl<A: Accelerator> Mirrored<A> {
         accelerator: A,
         stretches: Vec<Vec<Bound>>,
     ) -> Result<Self, Error> {
-        let memory = Memory::new(plan)?;
+        let memory = Memory::mirror(plan)?;
         let mut pieces = vec![vec![]; plan.buffers.len()];
         for (id, buffer) in (0..).map(BufferId).zip(&plan.buffers) {
             if let Some(parent) = buffer.within {

@@ -84,38 +84,51 @@ impl Gpu<'_> {
             Numerics::Fast => "bf16",
             Numerics::Exact => "f32",
         };
-        let mut n = 128;
-        loop {
+        let text = |n: u64| {
             let ty = format!("{dtype}[{n},{n}]");
-            let text = format!(
+            format!(
                 "module\nparam \"a\" : {ty}\nparam \"b\" : {ty}\noutput \"c\" : f32[{n},{n}]\n\
                  fn \"f\" {{\n%0 = state{{name=\"a\", type={ty}}} : {ty}\n\
                  %1 = state{{name=\"b\", type={ty}}} : {ty}\n\
                  %2 = dot %0, %1 : f32[{n},{n}]\nstore \"c\" = %2\n}}"
-            );
-            let seconds = self.seconds(&text)?;
-            if seconds > LONG || n == MOST_ROWS {
-                return Ok(2.0 * (n * n * n) as f64 / seconds);
-            }
-            n *= 2;
-        }
+            )
+        };
+        self.rate([128, MOST_ROWS], text, |n| 2.0 * (n * n * n) as f64)
     }
 
     /// Bytes a second of a map, read and written.
     fn bytes(&self) -> Result<f64, Error> {
-        let mut n = 1 << 16;
-        loop {
+        let text = |n: u64| {
             let ty = format!("f32[{},{ROW}]", n / ROW);
-            let text = format!(
+            format!(
                 "module\nparam \"x\" : {ty}\noutput \"y\" : {ty}\nfn \"f\" {{\n\
                  %0 = state{{name=\"x\", type={ty}}} : {ty}\n%1 = neg %0 : {ty}\n\
                  store \"y\" = %1\n}}"
-            );
-            let seconds = self.seconds(&text)?;
-            if seconds > LONG || n == MOST_ELEMENTS {
-                return Ok(8.0 * n as f64 / seconds);
+            )
+        };
+        self.rate([1 << 16, MOST_ELEMENTS], text, |n| 8.0 * n as f64)
+    }
+
+    /// The rate of a module, at sizes that double until a call is long enough to be timed, or what
+    /// is free on the device does not hold the next one.
+    fn rate(
+        &self,
+        [least, most]: [u64; 2],
+        text: impl Fn(u64) -> String,
+        amount: impl Fn(u64) -> f64,
+    ) -> Result<f64, Error> {
+        let (mut n, mut last) = (least, None);
+        loop {
+            let seconds = match (self.seconds(&text(n)), last) {
+                (Ok(seconds), _) => seconds,
+                (Err(Error::Resources(_)), Some(rate)) => return Ok(rate),
+                (Err(error), _) => return Err(error),
+            };
+            let rate = amount(n) / seconds;
+            if seconds > LONG || n == most {
+                return Ok(rate);
             }
-            n *= 2;
+            (n, last) = (2 * n, Some(rate));
         }
     }
 

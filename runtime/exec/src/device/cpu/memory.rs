@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 use plan::{ALIGN, Arg, Buffer, BufferId, Dtype};
 
@@ -47,13 +47,28 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
+    /// All of the arena, to be computed in.
     pub(in crate::device) fn new(plan: &plan::Plan) -> Result<Self, Error> {
-        let refuse = || Error::Resources(format!("{} bytes of memory", plan.arena_bytes));
-        let bytes = usize::try_from(plan.arena_bytes).map_err(|_| refuse())?.max(1);
-        let mut map = MmapMut::map_anon(bytes).map_err(|_| refuse())?;
+        let memory = Self::mapped(plan, MmapOptions::new())?;
         // A kernel without large pages refuses; it then gives small ones.
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
+        let _ = memory.map.advise(memmap2::Advice::HugePage);
+        Ok(memory)
+    }
+
+    /// What the host holds of an arena that lies elsewhere and may be larger than its own memory:
+    /// pages that nobody asks for take none.
+    pub(in crate::device) fn mirror(plan: &plan::Plan) -> Result<Self, Error> {
+        let mut how = MmapOptions::new();
+        how.no_reserve_swap();
+        Self::mapped(plan, how)
+    }
+
+    fn mapped(plan: &plan::Plan, mut how: MmapOptions) -> Result<Self, Error> {
+        let refuse =
+            || Error::Resources(format!("{} bytes of the host's memory", plan.arena_bytes));
+        let bytes = usize::try_from(plan.arena_bytes).map_err(|_| refuse())?.max(1);
+        let mut map = how.len(bytes).map_anon().map_err(|_| refuse())?;
         let base = NonNull::new(map.as_mut_ptr()).ok_or_else(refuse)?;
         assert!(base.as_ptr().addr().is_multiple_of(ALIGN as usize), "pages are aligned");
         let (shifts, newest) =

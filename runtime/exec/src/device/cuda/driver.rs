@@ -231,7 +231,8 @@ impl Gpu {
             [8, 0] => Some(Target::Sm80),
             [8, 6 | 7] => Some(Target::Sm86),
             [8, 9] => Some(Target::Sm89),
-            [9, _] => Some(Target::Sm90),
+            // Their drivers compile code of the generation before as well.
+            [9..=11, _] => Some(Target::Sm90),
             [12, _] => Some(Target::Sm120),
             _ => None,
         }
@@ -299,7 +300,9 @@ mod tests {
 
     #[test]
     fn a_device_runs_what_its_target_needs() {
-        for capability in [[8, 0], [8, 6], [8, 7], [8, 9], [9, 0], [12, 0], [12, 1]] {
+        for capability in
+            [[8, 0], [8, 6], [8, 7], [8, 9], [9, 0], [10, 0], [11, 0], [12, 0], [12, 1]]
+        {
             let target = gpu(capability).supported_target().expect("it is supported");
             assert!(capability >= needed(target), "{capability:?} {target:?}");
         }
@@ -307,7 +310,7 @@ mod tests {
 
     #[test]
     fn other_generations_are_refused_with_what_there_is() {
-        for capability in [[7, 5], [8, 8], [10, 0]] {
+        for capability in [[7, 5], [8, 8], [13, 0]] {
             let error = gpu(capability).supported_target().expect_err("it is not supported");
             assert_eq!(error.exit_code(), 4);
             let text = error.to_string();
