@@ -70,7 +70,7 @@ fn every_kernel_of_the_examples_is_assembled() {
 fn kernels_of_random_modules_are_assembled() {
     let is_asked = std::env::var_os("LLMC_CASES").is_some();
     let n = n_cases(100);
-    for (at, target) in (0..).zip(Target::ALL) {
+    let of_target = |at: u64, target: Target| {
         let mut entries = Entries::new();
         for seed in (0..n).filter(|seed| is_asked || seed % 5 == at) {
             let numerics = if seed / 5 % 2 == 0 { Numerics::Fast } else { Numerics::Exact };
@@ -78,7 +78,12 @@ fn kernels_of_random_modules_are_assembled() {
         }
         eprintln!("{}: {} kernels", target.name(), entries.len());
         assemble(entries, target);
-    }
+    };
+    std::thread::scope(|scope| {
+        for (at, target) in (0..).zip(Target::ALL) {
+            scope.spawn(move || of_target(at, target));
+        }
+    });
 }
 
 fn code(module: Module, sm: Target, numerics: Numerics) -> Vec<Code> {

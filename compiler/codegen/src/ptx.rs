@@ -33,6 +33,10 @@ use wide::Wide;
 /// Threads of a block of most kernels.
 const THREADS: u32 = 128;
 
+/// Blocks of a reduction down rows that a multiprocessor is to hold: rows that are loaded ahead need
+/// registers, of which the assembler would else give fewer on some targets, to have more blocks.
+const COLUMN_BLOCKS: u32 = 4;
+
 /// An entry and how many blocks of it do all the work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
@@ -59,6 +63,9 @@ pub fn kernel(kernel: &Kernel, aligned: &[u64], numerics: Numerics, name: &str) 
     }
     let wide = Wide::new(&kernel, &flow, aligned);
     let mut builder = Builder::new(name, &params, THREADS);
+    if matches!(kernel.skeleton, Skeleton::Columns { .. }) {
+        builder.set_resident(COLUMN_BLOCKS);
+    }
     let mut emitter = Emitter::new(&mut builder, &kernel, &flow);
     let blocks = match kernel.skeleton {
         Skeleton::Rows => threads::map(&mut emitter, &wide),
