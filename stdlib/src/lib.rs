@@ -12,6 +12,7 @@ pub struct Source {
 /// All sources, in the order they are loaded.
 pub const SOURCES: &[Source] = &[
     Source { name: "std/nn.lt", text: include_str!("../nn.lt") },
+    Source { name: "std/recurrent.lt", text: include_str!("../recurrent.lt") },
     Source { name: "std/loss.lt", text: include_str!("../loss.lt") },
     Source { name: "std/optim.lt", text: include_str!("../optim.lt") },
     Source { name: "std/schedule.lt", text: include_str!("../schedule.lt") },

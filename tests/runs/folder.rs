@@ -178,7 +178,7 @@ pub(crate) fn dropout(lines: &str) -> String {
     spec("gpt(layers: 1, width: 16, heads: 2, drop: 10%)", &lines)
 }
 
-fn spec(model: &str, lines: &str) -> String {
+pub(crate) fn spec(model: &str, lines: &str) -> String {
     format!(
         "model {model}\n\
          data text(\"text.txt\", tokenizer: bytes)\n\

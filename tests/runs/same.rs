@@ -8,7 +8,7 @@ use exec::executor::Options;
 use exec::signal::Stop;
 use exec::train;
 
-use crate::folder::{Folder, dropout, gpt, own};
+use crate::folder::{Folder, dropout, gpt, own, spec};
 use crate::plans::compiled;
 
 /// The hash of the last checkpoint and the rows of a run with that many threads.
@@ -43,6 +43,12 @@ fn threads_do_not_change_dropout_and_accumulation() {
 #[test]
 fn threads_do_not_change_a_layer_and_a_rule_of_the_user() {
     any_number_of_threads("own", &own("steps 30\neval every 10"), 30);
+}
+
+#[test]
+fn threads_do_not_change_a_recurrent_model() {
+    let model = "lstm_lm(layers: 2, width: 16, drop: 10%)";
+    any_number_of_threads("recurrent", &spec(model, "steps 30\neval every 10"), 30);
 }
 
 /// Large enough that kernels and products are split over all of them.

@@ -88,6 +88,7 @@ codes! {
     E0502 "batch directives that contradict each other",
     E0503 "context longer than the model's positions",
     W0505 "batch not stated",
+    W0506 "recurrent model without `clip`",
     W0511 "learning rate far from the usual range",
     W0512 "warmup that never ends",
     W0513 "directive that never fires",

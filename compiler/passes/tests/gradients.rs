@@ -313,3 +313,25 @@ fn attention_as_one_op_has_the_gradients_of_its_plain_definition() {
         }
     }
 }
+
+#[test]
+fn recurrent_models_have_the_gradients_of_their_loss() {
+    for cell in ["lstm", "gru"] {
+        check(&format!(
+            "layer net(vocab: int, d: dim)(ids: tok(vocab)[b, t]) -> [b, t, vocab] {{
+  emb  = embedding(vocab, d)
+  deep = repeat(2, {cell}(d, d))
+  emb(ids) |> deep |> unembed(emb)
+}}
+model net(vocab: data.vocab, d: 4)
+data text(\"t.txt\")
+train {{
+  batch 2
+  micro_batch 1
+  context 4
+  lr 1e-3
+  steps 10
+}}"
+        ));
+    }
+}

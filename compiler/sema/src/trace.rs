@@ -53,6 +53,8 @@ pub struct Trace {
     pub instrs: Vec<Instr>,
     /// The results, a tuple flattened.
     pub outputs: Vec<Id>,
+    /// Where a state goes from place to place, if anywhere.
+    pub recurrence: Option<Span>,
 }
 
 /// A data parameter.

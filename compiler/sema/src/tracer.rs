@@ -25,6 +25,7 @@ mod number;
 mod pattern;
 mod print;
 mod reduce;
+mod scan;
 mod signature;
 mod types;
 pub(crate) mod value;

@@ -10,7 +10,7 @@ use super::Checker;
 use super::args::Value;
 use super::lines::{Line, Lines};
 use super::rules::usual;
-use crate::program::{Call, Program, Schedule, Train};
+use crate::program::{Call, Clip, Program, Schedule, Train};
 use crate::trace::Trace;
 
 /// How far outside the usual range a learning rate is worth a word.
@@ -36,7 +36,25 @@ pub(super) fn check_traces(
 ) {
     precision::check_model(cx, &program.train, model);
     attention::check_model(cx, model);
+    unclipped(cx, lines, &program.train, model);
     schedule_fits(cx, lines, &program.train, schedule);
+}
+
+/// A gradient through many places of a recurrence, and nothing that bounds it.
+fn unclipped(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, model: &Trace) {
+    let (Some(recurrence), Clip::None, Some(line)) =
+        (model.recurrence, train.clip, lines.get("clip"))
+    else {
+        return;
+    };
+    let wrong =
+        format!("gradients flow through {} places of a recurrence unclipped", train.context);
+    cx.report(
+        Diagnostic::new(Code::W0506, line.span, wrong)
+            .label(recurrence, "the state goes along this axis")
+            .note("they can grow with every place, and one such step undoes many")
+            .fix("write `clip 1.0`", line.span, "clip 1.0"),
+    );
 }
 
 /// W0311, which needs no more than the line.

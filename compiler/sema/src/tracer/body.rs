@@ -423,7 +423,8 @@ impl Tracer<'_> {
         let name = match &module.kind {
             ModuleKind::Layer { decl, .. } => self.lib.decl(*decl).name.text.clone(),
             ModuleKind::Repeat { .. } => "repeat".into(),
-            ModuleKind::Opaque | ModuleKind::Scan => "layer".into(),
+            ModuleKind::Scan { .. } => "scan".into(),
+            ModuleKind::Opaque => "layer".into(),
         };
         if self.is_check() && self.has_params(module) {
             let message = format!("the weights of this `{name}` have no name of their own");

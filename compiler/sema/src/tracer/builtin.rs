@@ -3,7 +3,7 @@
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, ExprId, ExprKind};
 
-use super::value::{Elem, Module, ModuleKind, Tensor, Value};
+use super::value::{Elem, Tensor, Value};
 use super::{Eval, Stop, Tracer};
 use crate::dim::Poly;
 use crate::shape::{Axis, Shape};
@@ -262,14 +262,7 @@ impl Tracer<'_> {
             Builtin::Dropout => self.dropout(&given, span),
             Builtin::Repeat => self.repeat(&given, false, span),
             Builtin::Share => self.repeat(&given, true, span),
-            Builtin::Scan => {
-                if !self.is_check() {
-                    return Err(self.error(Code::E0213, span, "`scan` is not built yet"));
-                }
-                given.value(self, 0, span)?;
-                let module = Module { kind: ModuleKind::Scan, path: None, name: None, built: span };
-                Ok(Value::Module(module.into()))
-            }
+            Builtin::Scan => self.scan(&given, span),
         }
     }
 

@@ -221,9 +221,8 @@ impl Tracer<'_> {
                 self.apply_repeat(&path, n, inner, *shared, actuals, span)
             }
             ModuleKind::Opaque => Err(Stop),
-            ModuleKind::Scan if self.is_check() => Err(Stop),
-            ModuleKind::Scan => {
-                Err(self.error(Code::E0213, module.built, "`scan` is not built yet"))
+            ModuleKind::Scan { inner, along } => {
+                self.apply_scan(&path, inner, along, &actuals, span)
             }
         }
     }

@@ -111,7 +111,7 @@ impl Tracer<'_> {
     }
 
     /// Equal sizes; in a trace also sizes that only have equal numbers, where nothing has to move.
-    fn is_same(&self, a: &Shape, b: &Shape) -> bool {
+    pub(super) fn is_same(&self, a: &Shape, b: &Shape) -> bool {
         let number = |axis: &Axis| self.atoms.value(&axis.size);
         let equal = || a.axes.iter().map(number).eq(b.axes.iter().map(number));
         a.same(b) || (!self.is_check() && equal())

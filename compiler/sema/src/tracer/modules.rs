@@ -112,7 +112,7 @@ impl Tracer<'_> {
                 let message = format!("layer `{layer}` has no member `{}`", name.text);
                 Err(self.error(Code::E0202, span, message))
             }
-            ModuleKind::Opaque | ModuleKind::Repeat { .. } | ModuleKind::Scan => Err(Stop),
+            ModuleKind::Opaque | ModuleKind::Repeat { .. } | ModuleKind::Scan { .. } => Err(Stop),
         }
     }
 
@@ -149,8 +149,10 @@ impl Tracer<'_> {
     pub(super) fn has_params(&self, module: &Module) -> bool {
         match &module.kind {
             ModuleKind::Layer { decl, .. } => self.lib.has_params(*decl),
-            ModuleKind::Repeat { inner, .. } => self.has_params(inner),
-            ModuleKind::Opaque | ModuleKind::Scan => false,
+            ModuleKind::Repeat { inner, .. } | ModuleKind::Scan { inner, .. } => {
+                self.has_params(inner)
+            }
+            ModuleKind::Opaque => false,
         }
     }
 }

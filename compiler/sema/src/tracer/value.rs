@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use diag::Span;
 
+use super::scan::Along;
 use crate::dim::{Atoms, Poly};
 use crate::shape::Shape;
 use crate::trace::{self, Id};
@@ -129,8 +130,13 @@ pub(crate) enum ModuleKind {
     },
     /// A module parameter while its layer is checked for all modules.
     Opaque,
-    /// `scan(..)`.
-    Scan,
+    /// A layer of one place, taken along an axis.
+    Scan {
+        /// The cell.
+        inner: Rc<Module>,
+        /// The axis.
+        along: Along,
+    },
 }
 
 impl Value {
