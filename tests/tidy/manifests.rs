@@ -13,6 +13,7 @@ const USES: &[(&str, &[&str])] = &[
     ("passes", &["sema", "ir", "diag", "plan"]),
     ("codegen", &["ir", "plan", "ptx-builder"]),
     ("ptx-builder", &[]),
+    ("build", &["syntax", "diag"]),
     ("lsp", &["sema", "syntax", "diag", "stdlib"]),
     ("plan", &[]),
     ("exec", &["plan", "ptx-builder"]),
@@ -21,6 +22,7 @@ const USES: &[(&str, &[&str])] = &[
     (
         "llmc",
         &[
+            "build",
             "codegen",
             "diag",
             "exec",
