@@ -24,6 +24,7 @@ mod fused;
 mod generate;
 mod golden;
 mod kill;
+mod lints;
 mod memory;
 mod mend;
 mod model_of_log;

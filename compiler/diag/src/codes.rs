@@ -63,6 +63,8 @@ codes! {
     E0210 "statement without effect",
     E0211 "more than one candidate for a default",
     E0213 "part of the language that is not built yet",
+    E0216 "`allow` of what is no lint, or without a reason",
+    W0217 "`allow` that silences nothing",
     E0301 "value of the wrong kind",
     E0302 "value out of range",
     E0303 "missing or wrong unit",

@@ -1,12 +1,14 @@
 //! A diagnostic: what is wrong, where each side of it came from, and the way out.
 
-use crate::{Code, Span};
+use crate::{Code, Level, Span};
 
 /// One error or warning, collected and rendered later.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
-    /// Its code; the level (error or warning) follows from it.
+    /// Its code.
     pub code: Code,
+    /// That of its code, but for a lint that the command line makes an error.
+    pub level: Level,
     /// The sentence that stands alone: lower case, no final stop, code in back ticks.
     pub message: String,
     /// Places, the primary one first; each says what it contributes.
@@ -61,8 +63,15 @@ impl Diagnostic {
     /// A diagnostic with its primary place.
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
         let label = Label { span, message: String::new(), style: LabelStyle::Primary };
-        let message = message.into();
-        Self { code, message, labels: vec![label], notes: vec![], help: vec![], fixes: vec![] }
+        Self {
+            code,
+            level: code.level(),
+            message: message.into(),
+            labels: vec![label],
+            notes: vec![],
+            help: vec![],
+            fixes: vec![],
+        }
     }
 
     /// Says what the primary place contributes.

@@ -6,6 +6,7 @@
 pub mod codes;
 mod diagnostic;
 pub mod fix;
+pub mod lints;
 pub mod render;
 mod source;
 

@@ -71,7 +71,7 @@ pub fn render(map: &SourceMap, diags: &[Diagnostic], style: Style) -> String {
 /// One diagnostic through `codespan-reporting`.
 fn one(map: &SourceMap, d: &Diagnostic, style: Style) -> String {
     let view = View::new(map, d);
-    let severity = match d.code.level() {
+    let severity = match d.level {
         Level::Error => codespan::Severity::Error,
         Level::Warning => codespan::Severity::Warning,
     };

@@ -61,6 +61,15 @@ pub struct Source {
     /// How messages are printed
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub error_format: ErrorFormat,
+    /// Make a lint an error, or all warnings that nothing else names: W0512, warnings
+    #[arg(long, value_name = "CODE")]
+    pub deny: Vec<String>,
+    /// Say nothing of a lint, or of any: W0512, warnings
+    #[arg(long, value_name = "CODE")]
+    pub allow: Vec<String>,
+    /// Say a lint, though the spec allows it or --deny warnings is given
+    #[arg(long, value_name = "CODE")]
+    pub warn: Vec<String>,
 }
 
 /// How messages are printed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use diag::lints::{Flags, idle};
 use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
 use exec::data::text::{Corpus, scan};
 use exec::error::Error;
@@ -24,6 +25,8 @@ pub struct Front {
     std: Vec<(Spec, FileId)>,
     /// What the parser said.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the command line says of lints.
+    pub flags: Flags,
 }
 
 /// The outcome of a check.
@@ -38,7 +41,7 @@ pub struct Checked {
 impl Checked {
     /// Whether an error was found.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.code.level() == Level::Error)
+        has_errors(&self.diagnostics)
     }
 }
 
@@ -63,7 +66,13 @@ impl Front {
         }
         let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
         let name = stem.unwrap_or_else(|| "spec".to_owned());
-        Self { map, name, file, spec, overrides, std, diagnostics }
+        let flags = Flags::default();
+        Self { map, name, file, spec, overrides, std, diagnostics, flags }
+    }
+
+    /// What is left of `found` when flags and every `allow` of the spec have had their say.
+    pub fn settle(&self, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        self.flags.settle(&sema::allows(&self.spec, &self.map).0, found).0
     }
 
     /// The sources of the standard library.
@@ -86,8 +95,13 @@ impl Front {
         // A line that could not be read is not judged a second time for what is left of it.
         let found = found.into_iter().filter(|d| !unread.contains(&self.line(d)));
         let diagnostics: Vec<Diagnostic> = self.diagnostics.iter().cloned().chain(found).collect();
-        let has_errors = diagnostics.iter().any(|d| d.code.level() == Level::Error);
-        Checked { program: program.filter(|_| !has_errors), diagnostics }
+        let (allows, _) = sema::allows(&self.spec, &self.map);
+        let (mut diagnostics, held) = self.flags.settle(&allows, diagnostics);
+        // Errors may have kept a lint from being said, and so may unknown data.
+        if !has_errors(&diagnostics) && facts.is_some() {
+            diagnostics.extend(self.flags.settle(&allows, idle(&allows, &held)).0);
+        }
+        Checked { program: program.filter(|_| !has_errors(&diagnostics)), diagnostics }
     }
 
     /// The line where a diagnostic points.
@@ -124,6 +138,10 @@ impl Front {
             }
         }
     }
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.level == Level::Error)
 }
 
 /// Whether a path that the data names matches no file.

@@ -19,5 +19,5 @@ pub use program::{
     Measure, Numerics, OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
     SettingClass, Stated, Step, Term, Tokenizer, Train,
 };
-pub use spec::{Override, check, data_request};
+pub use spec::{Override, allows, check, data_request};
 pub use value::{StaticArg, StaticEnv};

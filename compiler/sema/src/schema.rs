@@ -234,6 +234,16 @@ const fn unbuilt(
     Directive { status: Status::NotYet, ..directive(name, ANYTHING, default, class, doc) }
 }
 
+/// `allow W0512 "reason"`, which is read by itself: it is about messages, not about a run.
+const ALLOW: Directive = directive(
+    "allow",
+    ANYTHING,
+    "",
+    SettingClass::Observation,
+    "Silences lints in this block: their codes, and the reason as a string.",
+)
+.repeated();
+
 impl Directive {
     const fn with(self, options: &'static [Opt]) -> Self {
         Self { options, ..self }

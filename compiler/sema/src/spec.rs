@@ -4,6 +4,7 @@
 //! what the data is known to hold, bind the model, and trace it once at the sizes of the run.
 //! A fault in one directive never hides a fault in another, and is never reported twice.
 
+mod allow;
 mod args;
 mod batch;
 mod bind;
@@ -32,6 +33,7 @@ use crate::schema::Home;
 use crate::trace::{Elem, Type};
 use crate::value::{StaticArg, StaticEnv};
 
+pub use allow::allows;
 pub(crate) use bind::is_later;
 pub use overrides::Override;
 pub(crate) use words::not_built;
@@ -69,7 +71,7 @@ impl Checker<'_> {
     }
 
     fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.code.level() == Level::Error)
+        self.diagnostics.iter().any(|d| d.level == Level::Error)
     }
 }
 
@@ -92,6 +94,7 @@ pub fn check(
     let env = StaticEnv::new();
     let imported = vec![];
     let mut cx = Checker { name, spec, map, library, env, facts, imported, diagnostics };
+    cx.diagnostics.extend(allow::allows(spec, map).1);
     let program = run(&mut cx, overrides);
     let program = program.filter(|_| !cx.has_errors());
     let mut diagnostics = cx.diagnostics;

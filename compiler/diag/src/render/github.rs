@@ -12,7 +12,7 @@ pub(super) fn commands(map: &SourceMap, found: &[&Diagnostic], n_hidden: usize) 
     let mut out = String::new();
     let mut n_left = n_hidden;
     for (level, word) in [(Level::Error, "error"), (Level::Warning, "warning")] {
-        let of_level = found.iter().filter(|d| d.code.level() == level);
+        let of_level = found.iter().filter(|d| d.level == level);
         n_left += of_level.clone().count().saturating_sub(MOST);
         for d in of_level.take(MOST) {
             out += &command(map, d, word);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// One diagnostic; `rendered` is its text for people.
 pub(super) fn line(map: &SourceMap, d: &Diagnostic, rendered: &str) -> String {
-    let level = match d.code.level() {
+    let level = match d.level {
         Level::Error => "error",
         Level::Warning => "warning",
     };

@@ -35,8 +35,8 @@ pub(super) fn log(map: &SourceMap, found: &[&Diagnostic], n_hidden: usize) -> St
     .to_string()
 }
 
-fn level(code: Code) -> &'static str {
-    match code.level() {
+fn level(level: Level) -> &'static str {
+    match level {
         Level::Error => "error",
         Level::Warning => "warning",
     }
@@ -48,7 +48,7 @@ fn rule(code: Code) -> Value {
         "id": code.name(),
         "shortDescription": { "text": code.trigger() },
         "fullDescription": { "text": code.page() },
-        "defaultConfiguration": { "level": level(code) },
+        "defaultConfiguration": { "level": level(code.level()) },
     })
 }
 
@@ -61,7 +61,7 @@ fn result(map: &SourceMap, d: &Diagnostic, codes: &[Code]) -> Value {
     let mut result = json!({
         "ruleId": d.code.name(),
         "ruleIndex": codes.binary_search(&d.code).expect("each code has a rule"),
-        "level": level(d.code),
+        "level": level(d.level),
         "message": { "text": text },
         "locations": [location(map, first)],
     });

@@ -29,6 +29,7 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
     let front_time = start.elapsed();
     if args.emit == Some(Stage::Program) {
+        ready.say(&args.source, vec![]);
         print(&ready.program.print());
         return Ok(());
     }
@@ -72,7 +73,7 @@ pub(super) fn compile_or_report(
     let Ready { front, program, facts, .. } = &*ready;
     let done = compile_within(program, &front.map, facts.as_ref(), room, back_end);
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
-    warn(ready, source, compiled.warnings.clone());
+    warn(ready, source, compiled.warnings.clone())?;
     ready.program.train = compiled.train.clone();
     say_numerics(ready, back_end);
     say_bound(ready, site);
@@ -89,7 +90,7 @@ pub(super) fn plan_or_report(
     let Ready { front, program, facts, .. } = &*ready;
     let done = cache::plan(program, &front.map, facts.as_ref(), room, back_end);
     let (plan, warnings) = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
-    warn(ready, source, warnings);
+    warn(ready, source, warnings)?;
     let train = &mut ready.program.train;
     if train.micro_batch != plan.run.micro_batch {
         train.choose_micro_batch(plan.run.micro_batch);
@@ -99,14 +100,13 @@ pub(super) fn plan_or_report(
     Ok(plan)
 }
 
-fn refuse(ready: &Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
-    report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
+fn refuse(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
+    ready.say(source, diagnostics);
     Failure::Spec
 }
 
-fn warn(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) {
-    ready.warnings += diagnostics.len();
-    report(&ready.front, &Checked { program: None, diagnostics }, source.error_format);
+fn warn(ready: &mut Ready, source: &Source, found: Vec<Diagnostic>) -> Result<(), Failure> {
+    if ready.say(source, found) { Err(Failure::Spec) } else { Ok(()) }
 }
 
 /// Among the settings, how the device computes sums where the spec does not say.

@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
+use diag::lints::{Choice, Flags};
 use diag::render::{Style, render};
+use diag::{Diagnostic, Level};
 use exec::data::text::Corpus;
 use exec::error::Error;
 use sema::{Facts, Program};
@@ -19,34 +21,69 @@ pub(super) struct Ready {
     /// What the data holds.
     pub(super) facts: Option<Facts>,
     pub(super) corpus: Option<Corpus>,
-    /// How many warnings were printed.
+    /// How many warnings there were.
     pub(super) warnings: usize,
+    /// What is still to be printed: all of a spec is said at once.
+    pub(super) unsaid: Vec<Diagnostic>,
+}
+
+impl Ready {
+    /// Prints what there is to say, with what came up later; whether there is an error.
+    pub(super) fn say(&mut self, source: &Source, later: Vec<Diagnostic>) -> bool {
+        let later = self.front.settle(later);
+        self.warnings += later.iter().filter(|d| d.level == Level::Warning).count();
+        let mut diagnostics = std::mem::take(&mut self.unsaid);
+        diagnostics.extend(later);
+        let checked = Checked { program: None, diagnostics };
+        report(&self.front, &checked, source.error_format);
+        checked.has_errors()
+    }
 }
 
 /// Parses a spec from its file.
 pub(super) fn parse(source: &Source) -> Result<Front, Failure> {
     let text = read(&source.spec)?;
-    Ok(Front::parse(&source.spec.to_string_lossy(), &text, &source.sets))
+    let mut front = Front::parse(&source.spec.to_string_lossy(), &text, &source.sets);
+    front.flags = flags(source)?;
+    Ok(front)
 }
 
-/// Parses and checks; messages go to the standard error stream.
+/// What the command line says of lints.
+pub(super) fn flags(source: &Source) -> Result<Flags, Failure> {
+    let mut flags = Flags::default();
+    let words = [
+        (Choice::Deny, &source.deny),
+        (Choice::Allow, &source.allow),
+        (Choice::Warn, &source.warn),
+    ];
+    for (choice, words) in words {
+        for word in words {
+            flags.add(choice, word).map_err(Failure::Usage)?;
+        }
+    }
+    Ok(flags)
+}
+
+/// Parses and checks; messages of a spec that cannot run go to the standard error stream.
 pub(super) fn ready(source: &Source) -> Result<Ready, Failure> {
     let front = parse(source)?;
     let base = base_of(&source.spec);
     let (checked, data) = front.check_with_data(&base)?;
-    report(&front, &checked, source.error_format);
     let (facts, corpus) = data.map_or((None, None), |(f, c)| (Some(f), Some(c)));
     match checked.program {
         Some(program) => {
-            let warnings = checked.diagnostics.len();
-            Ok(Ready { front, program, facts, corpus, warnings })
+            let unsaid = checked.diagnostics;
+            Ok(Ready { front, program, facts, corpus, warnings: unsaid.len(), unsaid })
         }
         None if checked.diagnostics.is_empty() => Err(Failure::Usage(format!(
             "{} has no `train` block, so there is nothing to run; \
              add `train {{ .. }}` with at least `steps`",
             source.spec.display()
         ))),
-        None => Err(Failure::Spec),
+        None => {
+            report(&front, &checked, source.error_format);
+            Err(Failure::Spec)
+        }
     }
 }
 

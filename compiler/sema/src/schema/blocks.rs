@@ -44,5 +44,10 @@ pub const BLOCKS: &[Block] = &[
     later("arg", "A setting of the command line."),
     later("use", "Names from another spec."),
     later("merge", "Folds adapters into the weights they adapt."),
-    later("allow", "Silences a lint."),
+    Block {
+        word: "allow",
+        home: None,
+        status: Status::Built,
+        doc: "Silences lints in the whole spec: their codes, and the reason as a string.",
+    },
 ];

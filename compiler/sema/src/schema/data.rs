@@ -1,7 +1,8 @@
 //! The directives of a `data` block.
 
 use super::{
-    Directive, Form, Kind, Word, built, directive, flagged, later, opt_later, unbuilt, value, word,
+    ALLOW, Directive, Form, Kind, Word, built, directive, flagged, later, opt_later, unbuilt,
+    value, word,
 };
 use crate::SettingClass::{Observation, Trajectory};
 
@@ -60,5 +61,6 @@ pub(super) const DATA: &[Directive] = &[
     unbuilt("classes", "from the data", Trajectory, "How many labels there are."),
     unbuilt("limit", "none", Trajectory, "Reads only so much of the data."),
     unbuilt("dedup", "none", Trajectory, "Drops repeated documents."),
+    ALLOW,
     unbuilt("prefetch", "2", Observation, "How many batches are read ahead."),
 ];

@@ -1,7 +1,7 @@
 //! The directives of a `train` block.
 
 use super::{
-    Directive, Form, Kind, Word, built, directive, flagged, form_later, later, lead, opt,
+    ALLOW, Directive, Form, Kind, Word, built, directive, flagged, form_later, later, lead, opt,
     opt_later, unbuilt, value, word,
 };
 use crate::SettingClass::{Identity, Observation, Trajectory};
@@ -279,5 +279,5 @@ pub(super) const TRAIN: &[Directive] = &[
     unbuilt("profile", "none", Observation, "Times each kernel."),
     directive("device", &[value(Kind::Choice(DEVICES))], "auto", Observation, "What computes."),
     unbuilt("budget", "none", Observation, "The time the run may take."),
-    unbuilt("allow", "none", Observation, "Silences a lint in this block.").repeated(),
+    ALLOW,
 ];

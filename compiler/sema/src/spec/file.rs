@@ -6,6 +6,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
 
 use super::Checker;
+use super::allow::is_allow;
 use super::words::{clipped, did_you_mean, not_built, spaced_call, word};
 use crate::schema::{BLOCKS, Home, Status};
 
@@ -52,6 +53,7 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
                 Diagnostic::new(Code::E0210, stmt.span, "`for` has no effect at file level")
                     .help("`for` repeats lines inside a `layer` or `fn`"),
             ),
+            StmtKind::Node(node) if is_allow(spec, node) => {}
             StmtKind::Node(node) => classify_node(cx, node, stmt.span, &mut blocks),
             StmtKind::Error => blocks.incomplete = true,
         }

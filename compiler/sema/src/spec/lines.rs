@@ -6,6 +6,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Node, Spec, StmtId, StmtKind};
 
 use super::Checker;
+use super::allow::{ALLOW, is_allow};
 use super::args::{Given, Item, Reader};
 use super::file::BlockNode;
 use super::overrides::Override;
@@ -105,6 +106,7 @@ fn read_stmt<'a>(
 ) {
     let stmt = &spec[id];
     match &stmt.kind {
+        StmtKind::Node(node) if is_allow(spec, node) => {}
         StmtKind::Node(node) => {
             let Some((directive, words)) = directive_of(cx, node, spec, home) else {
                 return;
@@ -279,6 +281,10 @@ fn apply<'a>(cx: &mut Checker<'a>, set: &'a Override, home: Home, lines: &mut Li
     let Some(directive) = home.find(&name.text) else {
         return;
     };
+    if directive.name == ALLOW {
+        let wrong = Diagnostic::new(Code::E0216, name.span, "`allow` needs a place in a spec");
+        return cx.report(wrong.help("the command line has `--allow W0512`"));
+    }
     let origin = Origin::CommandLine;
     let Some(option) = set.path.get(2) else {
         lines.lines.retain(|l| l.directive.name != directive.name);

@@ -46,6 +46,9 @@ pub(super) fn all(
         let name = format!("data.{}", directive.name);
         let (value, origin) = stated(cx, &data.lines, directive.name)
             .unwrap_or_else(|| data_default(directive.name, data));
+        if value.is_empty() {
+            continue;
+        }
         settings.push(Setting { name, value, origin, class: directive.class });
     }
     if let Some(vocab) = data.vocab {
@@ -158,7 +161,7 @@ fn unstated(
             None => default("none".to_owned()),
         },
         "sample" => default("200 tokens at the end".to_owned()),
-        "stop" => default(String::new()),
+        "stop" | "allow" => default(String::new()),
         _ => {
             let row = Home::Train.find(name).map_or("", |d| d.default);
             default(row.to_owned())
