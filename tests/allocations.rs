@@ -11,7 +11,7 @@ use std::alloc::System;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exec::data::text::Corpus;
+use data::Corpus;
 use exec::executor::Options;
 use exec::signal::Stop;
 use exec::train::{Event, train};

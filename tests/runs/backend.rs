@@ -348,12 +348,7 @@ fn no_run() -> plan::Run {
         context: 1,
         seed: 0,
         vocab: 1,
-        data: plan::Data {
-            paths: vec![],
-            tokenizer: plan::Tokenizer::Bytes,
-            splits: vec![],
-            shuffle: false,
-        },
+        data: plan::Data::text(vec![], plan::Tokenizer::Bytes),
         eval: None,
         checkpoint: None,
         samples: vec![],

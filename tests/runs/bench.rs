@@ -1,6 +1,6 @@
 //! Plans that run whole in the test's own process, and what is left of them.
 
-use exec::data::text::{Corpus, scan};
+use data::{Corpus, scan};
 use exec::error::Error;
 use exec::executor::Options;
 use exec::log::Row;

@@ -162,7 +162,7 @@ fn trained(update: &Update) -> Vec<Vec<u8>> {
 fn sound_step(update: &mut Update, round: usize) -> f64 {
     for name in ["ids", "targets"] {
         for (i, x) in update.i32(name).iter_mut().enumerate() {
-            *x = (exec::rng::mix((round * 999 + i) as u64) % 256) as i32;
+            *x = (data::rng::mix((round * 999 + i) as u64) % 256) as i32;
         }
     }
     for _ in 0..update.plan.run.accumulate {

@@ -1,6 +1,6 @@
 //! One token at a time: `decode` out of the caches against `prefill` of the whole text.
 
-use exec::data::tokenizer::Vocabulary;
+use data::Vocabulary;
 use exec::executor::{Executor, Options};
 use exec::generate::{Request, Sampling, Session};
 use plan::{Plan, Role};
@@ -86,7 +86,7 @@ fn models() -> [(&'static str, String, &'static str); 4] {
 
 /// A number in -1..1 by its place.
 fn noise(at: u64) -> f32 {
-    (exec::rng::uniform(11, at) * 2.0 - 1.0) as f32
+    (data::rng::uniform(11, at) * 2.0 - 1.0) as f32
 }
 
 /// A plan whose weights are far enough from 0 that every one of them counts.

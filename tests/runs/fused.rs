@@ -79,7 +79,7 @@ fn step(executor: &mut Executor, plan: &Plan, round: usize) {
     for name in ["ids", "targets"] {
         let ids = executor.memory_mut().i32_mut(id(plan, name));
         for (i, x) in ids.iter_mut().enumerate() {
-            *x = (exec::rng::mix((round * 999 + i) as u64) % 256) as i32;
+            *x = (data::rng::mix((round * 999 + i) as u64) % 256) as i32;
         }
     }
     for _ in 0..plan.run.accumulate {

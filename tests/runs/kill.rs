@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
+use data::rng::mix;
 use exec::checkpoint::load;
-use exec::rng::mix;
 
 use crate::folder::{Folder, dropout, end, signal};
 

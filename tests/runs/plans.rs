@@ -75,7 +75,7 @@ fn specs_in_all_precisions() -> Vec<(String, String)> {
 
 /// A made-up id, at times none.
 fn token(seed: usize, i: usize, below: i32) -> u64 {
-    let bits = exec::rng::mix((seed * 1000 + i) as u64) as i32;
+    let bits = data::rng::mix((seed * 1000 + i) as u64) as i32;
     let id = bits.rem_euclid(256 - below) + below;
     u64::from(id as u32)
 }

@@ -66,7 +66,7 @@ optimizer {optimizer}
 
 /// A made-up number around 0, exact in f32; some gradients are 0 as a whole.
 fn number(weight: usize, step: usize, at: usize) -> f64 {
-    let bits = exec::rng::mix((weight * 7919 + step * 104_729 + at) as u64) % 4097;
+    let bits = data::rng::mix((weight * 7919 + step * 104_729 + at) as u64) % 4097;
     (bits as f64 - 2048.0) / 2048.0
 }
 

@@ -31,7 +31,7 @@ fn split(micro_batch: usize) -> Compiled {
 
 /// A batch of ids and of targets; row `r` has its first `r % (CONTEXT + 1)` targets alone.
 fn batch() -> [Vec<i32>; 2] {
-    let id = |i: usize| (exec::rng::mix(i as u64) % 256) as i32;
+    let id = |i: usize| (data::rng::mix(i as u64) % 256) as i32;
     let ids = (0..BATCH * CONTEXT).map(id).collect();
     let target = |i: usize| {
         let is_target = i % CONTEXT < i / CONTEXT % (CONTEXT + 1);

@@ -18,7 +18,7 @@ const NAMELESS: &[&str] = &["utils.rs", "util.rs", "helpers.rs", "common.rs", "m
 const UNSAFE: &[&str] = &[
     "runtime/exec/src/device/cpu",
     "runtime/exec/src/device/cuda",
-    "runtime/exec/src/data/mmap.rs",
+    "runtime/data/src/mmap.rs",
     "tests/driver/src",
 ];
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use data::{Corpus, scan};
 use diag::lints::{Flags, idle};
 use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
-use exec::data::text::{Corpus, scan};
 use exec::error::Error;
 use sema::{DataSource, Facts, Override, Program};
 use syntax::ast::Spec;
@@ -128,6 +128,7 @@ impl Front {
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
             Err(error) => {
+                let error = Error::from(error);
                 let mut checked = self.check(None);
                 if !is_missing(&request, base) {
                     return if checked.has_errors() { Ok((checked, None)) } else { Err(error) };

@@ -316,17 +316,15 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
 
 /// A data block, as the runtime opens it.
 pub fn data_of(source: &DataSource) -> plan::Data {
+    let paths = source.paths.iter().map(|(path, _)| path.clone()).collect();
+    let tokenizer = match source.tokenizer {
+        Tokenizer::Bytes => plan::Tokenizer::Bytes,
+        Tokenizer::Chars => plan::Tokenizer::Chars,
+    };
+    let split = |(name, share): &(String, f64)| plan::Split { name: name.clone(), share: *share };
     plan::Data {
-        paths: source.paths.iter().map(|(path, _)| path.clone()).collect(),
-        tokenizer: match source.tokenizer {
-            Tokenizer::Bytes => plan::Tokenizer::Bytes,
-            Tokenizer::Chars => plan::Tokenizer::Chars,
-        },
-        splits: source
-            .splits
-            .iter()
-            .map(|(name, share)| plan::Split { name: name.clone(), share: *share })
-            .collect(),
-        shuffle: source.shuffle,
+        splits: source.splits.iter().map(split).collect(),
+        shuffle: if source.shuffle { plan::Shuffle::Full } else { plan::Shuffle::None },
+        ..plan::Data::text(paths, tokenizer)
     }
 }

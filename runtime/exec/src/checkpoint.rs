@@ -4,7 +4,6 @@
 //! counters, `manifest.json` the hash of each tensor and of itself. Nothing in it depends on
 //! time, host or path, so equal runs write equal bytes.
 
-pub mod hash;
 pub mod keep;
 pub mod load;
 pub mod manifest;

@@ -50,11 +50,6 @@ impl Error {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 
-    /// A file of data that holds what it must not hold, or that cannot be read.
-    pub fn data(path: impl AsRef<Path>, what: impl fmt::Display) -> Self {
-        Self::BadData(format!("{}: {what}", path.as_ref().display()))
-    }
-
     /// A checkpoint, or a file of one, that cannot be used.
     pub fn checkpoint(path: impl AsRef<Path>, what: impl fmt::Display) -> Self {
         Self::BadCheckpoint(format!("{}: {what}", path.as_ref().display()))
@@ -71,6 +66,12 @@ impl Error {
             Self::Fault(_) => 6,
             Self::Preempted => 75,
         }
+    }
+}
+
+impl From<data::Error> for Error {
+    fn from(error: data::Error) -> Self {
+        Self::BadData(error.to_string())
     }
 }
 

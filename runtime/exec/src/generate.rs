@@ -11,11 +11,11 @@
 mod sampler;
 mod stream;
 
+use data::Vocabulary;
 use plan::{BufferId, FunctionId, Plan, Yield};
 use serde::Serialize;
 
 use crate::{
-    data::tokenizer::Vocabulary,
     device::cpu::Memory,
     error::Error,
     executor::{Executor, Host},

@@ -1,7 +1,6 @@
 //! The runtime: loads a plan and runs it.
 
 pub mod checkpoint;
-pub mod data;
 pub mod device;
 pub mod error;
 pub mod executor;
@@ -11,7 +10,6 @@ pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod progress;
-pub mod rng;
 pub mod room;
 pub mod run_dir;
 #[cfg(test)]

@@ -197,7 +197,7 @@ mod tests {
     fn numbers_read_back_to_the_same_bits() {
         let mut bits = 0x3ff0_1234_5678_9abc;
         for _ in 0..1000 {
-            bits = crate::rng::mix(bits) & 0x3fff_ffff_ffff_ffff;
+            bits = data::rng::mix(bits) & 0x3fff_ffff_ffff_ffff;
             let number = Some(f64::from_bits(bits));
             let grad_norms = BTreeMap::from([("w".to_owned(), number)]);
             let row = Row { loss: number, lr: number, noise_scale: number, grad_norms, ..row(1) };

@@ -5,6 +5,7 @@
 //! `failure.json` while the last start of it ended in numbers or a machine beyond use.
 //! Nothing is trained further, or overwritten, because a name was the same.
 
+use data::Vocabulary;
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
@@ -13,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{checkpoint::load, data::tokenizer::Vocabulary, error::Error, lock::Lock};
+use crate::{checkpoint::load, error::Error, lock::Lock};
 
 /// Which program a folder belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

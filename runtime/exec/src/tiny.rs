@@ -3,8 +3,8 @@
 //! Its one gradient depends on every id and on their order, its update on all earlier ones.
 
 use plan::{
-    Arg, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Eval, Function, FunctionId, Plan,
-    Role, Run, Split, Step, Tokenizer, Yield,
+    Arg, Buffer, BufferId, Checkpoint, Code, Count, Dtype, Eval, Function, FunctionId, Plan, Role,
+    Run, Split, Step, Yield,
 };
 
 const BUFFERS: [(&str, Dtype, &[u64], Role); 27] = [
@@ -281,11 +281,9 @@ pub(crate) fn plan() -> Plan {
             context: 4,
             seed: 3,
             vocab: 256,
-            data: Data {
-                paths: vec!["*.txt".to_owned()],
-                tokenizer: Tokenizer::Bytes,
+            data: plan::Data {
                 splits: vec![split("train", 0.9), split("val", 0.1)],
-                shuffle: true,
+                ..plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Bytes)
             },
             eval: Some(Eval { every: 4, batches: Some(1) }),
             checkpoint: Some(Checkpoint {

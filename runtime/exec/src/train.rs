@@ -13,6 +13,7 @@ mod skips;
 #[cfg(test)]
 mod tests;
 
+use data::{Corpus, Sequences};
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -22,7 +23,6 @@ use plan::{Plan, Role};
 
 use crate::{
     checkpoint::{load, manifest::Best},
-    data::{order::Sequences, text::Corpus},
     error::Error,
     executor::{Executor, Options},
     finite,
@@ -396,7 +396,9 @@ impl<'t> Training<'t> {
                 Some(prompt) => prompt,
                 None => first_line(self.corpus)?,
             };
-            let ids = vocabulary.encode(&prompt).map_err(|e| e.within("the prompt of `sample`"))?;
+            let ids = vocabulary
+                .encode(&prompt)
+                .map_err(|unknown| unknown.within("the prompt of `sample`"))?;
             let plan::Sample { length, temperature, top_k, top_p, .. } = sample;
             let sampling = Sampling { temperature, top_k, top_p, seed, ..Sampling::PLAIN };
             let request = Request { length, sampling, stops: vec![] };
@@ -445,7 +447,7 @@ fn train_sequences(plan: &Plan, corpus: &Corpus) -> Result<Sequences, Error> {
         return refuse("the data have no split `train`".to_owned());
     };
     let tokens = split.end - split.start;
-    let shuffle = run.data.shuffle.then_some(run.seed);
+    let shuffle = (run.data.shuffle == plan::Shuffle::Full).then_some(run.seed);
     let sequences = Sequences::new(split, run.context, shuffle);
     if sequences.n_whole() == 0 {
         let needed = run.context + 1;

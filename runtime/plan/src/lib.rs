@@ -4,15 +4,20 @@
 //! format version. It knows no tensor op, no span and no `.lt`; names and origins are text.
 
 mod attention;
+mod data;
 mod run;
 mod text;
 
 pub use attention::{Attention, Band, Pass, Scratch, Strided, TileArg, TileKernel};
-pub use run::{Checkpoint, Data, Eval, OnNan, RECENT, Run, Sample, Split, Tokenizer};
+pub use data::{
+    Clean, Column, Columns, Data, Fields, Filter, Format, Limit, LossOn, Normalize, Pack, Shuffle,
+    Source, Split, Task, Tokenizer,
+};
+pub use run::{Checkpoint, Eval, OnNan, RECENT, Run, Sample};
 pub use text::ParseError;
 
 /// Format of plans; a runtime refuses others.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A buffer of a [`Plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -21,6 +21,8 @@
 //! derived from the weights, after `init` and after they were loaded; `plateau` takes notice of the
 //! input `val_loss` (f64) after an evaluation.
 
+use crate::Data;
+
 /// Steps whose skips are remembered one by one.
 pub const RECENT: u64 = 200;
 
@@ -41,7 +43,7 @@ pub struct Run {
     pub seed: u64,
     /// Size of the vocabulary the model was built for.
     pub vocab: u64,
-    /// Where the text is and how it is cut.
+    /// Where the data is and how it is cut.
     pub data: Data,
     /// Evaluation on the validation split.
     pub eval: Option<Eval>,
@@ -73,37 +75,6 @@ pub enum OnNan {
         /// In a row.
         limit: u64,
     },
-}
-
-/// Text and its cut into splits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Data {
-    /// Files as the user wrote them, relative to the spec's folder unless absolute.
-    pub paths: Vec<String>,
-    /// How text becomes ids.
-    pub tokenizer: Tokenizer,
-    /// Shares, in order from the start of the text.
-    pub splits: Vec<Split>,
-    /// Whether the order of sequences is permuted in every epoch.
-    pub shuffle: bool,
-}
-
-/// A share of the data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Split {
-    /// `train`, `val`, `test`.
-    pub name: String,
-    /// 0..1.
-    pub share: f64,
-}
-
-/// How text becomes ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokenizer {
-    /// 256 ids, one a byte.
-    Bytes,
-    /// One id for each character that occurs, in code point order.
-    Chars,
 }
 
 /// Evaluation on the validation split.

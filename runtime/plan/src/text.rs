@@ -6,6 +6,7 @@
 //! that start with `|`. Nothing here panics on any input.
 
 mod attention;
+mod data;
 mod parse;
 mod print;
 mod scan;

@@ -129,7 +129,7 @@ fn last_losses(plan: &Plan, play: &[i32], seed: usize) -> f64 {
     for at in 0..PLAY_STEPS {
         let (mut ids, mut targets) = (vec![], vec![]);
         for row in 0..plan.run.batch as usize {
-            let draw = exec::rng::mix((seed << 32 | at << 8 | row) as u64);
+            let draw = data::rng::mix((seed << 32 | at << 8 | row) as u64);
             let start = (draw % (play.len() - context) as u64) as usize;
             ids.extend_from_slice(&play[start..][..context]);
             targets.extend_from_slice(&play[start + 1..][..context]);

@@ -33,7 +33,7 @@ pub(crate) fn settings() -> Run {
         context: 1,
         seed: 0,
         vocab: 1,
-        data: Data { paths: vec![], tokenizer: Tokenizer::Bytes, splits: vec![], shuffle: false },
+        data: Data::text(vec![], Tokenizer::Bytes),
         eval: None,
         checkpoint: None,
         samples: vec![],

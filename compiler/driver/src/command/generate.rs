@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use data::Vocabulary;
 use exec::checkpoint::load;
-use exec::data::tokenizer::Vocabulary;
 use exec::error::Error;
 use exec::executor::Executor;
 use exec::generate::{Request, Sampled, Sampling, Session};
@@ -26,7 +26,7 @@ pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
         return Err(Failure::Usage("--samples must be 1 or more, found 0".to_owned()));
     }
     let (mut executor, vocabulary) = load_run(&args.run, &args.machine)?;
-    let ids = vocabulary.encode(&args.prompt).map_err(|e| e.within("the prompt"))?;
+    let ids = vocabulary.encode(&args.prompt).map_err(|e| Error::from(e.within("the prompt")))?;
     let mut session = Session::new(&mut executor, &vocabulary)?;
     session.read(&ids)?;
     let start = session.mark()?;

@@ -3,10 +3,10 @@
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
+use data::Corpus;
 use diag::lints::{Choice, Flags};
 use diag::render::{Style, render};
 use diag::{Diagnostic, Level};
-use exec::data::text::Corpus;
 use exec::error::Error;
 use sema::{Facts, Program};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use exec::data::text::Corpus;
+use data::Corpus;
 use exec::error::Error;
 use exec::executor::Options;
 use exec::log::Row;

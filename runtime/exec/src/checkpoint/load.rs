@@ -12,7 +12,7 @@ use std::{
 use plan::{Dtype, Plan};
 use sha2::{Digest, Sha256};
 
-use super::{FILES, buffers_of, hash, manifest::Manifest, safetensors};
+use super::{FILES, buffers_of, manifest::Manifest, safetensors};
 use crate::{
     device::cpu::Memory,
     error::Error,
@@ -158,7 +158,7 @@ impl Tensors {
             left -= n as u64;
         }
         let listed = manifest.tensors.iter().find(|t| t.file == self.name && t.name == entry.name);
-        if listed.is_none_or(|t| t.sha256 != hash::hex(&hasher.finalize())) {
+        if listed.is_none_or(|t| t.sha256 != data::hash::hex(&hasher.finalize())) {
             let why =
                 format!("tensor {:?}: the hash does not fit, the file is damaged", entry.name);
             return Err(Error::checkpoint(&self.path, why));

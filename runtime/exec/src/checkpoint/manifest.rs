@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::hash;
-
 /// Format of checkpoints; a newer one is refused.
 pub const FORMAT: u32 = 1;
 
@@ -90,7 +88,7 @@ impl Manifest {
 
     fn own_hash(&self) -> String {
         let blank = Manifest { sha256: String::new(), ..self.clone() };
-        hash::sha256(blank.text().as_bytes())
+        data::hash::sha256(blank.text().as_bytes())
     }
 
     fn text(&self) -> String {

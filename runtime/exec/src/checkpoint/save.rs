@@ -14,7 +14,7 @@ use plan::{Plan, Role};
 use sha2::{Digest, Sha256};
 
 use super::{
-    FILES, buffers_of, hash, load,
+    FILES, buffers_of, load,
     manifest::{Manifest, Tensor},
     safetensors,
 };
@@ -161,7 +161,7 @@ fn write_tensors(
             name: buffer.name.clone(),
             dtype: safetensors::dtype_name(buffer.dtype).to_owned(),
             shape: buffer.shape.clone(),
-            sha256: hash::hex(&Sha256::digest(bytes)),
+            sha256: data::hash::hex(&Sha256::digest(bytes)),
         });
     }
     watched(watch, Operation::Sync, &path, || file.sync_all())?;

@@ -252,7 +252,7 @@ fn forge(path: &Path, file: &str, tensor: &str, bytes: &[u8]) {
     fs::write(&place, &all).unwrap();
     let mut manifest = load::manifest(path).unwrap();
     let listed = manifest.tensors.iter_mut().find(|t| t.name == tensor).unwrap();
-    listed.sha256 = super::hash::sha256(&all[range]);
+    listed.sha256 = data::hash::sha256(&all[range]);
     fs::write(path.join("manifest.json"), manifest.seal().1).unwrap();
 }
 

@@ -7,7 +7,9 @@
 
 use std::cmp::Ordering;
 
-use crate::{error::Error, rng};
+use data::rng;
+
+use crate::error::Error;
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]

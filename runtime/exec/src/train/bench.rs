@@ -4,12 +4,12 @@
 //! those of a fresh run, so the numbers of a step are those of training.
 
 use crate::{
-    data::{order::Sequences, text::Corpus},
     error::Error,
     executor::{Cost, Executor, Options},
     log::Cause,
     room,
 };
+use data::{Corpus, Sequences};
 
 use super::feed::{Ahead, Feeder};
 use super::{Names, init, train_sequences};

@@ -3,11 +3,11 @@
 //! While a device with a memory of its own still computes, the host reads what the next call will
 //! ask for first: a page of the data that has to come from a disk then costs no time of the device.
 
+use data::{Corpus, Sequences};
 use plan::{BufferId, Yield};
 
 use super::Names;
 use crate::{
-    data::{order::Sequences, text::Corpus},
     device::cpu::Memory,
     error::Error,
     executor::{Executor, Host},
@@ -114,13 +114,16 @@ mod tests {
     use super::super::train_sequences;
     use super::*;
     use crate::executor::Options;
-    use crate::{data::text::sample, scratch::Scratch, tiny};
+    use crate::{
+        scratch::{Scratch, corpus_of},
+        tiny,
+    };
 
     #[test]
     fn what_was_read_ahead_is_the_first_batch_of_the_next_step_and_of_no_other() {
         let scratch = Scratch::new("feed_ahead");
         let text: Vec<u8> = (0..400u32).map(|i| (i * 7 % 90) as u8).collect();
-        let corpus = sample(scratch.path(), &text);
+        let corpus = corpus_of(scratch.path(), &text);
         let mut executor = Executor::load(tiny::plan(), &Options::threads(1)).unwrap();
         let names = Names::of(executor.plan()).unwrap();
         let sequences = train_sequences(executor.plan(), &corpus).unwrap();

@@ -3,13 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::*;
-use crate::{data::text::sample, scratch::Scratch, tiny};
+use crate::{
+    scratch::{Scratch, corpus_of},
+    tiny,
+};
 
 const OPTIONS: Options = Options::threads(1);
 
 fn corpus(scratch: &Scratch) -> Corpus {
-    let text: Vec<u8> = (0..400u32).map(|i| (crate::rng::mix(u64::from(i)) % 90) as u8).collect();
-    sample(scratch.path(), &text)
+    let text: Vec<u8> = (0..400u32).map(|i| (data::rng::mix(u64::from(i)) % 90) as u8).collect();
+    corpus_of(scratch.path(), &text)
 }
 
 fn go(
@@ -241,7 +244,7 @@ fn two_failed_saves_are_warnings_and_the_third_stops() {
 #[test]
 fn a_text_that_is_too_short_is_refused() {
     let scratch = Scratch::new("train_short");
-    let corpus = sample(scratch.path(), b"abcd");
+    let corpus = corpus_of(scratch.path(), b"abcd");
     let error = go(tiny::plan(), &corpus, &scratch.path().join("run"), &mut |_, _| {}).unwrap_err();
     assert_eq!(error.exit_code(), 3);
     assert!(error.to_string().contains("has 3 tokens; a context of 4 needs 5"), "{error}");

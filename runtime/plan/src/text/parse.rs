@@ -4,9 +4,9 @@
 
 use super::{ParseError, attention, scan::Line};
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype, Epilogue,
-    EpilogueArg, Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role,
-    Run, Sample, Split, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Dtype, Epilogue, EpilogueArg,
+    Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample,
+    Step, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -42,6 +42,19 @@ impl<'a> Reader<'a> {
         let text = line.string()?;
         line.end()?;
         Ok(text)
+    }
+
+    /// A line that starts with `name`; `read` takes all of the rest.
+    pub(super) fn directive<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Line) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
+        let mut line = self.line()?;
+        line.name(name)?;
+        let value = read(&mut line)?;
+        line.end()?;
+        Ok(value)
     }
 
     /// A line `name 12`.
@@ -123,7 +136,7 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
         vocab: r.number("vocab")?,
         identity: r.text("identity")?,
         trajectory: r.text("trajectory")?,
-        data: data(r)?,
+        data: super::data::parse(r)?,
         eval: if r.follows("eval") { Some(eval(r)?) } else { None },
         checkpoint: if r.follows("checkpoint") { Some(checkpoint(r)?) } else { None },
         samples: samples(r)?,
@@ -157,32 +170,6 @@ fn on_nan(r: &mut Reader<'_>) -> Result<OnNan, ParseError> {
     let limit = line.number()?;
     line.end()?;
     Ok(OnNan::Skip { limit })
-}
-
-fn data(r: &mut Reader<'_>) -> Result<Data, ParseError> {
-    let mut line = r.line()?;
-    line.name("data")?;
-    let tokenizer = if line.accept_name("bytes") {
-        Tokenizer::Bytes
-    } else if line.accept_name("chars") {
-        Tokenizer::Chars
-    } else {
-        return Err(line.expected("`bytes` or `chars`"));
-    };
-    let shuffle = line.accept_name("shuffle");
-    line.end()?;
-    let mut paths = Vec::new();
-    while r.follows("path") {
-        paths.push(r.text("path")?);
-    }
-    let mut splits = Vec::new();
-    while r.follows("split") {
-        let mut line = r.line()?;
-        line.name("split")?;
-        splits.push(Split { name: line.string()?, share: line.number()? });
-        line.end()?;
-    }
-    Ok(Data { paths, tokenizer, splits, shuffle })
 }
 
 fn eval(r: &mut Reader<'_>) -> Result<Eval, ParseError> {

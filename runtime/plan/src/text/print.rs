@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::attention;
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Data, Dtype, Epilogue, EpilogueArg,
-    FORMAT, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample, Step, Tokenizer, Yield,
+    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Dtype, Epilogue, EpilogueArg, FORMAT,
+    Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample, Step, Yield,
 };
 
 /// How much of the code is printed.
@@ -89,7 +89,7 @@ fn run(out: &mut String, run: &Run) {
     }
     line(out, 1, &format!("identity {}", quote(&run.identity)));
     line(out, 1, &format!("trajectory {}", quote(&run.trajectory)));
-    data(out, &run.data);
+    super::data::print(out, &run.data);
     if let Some(eval) = &run.eval {
         let batches = eval.batches.map(|n| format!(" batches {n}")).unwrap_or_default();
         line(out, 1, &format!("eval every {}{batches}", eval.every));
@@ -113,21 +113,6 @@ fn run(out: &mut String, run: &Run) {
         line(out, 1, &format!("min_scale {scale:?}"));
     }
     line(out, 0, "}");
-}
-
-fn data(out: &mut String, data: &Data) {
-    let tokenizer = match data.tokenizer {
-        Tokenizer::Bytes => "bytes",
-        Tokenizer::Chars => "chars",
-    };
-    let shuffle = if data.shuffle { " shuffle" } else { "" };
-    line(out, 1, &format!("data {tokenizer}{shuffle}"));
-    for path in &data.paths {
-        line(out, 1, &format!("path {}", quote(path)));
-    }
-    for split in &data.splits {
-        line(out, 1, &format!("split {} {:?}", quote(&split.name), split.share));
-    }
 }
 
 fn checkpoint(c: &Checkpoint) -> String {

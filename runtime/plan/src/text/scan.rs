@@ -87,6 +87,27 @@ impl Line {
         if self.accept_name(name) { Ok(()) } else { Err(self.expected(&format!("`{name}`"))) }
     }
 
+    /// Takes one of some names, each of which stands for a value.
+    pub(super) fn one_of<T: Copy>(&mut self, names: &[(&str, T)]) -> Result<T, ParseError> {
+        match names.iter().find(|(name, _)| self.accept_name(name)) {
+            Some((_, value)) => Ok(*value),
+            None => {
+                let quoted: Vec<String> = names.iter().map(|(n, _)| format!("`{n}`")).collect();
+                Err(self.expected(&quoted.join(" or ")))
+            }
+        }
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.next == self.words.len()
+    }
+
+    /// Whether a quoted string comes next.
+    pub(super) fn is_at_string(&self) -> bool {
+        matches!(self.words.get(self.next), Some(Word::Quoted(_)))
+    }
+
     /// Takes a name or a number as it stands.
     pub(super) fn plain(&mut self, what: &str) -> Result<&str, ParseError> {
         if !matches!(self.words.get(self.next), Some(Word::Plain(_))) {

@@ -1,10 +1,11 @@
 //! Round trips of small and of random plans, and refusals.
 
 use crate::{
-    Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Data, Dtype,
-    Epilogue, EpilogueArg, Eval, Function, FunctionId, Launch, LaunchArg, OnNan, Pass, Plan,
-    Product, Role, Run, Sample, Scratch, Split, Step, Strided, TileArg, TileKernel, Tokenizer,
-    Yield,
+    Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Clean, Code, Column,
+    Columns, Count, Data, Dtype, Epilogue, EpilogueArg, Eval, Fields, Filter, Format, Function,
+    FunctionId, Launch, LaunchArg, Limit, LossOn, Normalize, OnNan, Pack, Pass, Plan, Product,
+    Role, Run, Sample, Scratch, Shuffle, Source, Split, Step, Strided, Task, TileArg, TileKernel,
+    Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -170,6 +171,82 @@ impl Rng {
         }
     }
 
+    fn one_of<T: Clone>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len() as u64) as usize].clone()
+    }
+
+    fn source(&mut self) -> Source {
+        let (a, b) = (self.text(), self.text());
+        let numbered = Column::Number(self.below(9) as u32);
+        let (text, label) = (Column::Name(a.clone()), self.some(|r| Column::Name(r.text())));
+        let header = self.one_of(&[None, Some(true), Some(false)]);
+        let format = self.one_of(&[
+            Format::Text,
+            Format::Tokens,
+            Format::Jsonl(Fields::Text { text: a.clone(), label: None }),
+            Format::Jsonl(Fields::Text { text: a.clone(), label: Some(b.clone()) }),
+            Format::Jsonl(Fields::Pair { prompt: a.clone(), completion: b }),
+            Format::Jsonl(Fields::Messages(a)),
+            Format::Table { columns: Columns::Text { text: text.clone(), label }, header },
+            Format::Table { columns: Columns::Pair { prompt: numbered, completion: text }, header },
+        ]);
+        Source {
+            name: self.some(Rng::text),
+            paths: self.many(Rng::text),
+            format,
+            share: self.some(Rng::real),
+        }
+    }
+
+    fn data(&mut self) -> Data {
+        let (n, text) = (self.next(), self.text());
+        let (share, keep, random) = (self.real(), self.real(), self.real());
+        Data {
+            sources: self.many(Rng::source),
+            tokenizer: self.one_of(&[
+                Tokenizer::Bytes,
+                Tokenizer::Chars,
+                Tokenizer::Words(n),
+                Tokenizer::Bpe(n),
+                Tokenizer::WordPiece(n),
+                Tokenizer::Gpt2,
+                Tokenizer::File(text.clone()),
+                Tokenizer::Ids(n),
+            ]),
+            splits: self.many(|r| Split { name: r.text(), share: r.real() }),
+            stratified: self.flag(),
+            shuffle: self.one_of(&[Shuffle::None, Shuffle::Full, Shuffle::Window(n)]),
+            pack: self.one_of(&[Pack::Documents, Pack::Rows]),
+            loss_on: self.one_of(&[LossOn::Everything, LossOn::Completion]),
+            task: self.one_of(&[
+                Task::NextToken,
+                Task::Classes { n: None },
+                Task::Classes { n: Some(n) },
+                Task::Masked { share, keep, random },
+            ]),
+            clean: Clean {
+                normalize: self.many(|r| {
+                    r.one_of(&[
+                        Normalize::Nfc,
+                        Normalize::Nfkc,
+                        Normalize::Lowercase,
+                        Normalize::Whitespace,
+                    ])
+                }),
+                filters: self.many(|r| {
+                    r.one_of(&[
+                        Filter::MinChars(n),
+                        Filter::MaxChars(n),
+                        Filter::Has(text.clone()),
+                        Filter::Lacks(text.clone()),
+                    ])
+                }),
+                dedup: self.flag(),
+                limit: self.one_of(&[None, Some(Limit::Documents(n)), Some(Limit::Tokens(n))]),
+            },
+        }
+    }
+
     fn run(&mut self) -> Run {
         Run {
             steps: self.next(),
@@ -179,12 +256,7 @@ impl Rng {
             context: self.below(99),
             seed: u64::MAX - self.below(9),
             vocab: self.below(999),
-            data: Data {
-                paths: self.many(Rng::text),
-                tokenizer: if self.flag() { Tokenizer::Bytes } else { Tokenizer::Chars },
-                splits: self.many(|r| Split { name: r.text(), share: r.real() }),
-                shuffle: self.flag(),
-            },
+            data: self.data(),
             eval: self.some(|r| Eval { every: r.below(9), batches: r.some(|r| r.below(9)) }),
             checkpoint: self.some(|r| Checkpoint {
                 path: r.some(Rng::text),
@@ -289,10 +361,10 @@ fn the_hash_follows_the_content() {
 
 #[test]
 fn another_format_is_refused_with_a_sentence() {
-    let error = Plan::parse("plan 2\nwhatever").unwrap_err();
+    let error = Plan::parse("plan 9\nwhatever").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plan, line 1: the plan has format 2, this program reads format 1; compile the spec again"
+        "plan, line 1: the plan has format 9, this program reads format 2; compile the spec again"
     );
 }
 

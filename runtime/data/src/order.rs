@@ -8,13 +8,12 @@
 
 use std::ops::Range;
 
-use super::text::Corpus;
-use crate::{error::Error, rng};
+use crate::{corpus::Corpus, error::Error, rng};
 
 const ROUNDS: u64 = 6;
 
 /// The place of `index` in the order of an epoch: a bijection on `0..n`.
-pub fn permutation(seed: u64, epoch: u64, n: u64, index: u64) -> u64 {
+pub(crate) fn permutation(seed: u64, epoch: u64, n: u64, index: u64) -> u64 {
     assert!(index < n, "only positions below the size are permuted");
     let half_bits = (u64::BITS - (n - 1).leading_zeros()).div_ceil(2).max(1);
     let mask = (1u64 << half_bits) - 1;
@@ -138,7 +137,7 @@ impl Sequences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{data::text::sample, scratch::Scratch};
+    use crate::{corpus::sample, scratch::Scratch};
 
     #[test]
     fn the_order_is_a_permutation() {

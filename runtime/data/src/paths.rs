@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 /// The files of `paths`, relative to `base`.
-pub fn resolve(paths: &[String], base: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn resolve(paths: &[String], base: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         for file in one(path, base)? {
@@ -19,14 +19,14 @@ pub fn resolve(paths: &[String], base: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     if files.is_empty() {
-        return Err(Error::data(base, "the data names no file"));
+        return Err(Error::new(base, "the data names no file"));
     }
     Ok(files)
 }
 
 fn one(path: &str, base: &Path) -> Result<Vec<PathBuf>, Error> {
     let full = base.join(path);
-    let refuse = |message: String| Error::data(path, message);
+    let refuse = |message: String| Error::new(path, message);
     // A plain name comes first: a file may be called `a[1].txt`.
     let found = if full.exists() || !path.contains(['*', '?', '[']) {
         vec![full.clone()]
@@ -70,7 +70,7 @@ fn expand(path: &str, base: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn confine(written: &str, file: &Path, base: &Path) -> Result<(), Error> {
-    let real = |path: &Path| path.canonicalize().map_err(|source| Error::data(path, source));
+    let real = |path: &Path| path.canonicalize().map_err(|source| Error::new(path, source));
     let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
     let target = real(file)?;
     if target.starts_with(real(base)?) || target.starts_with(real(Path::new("."))?) {
@@ -81,7 +81,7 @@ fn confine(written: &str, file: &Path, base: &Path) -> Result<(), Error> {
          write the absolute path to use it",
         target.display()
     );
-    Err(Error::data(written, message))
+    Err(Error::new(written, message))
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     fn nothing_found_is_named() {
         let scratch = folder("paths_none");
         let error = resolve(&["*.csv".to_owned()], scratch.path()).unwrap_err();
-        assert_eq!(error.to_string(), "bad data: *.csv: no file matches");
+        assert_eq!(error.to_string(), "*.csv: no file matches");
         assert!(resolve(&["none.txt".to_owned()], scratch.path()).is_err());
         assert!(resolve(&[], scratch.path()).is_err());
     }

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// A mapped regular file.
 #[derive(Debug)]
-pub struct Map {
+pub(crate) struct Map {
     path: PathBuf,
     file: File,
     changed: Option<SystemTime>,
@@ -21,9 +21,9 @@ pub struct Map {
 impl Map {
     /// Maps a regular file that is not empty.
     #[allow(unsafe_code)]
-    pub fn open(path: &Path) -> Result<Map, Error> {
-        let read = |source: std::io::Error| Error::data(path, source);
-        let data = |message: &str| Error::data(path, message);
+    pub(crate) fn open(path: &Path) -> Result<Map, Error> {
+        let read = |source: std::io::Error| Error::new(path, source);
+        let data = |message: &str| Error::new(path, message);
         // Looked at before it is opened: opening a pipe would wait for its other end.
         if !std::fs::metadata(path).map_err(read)?.is_file() {
             return Err(data("not a regular file"));
@@ -44,30 +44,25 @@ impl Map {
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Its size, as it was opened.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// Never: an empty file is refused.
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-
     /// Its bytes, when the file is still the one that was opened.
-    pub fn bytes(&self) -> Result<&[u8], Error> {
-        let meta = self.file.metadata().map_err(|source| Error::data(&self.path, source))?;
+    pub(crate) fn bytes(&self) -> Result<&[u8], Error> {
+        let meta = self.file.metadata().map_err(|source| Error::new(&self.path, source))?;
         if meta.len() != self.len() || meta.modified().ok() != self.changed {
             let message = format!(
                 "the file changed while it was in use: {} bytes when opened, {} now",
                 self.len(),
                 meta.len()
             );
-            return Err(Error::data(&self.path, message));
+            return Err(Error::new(&self.path, message));
         }
         Ok(&self.map)
     }

@@ -11,8 +11,13 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{mmap::Map, paths, tokenizer::Vocabulary};
-use crate::{checkpoint::hash, error::Error};
+use crate::{
+    error::{Error, Position},
+    hash,
+    mmap::Map,
+    paths,
+    tokenizer::Vocabulary,
+};
 
 /// Largest vocabulary.
 const MAX_VOCABULARY: usize = 1 << 24;
@@ -49,28 +54,41 @@ enum Tokens {
 
 /// Opens and checks all files.
 pub fn scan(data: &plan::Data, base: &Path) -> Result<(Facts, Corpus), Error> {
-    let files = paths::resolve(&data.paths, base)?;
+    built(data)?;
+    let files = paths::resolve(&data.sources[0].paths, base)?;
     let maps = files.iter().map(|path| Map::open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut hasher = Sha256::new();
-    let tokenizer: &[u8] = match data.tokenizer {
-        plan::Tokenizer::Bytes => b"bytes",
-        plan::Tokenizer::Chars => b"chars",
-    };
-    hasher.update(tokenizer);
+    let is_bytes = data.tokenizer == plan::Tokenizer::Bytes;
+    hasher.update(if is_bytes { b"bytes" } else { b"chars" });
     for map in &maps {
         hasher.update(map.len().to_le_bytes());
         hasher.update(map.bytes()?);
     }
     let hash = hash::hex(&hasher.finalize());
-    let (vocabulary, tokens) = match data.tokenizer {
-        plan::Tokenizer::Bytes => (Vocabulary::Bytes, bytes(maps)),
-        plan::Tokenizer::Chars => chars(&maps)?,
-    };
+    let (vocabulary, tokens) =
+        if is_bytes { (Vocabulary::Bytes, bytes(maps)) } else { chars(&maps)? };
     let splits = cut(&data.splits, tokens.len());
     let corpus = Corpus { vocabulary, tokens, splits, hash: hash.clone() };
     let lengths = corpus.splits.iter().map(|(name, r)| (name.clone(), r.end - r.start));
     let facts = Facts { vocab: corpus.vocabulary.size(), tokens: lengths.collect(), hash, files };
     Ok((facts, corpus))
+}
+
+/// Refuses what the reader does not do yet.
+fn built(data: &plan::Data) -> Result<(), Error> {
+    let paths = data.paths().cloned().collect();
+    let plain = plan::Data {
+        splits: data.splits.clone(),
+        shuffle: data.shuffle,
+        ..plan::Data::text(paths, data.tokenizer.clone())
+    };
+    let is_known = matches!(data.tokenizer, plan::Tokenizer::Bytes | plan::Tokenizer::Chars);
+    let has_window = matches!(data.shuffle, plan::Shuffle::Window(_));
+    if is_known && !has_window && *data == plain {
+        return Ok(());
+    }
+    let path = data.paths().next().map_or("the data", String::as_str);
+    Err(Error::new(path, "the reader takes one `text` with `bytes` or `chars` so far"))
 }
 
 fn bytes(maps: Vec<Map>) -> Tokens {
@@ -89,12 +107,9 @@ fn chars(maps: &[Map]) -> Result<(Vocabulary, Tokens), Error> {
     let mut texts = Vec::with_capacity(maps.len());
     for map in maps {
         let text = std::str::from_utf8(map.bytes()?).map_err(|error| {
-            let message = format!(
-                "byte {}: not valid UTF-8, which `tokenizer chars` needs; \
-                 `tokenizer bytes` reads any file",
-                error.valid_up_to()
-            );
-            Error::data(map.path(), message)
+            let message = "not valid UTF-8, which `tokenizer chars` needs; \
+                           `tokenizer bytes` reads any file";
+            Error::at(map.path(), Position::Byte(error.valid_up_to() as u64), message)
         })?;
         // A look into a table is much cheaper than one into the set for nearly all of a text.
         let mut ascii = [false; 128];
@@ -109,7 +124,7 @@ fn chars(maps: &[Map]) -> Result<(Vocabulary, Tokens), Error> {
     }
     if seen.len() > MAX_VOCABULARY {
         let message = format!("{} different characters; the limit is {MAX_VOCABULARY}", seen.len());
-        return Err(Error::data(maps[0].path(), message));
+        return Err(Error::new(maps[0].path(), message));
     }
     let vocabulary = Vocabulary::Chars(seen.into_iter().collect());
     let mut ids = Vec::new();
@@ -204,10 +219,8 @@ pub(crate) fn sample(scratch: &Path, text: &[u8]) -> Corpus {
     std::fs::write(scratch.join("2.txt"), &text[half..]).unwrap();
     let split = |name: &str, share| plan::Split { name: name.to_owned(), share };
     let data = plan::Data {
-        paths: vec!["*.txt".to_owned()],
-        tokenizer: plan::Tokenizer::Bytes,
         splits: vec![split("train", 0.9), split("val", 0.1)],
-        shuffle: true,
+        ..plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Bytes)
     };
     scan(&data, scratch).unwrap().1
 }
@@ -218,12 +231,7 @@ mod tests {
     use crate::scratch::Scratch;
 
     fn chars_of(scratch: &Scratch) -> Result<(Facts, Corpus), Error> {
-        let data = plan::Data {
-            paths: vec!["*.txt".to_owned()],
-            tokenizer: plan::Tokenizer::Chars,
-            splits: Vec::new(),
-            shuffle: false,
-        };
+        let data = plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Chars);
         scan(&data, scratch.path())
     }
 
@@ -258,7 +266,6 @@ mod tests {
         std::fs::write(scratch.path().join("a.txt"), b"ab\xffc").unwrap();
         let error = chars_of(&scratch).unwrap_err();
         assert!(error.to_string().contains("a.txt: byte 2: not valid UTF-8"), "{error}");
-        assert_eq!(error.exit_code(), 3);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::{
+    error::{Error, Position},
+    hash,
+};
 
 /// What the ids of a model mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +34,10 @@ impl Unknown {
     pub fn within(self, what: &str) -> Error {
         let Unknown { character, offset } = self;
         let message = format!(
-            "byte {offset}: the character {character:?} (U+{:04X}) does not occur in the training text",
+            "the character {character:?} (U+{:04X}) does not occur in the training text",
             u32::from(character)
         );
-        Error::data(what, message)
+        Error::at(what, Position::Byte(offset as u64), message)
     }
 }
 
@@ -104,7 +107,7 @@ impl Vocabulary {
 
     /// SHA-256 of the saved form.
     pub fn hash(&self) -> String {
-        crate::checkpoint::hash::sha256(self.to_json().as_bytes())
+        hash::sha256(self.to_json().as_bytes())
     }
 }
 
@@ -133,7 +136,7 @@ mod tests {
         assert_eq!(error, Unknown { character: 'z', offset: 3 });
         assert_eq!(
             error.within("the prompt").to_string(),
-            "bad data: the prompt: byte 3: the character 'z' (U+007A) does not occur in the training text"
+            "the prompt: byte 3: the character 'z' (U+007A) does not occur in the training text"
         );
     }
 
