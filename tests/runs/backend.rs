@@ -357,6 +357,7 @@ fn no_run() -> plan::Run {
         stop_below_val_loss: None,
         stop_after_s: None,
         on_nan: plan::OnNan::Stop,
+        start: None,
         min_scale: None,
     }
 }

@@ -9,6 +9,7 @@ pub mod load;
 pub mod manifest;
 pub mod safetensors;
 pub mod save;
+pub mod start;
 
 use plan::{Buffer, BufferId, Plan, Role};
 

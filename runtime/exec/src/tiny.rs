@@ -299,6 +299,7 @@ pub(crate) fn plan() -> Plan {
             stop_below_val_loss: None,
             stop_after_s: None,
             on_nan: plan::OnNan::Stop,
+            start: None,
             min_scale: None,
         },
     }

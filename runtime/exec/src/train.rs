@@ -22,7 +22,7 @@ use std::{
 use plan::{Plan, Role};
 
 use crate::{
-    checkpoint::{load, manifest::Best},
+    checkpoint::{load, manifest::Best, start},
     error::Error,
     executor::{Executor, Options},
     finite,
@@ -43,6 +43,15 @@ pub enum Event {
     Started {
         /// Elements of all weights.
         parameters: u64,
+    },
+    /// A fresh run has weights of another one.
+    Took {
+        /// The checkpoint.
+        from: PathBuf,
+        /// How many tensors.
+        n_taken: usize,
+        /// Those that are new, each with why.
+        fresh: Vec<String>,
     },
     /// A run goes on.
     Resumed {
@@ -140,6 +149,7 @@ impl<'t> Training<'t> {
             Some(found) => resume(&mut executor, found, corpus, report)?,
             None => {
                 init(&mut executor, &names)?;
+                start_from(&mut executor, corpus, report)?;
                 report(Event::Started { parameters: parameters(executor.plan()) });
             }
         }
@@ -493,6 +503,17 @@ fn init(executor: &mut Executor, names: &Names) -> Result<(), Error> {
     let seed = executor.plan().run.seed as u32 as i32;
     executor.memory_mut().i32_mut(names.seed)[0] = seed;
     executor.call(names.init, &mut Silent)
+}
+
+/// Replaces the first weights by those of another run, where the plan says so.
+fn start_from(executor: &mut Executor, corpus: &Corpus, report: Report<'_>) -> Result<(), Error> {
+    let plan = executor.plan().clone();
+    let Some(from) = &plan.run.start else { return Ok(()) };
+    let vocabulary = corpus.vocabulary().hash();
+    let start::Taken { n_taken, fresh } =
+        start::take(from, &plan, &vocabulary, executor.memory_mut())?;
+    report(Event::Took { from: from.checkpoint.clone().into(), n_taken, fresh });
+    Ok(())
 }
 
 /// Elements of all weights.

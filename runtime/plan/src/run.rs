@@ -45,6 +45,8 @@ pub struct Run {
     pub vocab: u64,
     /// Where the data is and how it is cut.
     pub data: Data,
+    /// Whose weights it starts with; `None`: new ones.
+    pub start: Option<Start>,
     /// Evaluation on the validation split.
     pub eval: Option<Eval>,
     /// Saving.
@@ -63,6 +65,15 @@ pub struct Run {
     pub on_nan: OnNan,
     /// The smallest loss scale of a dynamic scaler; an overflow at it ends the run.
     pub min_scale: Option<f64>,
+}
+
+/// A checkpoint whose weights a run starts with, where names and shapes are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Its folder.
+    pub checkpoint: String,
+    /// The hash of its manifest.
+    pub sha256: String,
 }
 
 /// What a loss or gradient that is not finite does.

@@ -42,6 +42,7 @@ pub(crate) fn settings() -> Run {
         stop_below_val_loss: None,
         stop_after_s: None,
         on_nan: plan::OnNan::Stop,
+        start: None,
         min_scale: None,
     }
 }

@@ -96,7 +96,7 @@ pub fn verify(path: &Path) -> Result<Manifest, Error> {
 }
 
 /// A file of tensors whose header agrees with the manifest.
-struct Tensors {
+pub(super) struct Tensors {
     path: PathBuf,
     name: &'static str,
     file: BufReader<File>,
@@ -104,7 +104,11 @@ struct Tensors {
 }
 
 impl Tensors {
-    fn open(folder: &Path, name: &'static str, manifest: &Manifest) -> Result<Tensors, Error> {
+    pub(super) fn open(
+        folder: &Path,
+        name: &'static str,
+        manifest: &Manifest,
+    ) -> Result<Tensors, Error> {
         let path = folder.join(name);
         let bad = |why: String| Error::checkpoint(&path, why);
         let file = File::open(&path).map_err(|e| bad(e.to_string()))?;
@@ -126,6 +130,12 @@ impl Tensors {
             ));
         }
         Ok(Tensors { path, name, file, entries })
+    }
+
+    /// The bytes of one tensor.
+    pub(super) fn read(&mut self, idx: usize, to: &mut [u8]) -> Result<(), Error> {
+        self.go_to(idx)?;
+        self.file.read_exact(to).map_err(|e| Error::checkpoint(&self.path, e))
     }
 
     fn go_to(&mut self, idx: usize) -> Result<(), Error> {
@@ -182,10 +192,7 @@ pub fn restore(found: &Found, plan: &Plan, memory: &mut Memory) -> Result<(), Er
     for name in FILES {
         let mut file = Tensors::open(&found.path, name, &found.manifest)?;
         for (idx, (id, _)) in buffers_of(plan, name).into_iter().enumerate() {
-            file.go_to(idx)?;
-            file.file
-                .read_exact(memory.bytes_mut(id))
-                .map_err(|e| Error::checkpoint(&file.path, e))?;
+            file.read(idx, memory.bytes_mut(id))?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::{ParseError, attention, scan::Line};
 use crate::{
     Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Dtype, Epilogue, EpilogueArg,
     Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample,
-    Step, Yield,
+    Start, Step, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -137,6 +137,7 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
         identity: r.text("identity")?,
         trajectory: r.text("trajectory")?,
         data: super::data::parse(r)?,
+        start: if r.follows("start") { Some(start(r)?) } else { None },
         eval: if r.follows("eval") { Some(eval(r)?) } else { None },
         checkpoint: if r.follows("checkpoint") { Some(checkpoint(r)?) } else { None },
         samples: samples(r)?,
@@ -147,6 +148,16 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
     };
     close(r)?;
     Ok(run)
+}
+
+fn start(r: &mut Reader<'_>) -> Result<Start, ParseError> {
+    let mut line = r.line()?;
+    line.name("start")?;
+    let checkpoint = line.string()?;
+    line.name("sha256")?;
+    let sha256 = line.string()?;
+    line.end()?;
+    Ok(Start { checkpoint, sha256 })
 }
 
 fn number_of(r: &mut Reader<'_>, name: &str) -> Result<Option<f64>, ParseError> {

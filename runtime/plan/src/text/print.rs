@@ -90,6 +90,10 @@ fn run(out: &mut String, run: &Run) {
     line(out, 1, &format!("identity {}", quote(&run.identity)));
     line(out, 1, &format!("trajectory {}", quote(&run.trajectory)));
     super::data::print(out, &run.data);
+    if let Some(start) = &run.start {
+        let (from, sha256) = (quote(&start.checkpoint), quote(&start.sha256));
+        line(out, 1, &format!("start {from} sha256 {sha256}"));
+    }
     if let Some(eval) = &run.eval {
         let batches = eval.batches.map(|n| format!(" batches {n}")).unwrap_or_default();
         line(out, 1, &format!("eval every {}{batches}", eval.every));

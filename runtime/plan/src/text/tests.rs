@@ -4,7 +4,7 @@ use crate::{
     Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Clean, Code, Column,
     Columns, Count, Data, Dtype, Epilogue, EpilogueArg, Eval, Fields, Filter, Format, Function,
     FunctionId, Launch, LaunchArg, Limit, LossOn, Normalize, OnNan, Pack, Pass, Plan, Product,
-    Role, Run, Sample, Scratch, Shuffle, Source, Split, Step, Strided, Task, TileArg, TileKernel,
+    Role, Run, Sample, Scratch, Shuffle, Source, Split, Start, Step, Strided, Task, TileArg, TileKernel,
     Tokenizer, Yield,
 };
 
@@ -257,6 +257,7 @@ impl Rng {
             seed: u64::MAX - self.below(9),
             vocab: self.below(999),
             data: self.data(),
+            start: self.some(|r| Start { checkpoint: r.text(), sha256: r.text() }),
             eval: self.some(|r| Eval { every: r.below(9), batches: r.some(|r| r.below(9)) }),
             checkpoint: self.some(|r| Checkpoint {
                 path: r.some(Rng::text),
