@@ -67,6 +67,7 @@ impl Bench {
             }
             Event::Warning(text) => warnings.push(text),
             Event::Started { .. }
+            | Event::Took { .. }
             | Event::Resumed { .. }
             | Event::Saved { .. }
             | Event::Sample { .. } => {}

@@ -279,6 +279,7 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
         seed: train.seed,
         vocab: program.vocab,
         data: data_of(&program.data),
+        start: None,
         eval: train.eval.as_ref().map(|e| plan::Eval { every: e.every, batches: e.batches }),
         checkpoint: train.checkpoint.as_ref().map(|c| plan::Checkpoint {
             path: c.path.clone(),

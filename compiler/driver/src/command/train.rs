@@ -204,6 +204,7 @@ impl Show {
             Event::Started { parameters } => {
                 say(format_args!("training {} parameters", count(parameters)));
             }
+            Event::Took { from, n_taken, fresh } => took(&from, n_taken, &fresh),
             Event::Resumed { step } => say(format_args!("going on from step {step}")),
             Event::Warning(text) => eprintln!("warning: {text}"),
             Event::Saved { step, path } => {
@@ -234,6 +235,20 @@ impl Show {
             say(format_args!(""));
             self.open = false;
         }
+    }
+}
+
+/// Says what a run starts with.
+fn took(from: &Path, n_taken: usize, fresh: &[String]) {
+    /// More would hide the next lines.
+    const SHOWN: usize = 8;
+    let total = n_taken + fresh.len();
+    say(format_args!("starting with {n_taken} of {total} tensors of {}", from.display()));
+    for line in fresh.iter().take(SHOWN) {
+        say(format_args!("  {line}"));
+    }
+    if let Some(more) = fresh.len().checked_sub(SHOWN).filter(|&n| n > 0) {
+        say(format_args!("  and {more} more"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use plan::{ALIGN, Buffer, BufferId, Dtype, Plan, Role};
 
-use super::{keep, load, manifest::Manifest, save};
+use super::{keep, load, manifest::Manifest, save, start};
 use crate::{
     error::Error,
     executor::{Executor, Options},
@@ -121,6 +121,38 @@ fn what_is_saved_is_restored_in_every_bit() {
         let id = BufferId(idx as u32);
         assert_eq!(to.memory().bytes(id), from.memory().bytes(id), "{}", plan[id].name);
     }
+}
+
+#[test]
+fn a_run_starts_with_the_weights_that_fit() {
+    let scratch = Scratch::new("checkpoint_start");
+    let sha256 = saved(scratch.path(), 7).sha256;
+    let from = |sha256: &str| {
+        let checkpoint = scratch.path().join("step-7").display().to_string();
+        plan::Start { checkpoint, sha256: sha256.to_owned() }
+    };
+    assert_eq!(start::find(scratch.path()).unwrap().manifest.sha256, sha256);
+    let mut plan = executor().plan().clone();
+    let [b, half] = ["b", "half"].map(|name| plan.buffer(name).unwrap().0 as usize);
+    plan.buffers[b].name = "c".into();
+    (plan.buffers[half].shape, plan.buffers[half].bytes) = (vec![2], 4);
+    let mut to = Executor::load(plan.clone(), &Options::threads(1)).unwrap();
+    let take = |to: &mut Executor, sha256: &str, vocabulary: &str| {
+        start::take(&from(sha256), &plan, vocabulary, to.memory_mut())
+    };
+
+    let taken = take(&mut to, &sha256, "v").unwrap();
+    assert_eq!(taken.fresh, ["c: new", "half: F16 [2], there F16 [3]"]);
+    let id = plan.buffer("w").unwrap();
+    assert!(to.memory().f32(id).iter().all(|&w| w == 7.5), "the weight of the other run");
+    let [m, c] = ["w.m", "c"].map(|name| plan.buffer(name).unwrap());
+    assert!(to.memory().f32(m).iter().all(|&m| m == 0.0), "no state of the other rule");
+    assert!(to.memory().f32(c).iter().all(|&c| c == 0.0), "a new weight stays as it was");
+
+    let changed = take(&mut to, "0", "v").unwrap_err().to_string();
+    assert!(changed.contains("changed since"), "{changed}");
+    let other_text = take(&mut to, &sha256, "w").unwrap_err().to_string();
+    assert!(other_text.contains("vocabulary"), "{other_text}");
 }
 
 #[test]

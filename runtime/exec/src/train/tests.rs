@@ -225,6 +225,7 @@ fn two_failed_saves_are_warnings_and_the_third_stops() {
             Event::Saved { step: 1, .. } => block(&dir, &blocked),
             Event::Warning(_) => warnings += 1,
             Event::Started { .. }
+            | Event::Took { .. }
             | Event::Resumed { .. }
             | Event::Step(_)
             | Event::Saved { .. }
