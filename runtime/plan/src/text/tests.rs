@@ -4,8 +4,8 @@ use crate::{
     Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Clean, Code, Column,
     Columns, Count, Data, Dtype, Epilogue, EpilogueArg, Eval, Fields, Filter, Format, Function,
     FunctionId, Launch, LaunchArg, Limit, LossOn, Normalize, OnNan, Pack, Pass, Plan, Product,
-    Role, Run, Sample, Scratch, Shuffle, Source, Split, Start, Step, Strided, Task, TileArg, TileKernel,
-    Tokenizer, Yield,
+    Role, Run, Sample, Scratch, Shuffle, Source, Split, Start, Step, Strided, Task, TileArg,
+    TileKernel, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
