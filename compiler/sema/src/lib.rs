@@ -15,7 +15,9 @@ mod value;
 
 pub use library::{Ambient, Library, Provenance};
 pub use program::{
-    Call, Checkpoint, Clip, DataSource, Device, DeviceLine, Eval, Facts, Float, Group, LossScale,
+    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, Eval, Facts, Fields,
+    Filter, Float, Format, Group, Limit, LossOn, LossScale, Normal, Overlap, Pack, Shuffle, Source,
+    Task,
     Measure, Numerics, OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
     SettingClass, Stated, Step, Term, Tokenizer, Train,
 };

@@ -3,6 +3,7 @@
 //! It answers two kinds of question: what the run does ([`Train`], [`DataSource`]) and what a
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).
 
+mod data;
 mod policy;
 mod sets;
 mod text;
@@ -10,6 +11,10 @@ mod traces;
 
 use diag::Span;
 
+pub use data::{
+    Clean, Column, Columns, DataSource, Facts, Fields, Filter, Format, Limit, LossOn, Normal,
+    Overlap, Pack, Shuffle, Source, Task, Tokenizer,
+};
 pub use policy::{
     Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute,
     Schedule,
@@ -18,17 +23,6 @@ pub use sets::{ParamSet, Step, Term};
 
 use crate::library::Library;
 use crate::value::StaticArg;
-
-/// What compilation needs to know of the data; the driver finds it out and passes it in.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Facts {
-    /// Distinct ids; known without a scan for `tokenizer bytes`.
-    pub vocab: Option<u64>,
-    /// Tokens of each split, by name.
-    pub tokens: Vec<(String, u64)>,
-    /// Hash of the content.
-    pub hash: Option<String>,
-}
 
 /// A call of a declaration with its configuration: `adamw(beta1: 0.9)`.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,36 +50,12 @@ pub struct Program {
     pub model_name: Option<String>,
     /// Size of the vocabulary the data has.
     pub vocab: u64,
+    /// How many labels the data has, where it has labels.
+    pub classes: Option<u64>,
     /// The data.
     pub data: DataSource,
     /// The training job.
     pub train: Train,
-}
-
-/// How text becomes ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokenizer {
-    /// One id a byte.
-    Bytes,
-    /// One id a distinct character.
-    Chars,
-}
-
-/// A `data` block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DataSource {
-    /// The name the spec gives it, if any.
-    pub name: Option<String>,
-    /// Paths or globs, as written.
-    pub paths: Vec<(String, Span)>,
-    /// How text becomes ids.
-    pub tokenizer: Tokenizer,
-    /// Shares, in order.
-    pub splits: Vec<(String, f64)>,
-    /// Whether sequences are permuted in every epoch.
-    pub shuffle: bool,
-    /// The whole block.
-    pub span: Span,
 }
 
 /// Gradient clipping.

@@ -9,6 +9,7 @@ mod suggest;
 mod train;
 
 pub use blocks::{BLOCKS, Block};
+pub use data::{SOURCES, Source, SourceArg, Takes};
 pub use suggest::{foreign_word, nearest};
 
 use crate::SettingClass;
@@ -94,8 +95,14 @@ pub enum Kind {
     Metric,
     /// One of these words.
     Choice(&'static [Word]),
-    /// One of these words, or a call of one: `bytes`, `bpe(8k)`.
+    /// One of these words, or a call of one, or a file: `bytes`, `bpe(8k)`, `"tokenizer.json"`.
     Head(&'static [Word]),
+    /// Some of these words, one after the other: `nfkc lowercase`.
+    Words(&'static [Word]),
+    /// A name and its share: `web 70%`.
+    Mix,
+    /// Nothing: of an option that is on where it stands.
+    Flag,
     /// A declaration with its configuration: `adamw(beta1: 0.9)`.
     Call,
     /// Weights, by class, layer, binding or path: `matrices except embeddings`.

@@ -120,7 +120,8 @@ pub fn data_request(
     // Faults outside the data block are the full check's to report.
     cx.diagnostics.clear();
     let chosen = data::choose(&mut cx, &blocks, lines.as_ref());
-    let source = chosen.and_then(|block| data::resolve(&mut cx, block, overrides));
+    let all = data::resolve_all(&mut cx, &blocks, overrides);
+    let source = chosen.and_then(|c| all.into_iter().find(|r| r.word == c.word));
     let source = source.map(|s| s.source).filter(|_| !cx.has_errors());
     (source, cx.diagnostics)
 }
@@ -135,13 +136,8 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
         lints::check_lines(cx, lines);
     }
     let chosen = data::choose(cx, &blocks, lines.as_ref());
-    let mut source = None;
-    for block in &blocks.datas {
-        let resolved = data::resolve(cx, block, overrides);
-        if chosen.is_some_and(|c| c.word == block.word) {
-            source = resolved;
-        }
-    }
+    let all = data::resolve_all(cx, &blocks, overrides);
+    let source = chosen.and_then(|c| all.into_iter().find(|r| r.word == c.word));
     data::publish(cx, &blocks, source.as_ref());
 
     let models = bind::models(cx, &blocks);
@@ -152,10 +148,14 @@ fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
     let (model, source) = (model?, source?);
     train.settings = settings::all(cx, &lines, &train, &source, &model);
     lints::check(cx, &lines, &train);
-    let vocab = source.vocab?;
+    data::lints(cx, &source, &train);
+    let (vocab, classes) = (source.vocab?, source.classes);
+    if classes.is_none() && source.source.has_labels() {
+        return None;
+    }
     let (data, name) = (source.source, cx.name.to_owned());
     let (library, model_name, model) = (cx.library.clone(), model.name, model.call);
-    let program = Program { name, library, model, model_name, vocab, data, train };
+    let program = Program { name, library, model, model_name, vocab, classes, data, train };
     if !cx.has_errors() {
         trace_once(cx, &lines, &program);
     }
@@ -175,6 +175,10 @@ fn trace_once(cx: &mut Checker<'_>, lines: &lines::Lines<'_>, program: &Program)
     };
     let logits = model.outputs.first().map(|id| model.instrs[id.0 as usize].ty.clone());
     bind::check_output(cx, program, logits.as_ref());
+    bind::check_sight(cx, program, &model);
+    if cx.has_errors() {
+        return;
+    }
     sets::check(cx, lines, program, &model.params);
     if let Err(diagnostics) = program.trace_loss(1, time) {
         cx.report_all(diagnostics);

@@ -2,7 +2,7 @@
 
 use diag::Diagnostic;
 
-use super::{Call, Program, Schedule};
+use super::{Call, Program, Schedule, Task};
 use crate::library::Ambient;
 use crate::spec::ids;
 use crate::trace::{Elem, Trace, Type};
@@ -28,7 +28,8 @@ impl Program {
         Ok(trace)
     }
 
-    /// The loss for logits `[batch, time, vocab]` and targets `[batch, time]`.
+    /// The loss for logits `[batch, time, vocab]` and targets `[batch, time]`; for labels, logits
+    /// `[batch, classes]` and targets `[batch]`.
     ///
     /// # Errors
     /// Sizes that the loss does not take.
@@ -36,8 +37,23 @@ impl Program {
         let model = self.trace_model(batch, time)?;
         let logits = model.outputs.first().map(|id| model.instrs[id.0 as usize].ty.clone());
         let rows = logits.as_ref().and_then(|ty| ty.shape.last().copied()).unwrap_or(self.vocab);
-        let inputs: Vec<Type> = logits.into_iter().chain([ids(rows, batch, time)]).collect();
+        let mut targets = ids(rows, batch, time);
+        targets.shape = self.target_shape(batch, time);
+        let inputs: Vec<Type> = logits.into_iter().chain([targets]).collect();
         self.trace(&self.train.loss, &inputs)
+    }
+
+    /// The shape of the targets of a batch: one for each token, or one for each row.
+    pub fn target_shape(&self, batch: u64, time: u64) -> Vec<u64> {
+        match self.data.task {
+            Task::NextToken | Task::Masked { .. } => vec![batch, time],
+            Task::Classes { .. } => vec![batch],
+        }
+    }
+
+    /// Whether the model writes text, token by token.
+    pub fn writes_text(&self) -> bool {
+        self.data.task == Task::NextToken
     }
 
     /// The rule of a group for one weight; `decayed` says whether weight decay is on for it.

@@ -6,7 +6,7 @@ use syntax::ast::{ExprId, Spec, StrLit};
 use super::Checker;
 use super::sets::StatedSet;
 use super::words::{alternatives, describe, did_you_mean, not_built, word};
-use crate::schema::{Directive, Form, Home, Opt, Status};
+use crate::schema::{Directive, Form, Home, Kind, Opt, Status};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -51,6 +51,11 @@ impl Given {
         if let Value::Batch(n) = self.value { Some(n) } else { None }
     }
 
+    /// Words of a choice, in order.
+    pub(super) fn words(&self) -> &[&'static str] {
+        if let Value::Words(words) = &self.value { words } else { &[] }
+    }
+
     /// A call.
     pub(super) fn call(&self) -> Option<ExprId> {
         if let Value::Call(expr) = self.value { Some(expr) } else { None }
@@ -69,6 +74,9 @@ pub(super) enum Value {
     Name(String),
     Metric(String),
     Word(&'static str),
+    Words(Vec<&'static str>),
+    /// `web 70%`.
+    Mix(String, f64),
     Call(ExprId),
     Set(StatedSet),
     /// `batch 256`.
@@ -275,6 +283,10 @@ impl Reader<'_, '_> {
     ) -> Option<usize> {
         let name = self.directive.name;
         let called = format!("{name} {}", opt.word);
+        if opt.kind == Kind::Flag && item.option(opt.word).is_none() {
+            item.options.push((opt.word, Given { value: Value::Any, span: at }));
+            return Some(1);
+        }
         let Some(&expr) = words.get(1) else {
             self.cx.report(
                 Diagnostic::new(Code::E0301, at, format!("`{called}` needs a value"))

@@ -7,20 +7,17 @@ use super::Checker;
 use super::file::{BlockNode, Blocks};
 use super::lines::Lines;
 use super::words::{not_built, word};
-use crate::program::{Call, Program};
-use crate::trace::{Elem, Type};
+use crate::program::{Call, Program, Task};
+use crate::trace::{Elem, Trace, Type};
 use crate::value::StaticArg;
 
 /// Declarations of the language's library that a later version has.
 const LATER: &[(&str, DeclKind)] = &[
-    ("mlm", DeclKind::Fn),
     ("next_sentence", DeclKind::Fn),
     ("kl", DeclKind::Fn),
     ("focal", DeclKind::Fn),
     ("contrastive", DeclKind::Fn),
-    ("bert", DeclKind::Layer),
     ("llama", DeclKind::Layer),
-    ("classifier", DeclKind::Layer),
     ("tagger", DeclKind::Layer),
     ("lstm", DeclKind::Layer),
     ("gru", DeclKind::Layer),
@@ -244,32 +241,77 @@ pub(super) fn vocab_fits(cx: &mut Checker<'_>, program: &Program) -> bool {
     false
 }
 
-/// A language model returns one number for each id at each position.
+/// A model returns one number for each id at each position, or for each label.
 pub(super) fn check_output(cx: &mut Checker<'_>, program: &Program, found: Option<&Type>) {
-    let fits = found.is_some_and(|ty| {
-        matches!(ty.elem, Elem::Real | Elem::Fp32)
-            && ty.shape.len() == 3
-            && ty.shape[..2] == [program.train.micro_batch, program.train.context]
-    });
+    let train = &program.train;
+    let front = program.target_shape(train.micro_batch, train.context);
+    let is_real = found.is_some_and(|ty| matches!(ty.elem, Elem::Real | Elem::Fp32));
+    let shape = found.map_or(&[][..], |ty| &ty.shape);
+    let fits = is_real && shape.split_last().is_some_and(|(_, first)| first == front);
     if !fits {
-        let wrong = "the model does not return one number for each id at each position";
-        let shape = found.map_or_else(String::new, |ty| format!("{:?}", ty.shape));
-        cx.report(
-            Diagnostic::new(Code::E0402, program.model.span, wrong)
-                .primary(format!("returns `{shape}` for ids `[b, t]`"))
-                .help("the last axis is the vocabulary: `[b, t, vocab]`"),
-        );
-        return;
+        return cx.report(wrong_output(program, shape));
     }
-    let rows = found.and_then(|ty| ty.shape.last()).copied().unwrap_or_default();
-    if rows < program.vocab {
+    let rows = shape.last().copied().unwrap_or_default();
+    let at = program.model.span;
+    if let (Task::Classes { .. }, Some(classes)) = (program.data.task, program.classes) {
+        if rows != classes {
+            let wrong = format!("the data has {classes} labels but the model returns {rows} numbers");
+            cx.report(
+                Diagnostic::new(Code::E0701, at, wrong)
+                    .primary(format!("returns {rows} numbers for each row"))
+                    .label(program.data.span, format!("{classes} different labels"))
+                    .help("write `classes: data.classes`"),
+            );
+        }
+    } else if rows < program.vocab {
         let ids = program.vocab;
         let wrong = format!("data ids go to {} but the model returns {rows} numbers", ids - 1);
         cx.report(
-            Diagnostic::new(Code::E0701, program.model.span, wrong)
+            Diagnostic::new(Code::E0701, at, wrong)
                 .primary(format!("returns {rows} numbers at each position"))
                 .label(program.data.span, format!("{ids} different ids"))
                 .help("the last axis is the vocabulary: `[b, t, vocab]`"),
+        );
+    }
+}
+
+/// A model of another task than that of the data.
+fn wrong_output(program: &Program, shape: &[u64]) -> Diagnostic {
+    let axes: Vec<String> = shape.iter().map(u64::to_string).collect();
+    let returns = format!("returns `[{}]` for ids `[b, t]`", axes.join(", "));
+    let at = program.model.span;
+    if matches!(program.data.task, Task::Classes { .. }) {
+        return Diagnostic::new(Code::E0402, at, "the model does not return one number for each label")
+            .primary(returns)
+            .label(program.data.span, "rows have labels")
+            .help("a model of labels returns `[b, classes]`, as `classifier` does");
+    }
+    let wrong = "the model does not return one number for each id at each position";
+    let wrong = Diagnostic::new(Code::E0402, at, wrong).primary(returns);
+    match shape {
+        [_, _] => wrong
+            .label(program.data.span, "names no label")
+            .help("name the labels, or take a model that returns `[b, t, vocab]`"),
+        _ => wrong.help("the last axis is the vocabulary: `[b, t, vocab]`"),
+    }
+}
+
+/// E0706: attention that sees only what came before has no use of hidden tokens behind it.
+pub(super) fn check_sight(cx: &mut Checker<'_>, program: &Program, model: &Trace) {
+    if !matches!(program.data.task, Task::Masked { .. }) {
+        return;
+    }
+    let is_causal = |a: &crate::trace::attention::Attention| a.is_causal;
+    if model.attentions().iter().flatten().any(is_causal) {
+        cx.report(
+            Diagnostic::new(
+                Code::E0706,
+                program.model.span,
+                "`mask` hides tokens for a model that sees both sides of them",
+            )
+            .primary("its attention is causal: it sees only what came before")
+            .label(program.data.span, "hides tokens")
+            .help("take a model without a causal mask, such as `bert`, or remove `mask`"),
         );
     }
 }

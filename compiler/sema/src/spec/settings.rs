@@ -11,7 +11,7 @@ use super::lines::{Line, Lines, Origin};
 use super::regular::DROP;
 use super::rules::says_decay;
 use super::words::not_built;
-use crate::program::{Call, Clip, Group, Schedule, Setting, SettingClass, Tokenizer, Train};
+use crate::program::{Call, Clip, Group, Pack, Schedule, Setting, SettingClass, Train};
 use crate::schema::{Home, Status};
 use crate::value::StaticArg;
 
@@ -160,6 +160,7 @@ fn unstated(
             Some(c) => default(format!("every {} (10%) and every 30min", c.every)),
             None => default("none".to_owned()),
         },
+        "sample" if train.samples.is_empty() => derived("none".to_owned()),
         "sample" => default("200 tokens at the end".to_owned()),
         "stop" | "allow" => default(String::new()),
         _ => {
@@ -196,12 +197,11 @@ fn clip_text(clip: Clip) -> String {
 }
 
 fn data_default(name: &str, data: &Resolved<'_>) -> (String, String) {
-    if name == "tokenizer" && data.tokenizer_in_head {
-        let word = match data.source.tokenizer {
-            Tokenizer::Bytes => "bytes",
-            Tokenizer::Chars => "chars",
-        };
-        return (word.to_owned(), "spec".to_owned());
+    if name == "tokenizer" && data.tokenizer_in_head.is_some() {
+        return (data.source.tokenizer.text(), "spec".to_owned());
+    }
+    if name == "pack" && data.source.pack == Pack::Rows {
+        return ("none".to_owned(), "derived".to_owned());
     }
     let row = Home::Data.find(name).map_or("", |d| d.default);
     (row.to_owned(), "default".to_owned())

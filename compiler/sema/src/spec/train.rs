@@ -9,12 +9,12 @@ use super::batch::{self, Batch};
 use super::bind::{self, Model};
 use super::data::Resolved;
 use super::file::BlockNode;
-use super::lengths::{Scale, sequences};
+use super::lengths::Scale;
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
 use super::{policies, regular, rules, schedule, sets};
-use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Train};
+use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
@@ -36,7 +36,7 @@ pub(super) fn resolve(
     let seed = count(lines, "seed").unwrap_or(0);
     let mut groups = rules::groups(cx, lines, job.word);
     let decay = rules::weight_decay(cx, lines, groups.as_deref_mut());
-    let mut loss = loss(cx, lines, job.word);
+    let mut loss = loss(cx, lines, job.word, data);
     regular::label_smoothing(cx, lines, loss.as_mut());
     let has_val = data.is_none_or(Resolved::has_val);
     let stops = stops(cx, lines, has_val);
@@ -50,14 +50,15 @@ pub(super) fn resolve(
     let mut scale = Scale { batch, context: context.unwrap_or(1), train_tokens, steps: None };
     let steps = steps(cx, lines, &scale);
     scale.steps = steps;
-    let cadence = Cadence { scale, has_val };
+    let writes_text = data.is_none_or(|d| d.source.task == Task::NextToken);
+    let cadence = Cadence { scale, has_val, writes_text };
     let eval = cadence.eval(cx, lines);
     let checkpoint = cadence.checkpoint(cx, lines);
     let samples = cadence.samples(cx, lines);
     let (warmup, warmup_exponential) = cadence.warmup(lines);
     let schedule = schedule::resolve(cx, lines, &cadence, lr, job.word);
     if let (Some(data), Some(_), Some(context)) = (data, sizes, context) {
-        enough_data(cx, data, context, batch);
+        super::data::enough_data(cx, data, context, batch);
     }
 
     let memory = lines.get("memory").and_then(Line::value);
@@ -167,20 +168,37 @@ fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Op
     Some(stated)
 }
 
-fn loss(cx: &mut Checker<'_>, lines: &Lines<'_>, word: Span) -> Option<Call> {
+/// Stated, else by the task of the data.
+fn loss(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    word: Span,
+    data: Option<&Resolved<'_>>,
+) -> Option<Call> {
+    let is_masked = data.is_some_and(|d| matches!(d.source.task, Task::Masked { .. }));
     let Some(line) = lines.get("loss") else {
         let bindable = !lines.is_broken("loss");
-        return bindable.then(|| bind::bind_default(cx, "cross_entropy", &[], word)).flatten();
+        let name = if is_masked { "mlm" } else { "cross_entropy" };
+        return bindable.then(|| bind::bind_default(cx, name, &[], word)).flatten();
     };
     let expr = line.value()?.call()?;
     let at = line.spec[expr].span;
-    let help = "this version trains with `cross_entropy`";
+    let help = "this version trains with `cross_entropy` or `mlm`";
     let mut built = !matches!(line.spec[expr].kind, ExprKind::Binary { .. });
     let call = if built { Some(bind::bind(cx, line.spec, expr, DeclKind::Fn)?) } else { None };
-    built &= call.as_ref().is_some_and(|c| c.name == "cross_entropy");
+    built &= call.as_ref().is_some_and(|c| matches!(c.name.as_str(), "cross_entropy" | "mlm"));
     if !built {
         let text = clipped(cx.map.text(at));
         cx.report(not_built(&format!("loss {text}"), at).help(help));
+    }
+    if let (Some(data), false, Some("mlm")) = (data, is_masked, call.as_ref().map(|c| &*c.name)) {
+        let wrong = Diagnostic::new(Code::E0706, at, "`mlm` needs `mask` in the data block")
+            .primary("it is the loss of tokens that were hidden")
+            .label(data.word, "hides none");
+        cx.report(match data.source.has_labels() {
+            true => wrong.help("labels have the loss `cross_entropy`"),
+            false => wrong.help("add `mask 15%` to the data"),
+        });
     }
     call.filter(|_| built)
 }
@@ -255,6 +273,8 @@ fn steps(cx: &mut Checker<'_>, lines: &Lines<'_>, scale: &Scale) -> Option<u64> 
 pub(super) struct Cadence {
     pub(super) scale: Scale,
     pub(super) has_val: bool,
+    /// Whether the model goes on with a text.
+    pub(super) writes_text: bool,
 }
 
 impl Cadence {
@@ -336,6 +356,17 @@ impl Cadence {
     }
 
     fn samples(&self, cx: &mut Checker<'_>, lines: &Lines<'_>) -> Option<Vec<Sample>> {
+        if !self.writes_text {
+            if let Some(line) = lines.get("sample") {
+                let wrong = "`sample` needs a model of the next token";
+                cx.report(
+                    Diagnostic::new(Code::E0706, line.span, wrong)
+                        .primary("this data has labels or hidden tokens to predict")
+                        .help("remove the line"),
+                );
+            }
+            return Some(vec![]);
+        }
         if lines.get("sample").is_none() {
             let length = SAMPLE_LENGTH;
             let plain = Sample {
@@ -408,36 +439,4 @@ fn measures(
         }
     }
     measures
-}
-
-/// A step needs a batch of sequences, an evaluation at least one.
-fn enough_data(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64, batch: u64) {
-    for (split, needed) in [("train", batch), ("val", 1)] {
-        let stated = data.source.splits.iter().any(|(n, share)| n == split && *share > 0.0);
-        let Some(tokens) = data.tokens(cx, split).filter(|_| stated) else {
-            continue;
-        };
-        let found = sequences(tokens, context);
-        if found >= needed {
-            continue;
-        }
-        let wants = if split == "train" {
-            format!("fewer than one batch of {batch}")
-        } else {
-            "not even one".to_owned()
-        };
-        let plural = if found == 1 { "" } else { "s" };
-        cx.report(
-            Diagnostic::new(
-                Code::E0704,
-                data.word,
-                format!("{split} has {found} sequence{plural}, {wants}"),
-            )
-            .primary(format!("{tokens} tokens in `{split}`"))
-            .note(format!("a sequence has {context} tokens, and one more as the last target"))
-            .help("use more text, a smaller `context`, or a smaller `batch`"),
-        );
-        // Both come from one text that is too short.
-        return;
-    }
 }

@@ -63,7 +63,10 @@ impl Reader<'_, '_> {
                 None => return self.wrong_kind(kind, expr, called),
             },
             Kind::Choice(words) => Value::Word(self.choice(words, expr, called)?),
-            Kind::Head(words) => Value::Word(self.head(words, expr, called)?),
+            Kind::Head(words) => self.head(words, expr, called)?,
+            Kind::Words(words) => return self.words(words, expr, rest, called),
+            Kind::Mix => return self.mix(expr, rest, called),
+            Kind::Flag => Value::Any,
             Kind::Call => Value::Call(expr),
             Kind::Set => return self.set(expr, rest, called),
             Kind::Batch => return self.batch(expr, rest, called),
@@ -236,23 +239,46 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// A choice that may be written as a call, for the words that are not built and take arguments.
-    fn head(&mut self, words: &'static [Word], expr: ExprId, called: &str) -> Option<&'static str> {
-        let span = self.spec[expr].span;
-        if let ExprKind::Str(_) = self.spec[expr].kind {
-            self.cx.report(not_built(&format!("{called} \"file\""), span));
-            return None;
+    /// A choice that may be written as a call, or a string; its arguments are read by who knows it.
+    fn head(&mut self, words: &'static [Word], expr: ExprId, called: &str) -> Option<Value> {
+        if let ExprKind::Call { callee, .. } = self.spec[expr].kind {
+            self.choice(words, callee, called)?;
+        } else if !matches!(self.spec[expr].kind, ExprKind::Str(_)) {
+            self.choice(words, expr, called)?;
         }
-        let ExprKind::Call { callee, args } = &self.spec[expr].kind else {
-            return self.choice(words, expr, called);
+        Some(Value::Call(expr))
+    }
+
+    /// As many words of a choice as stand there; how many words it took.
+    fn words(
+        &mut self,
+        words: &'static [Word],
+        expr: ExprId,
+        rest: &[ExprId],
+        called: &str,
+    ) -> Option<(Given, usize)> {
+        let mut chosen = vec![self.choice(words, expr, called)?];
+        let mut span = self.spec[expr].span;
+        for &next in rest {
+            let is_one = word(self.spec, next).is_some_and(|w| words.iter().any(|c| c.word == w));
+            if !is_one {
+                break;
+            }
+            chosen.push(self.choice(words, next, called)?);
+            span = span.to(self.spec[next].span);
+        }
+        let used = chosen.len();
+        Some((Given { value: Value::Words(chosen), span }, used))
+    }
+
+    /// `web 70%`; two words.
+    fn mix(&mut self, expr: ExprId, rest: &[ExprId], called: &str) -> Option<(Given, usize)> {
+        let (Some(name), Some(&share)) = (word(self.spec, expr), rest.first()) else {
+            return self.wrong_kind(Kind::Mix, expr, called);
         };
-        let chosen = self.choice(words, *callee, called)?;
-        if args.is_empty() {
-            return Some(chosen);
-        }
-        let wrong = Diagnostic::new(Code::E0305, span, format!("`{chosen}` takes no arguments"));
-        self.cx.report(wrong.fix(format!("write `{chosen}`"), span, chosen));
-        None
+        let (name, span) = (name.to_owned(), self.spec[expr].span.to(self.spec[share].span));
+        let share = self.prob(share, called)?;
+        Some((Given { value: Value::Mix(name, share), span }, 2))
     }
 
     fn condition(&mut self, expr: ExprId, called: &str) -> Option<Value> {
@@ -400,9 +426,15 @@ impl Kind {
             Self::Str => "a string",
             Self::Name => "a name",
             Self::Metric => "a metric such as `val.loss`",
-            Self::Choice(words) | Self::Head(words) => {
+            Self::Choice(words) | Self::Words(words) => {
                 return alternatives(words.iter().map(|w| w.word));
             }
+            Self::Head(words) => {
+                let words = alternatives(words.iter().map(|w| w.word));
+                return format!("{words}, or a file");
+            }
+            Self::Mix => "the name of a data block and its share, such as `web 70%`",
+            Self::Flag => "nothing",
             Self::Call => "a name or a call",
             Self::Set => "a set of weights such as `matrices`",
             Self::Batch => "a batch such as `batch 256`",
@@ -428,6 +460,9 @@ impl Kind {
             | Self::Metric
             | Self::Choice(_)
             | Self::Head(_)
+            | Self::Words(_)
+            | Self::Mix
+            | Self::Flag
             | Self::Call
             | Self::Set
             | Self::Batch

@@ -77,7 +77,9 @@ impl<'a> Tracer<'a> {
         }
         self.frame.in_signature = false;
         // What the file provides is not known here.
-        self.bind("data.vocab", Value::Hole);
+        for size in ["data.vocab", "data.classes", "data.pad"] {
+            self.bind(size, Value::Hole);
+        }
         for param in &declared.params {
             if let (Some(kind), Some(default)) =
                 (kind_of(&self.frame.spec, param.ty), param.default)

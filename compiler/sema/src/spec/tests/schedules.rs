@@ -5,7 +5,7 @@ use crate::program::{Facts, Schedule};
 
 fn of(lines: &str) -> Schedule {
     let tokens = vec![("train".to_owned(), 32 * 1024 * 100 + 1), ("val".to_owned(), 4096)];
-    let facts = Facts { vocab: Some(256), tokens, hash: None };
+    let facts = Facts { vocab: Some(256), tokens, ..Facts::default() };
     let text = around(&format!("steps 1k\nbatch 32\n{lines}"));
     let (program, out) = run(&text, &[], Some(&facts));
     program.unwrap_or_else(|| panic!("{lines}: {out}")).train.schedule

@@ -1,0 +1,157 @@
+//! What the files turned out to hold, against what the spec does with them.
+
+use diag::{Code, Diagnostic, Span};
+
+use super::super::Checker;
+use super::Resolved;
+use crate::program::{Pack, Task, Train};
+
+/// Passes over the data from which on a run repeats itself.
+const MANY_EPOCHS: f64 = 20.0;
+
+/// Tokens above which a run may repeat them often without a word.
+const SMALL: u64 = 100_000_000;
+
+/// A step needs a batch of sequences, an evaluation at least one.
+pub(in super::super) fn enough_data(
+    cx: &mut Checker<'_>,
+    data: &Resolved<'_>,
+    context: u64,
+    batch: u64,
+) {
+    for (split, needed) in [("train", batch), ("val", 1)] {
+        let stated = data.source.splits.iter().any(|(n, share)| n == split && *share > 0.0);
+        let Some(found) = data.sequences(cx, split, context).filter(|_| stated) else {
+            continue;
+        };
+        if found >= needed {
+            continue;
+        }
+        let wants = if split == "train" {
+            format!("fewer than one batch of {batch}")
+        } else {
+            "not even one".to_owned()
+        };
+        let plural = if found == 1 { "" } else { "s" };
+        let wrong = Diagnostic::new(
+            Code::E0704,
+            data.word,
+            format!("{split} has {found} sequence{plural}, {wants}"),
+        );
+        let wrong = match data.source.pack {
+            Pack::Documents => {
+                let tokens = data.tokens(cx, split).unwrap_or(0);
+                wrong.primary(format!("{tokens} tokens in `{split}`")).note(format!(
+                    "a sequence has {context} tokens, and one more as the last target"
+                ))
+            }
+            Pack::Rows => wrong.primary("each document is a sequence"),
+        };
+        cx.report(wrong.help("use more text, a smaller `context`, or a smaller `batch`"));
+        // Both come from one text that is too short.
+        return;
+    }
+}
+
+/// W0705, W0707 and W0708.
+pub(in super::super) fn lints(cx: &mut Checker<'_>, data: &Resolved<'_>, train: &Train) {
+    leaks(cx, data);
+    cut_rows(cx, data, train.context);
+    epochs(cx, data, train);
+}
+
+fn split_line(data: &Resolved<'_>) -> Span {
+    data.lines.get("split").map_or(data.word, |line| line.span)
+}
+
+/// W0705: what is trained on is evaluated on.
+fn leaks(cx: &mut Checker<'_>, data: &Resolved<'_>) {
+    let Some(facts) = cx.facts else { return };
+    for overlap in &facts.overlaps {
+        let [a, b] = &overlap.between;
+        let n = overlap.documents;
+        let what = if n == 1 { "document is".to_owned() } else { format!("{n} documents are") };
+        let what = if n == 1 { format!("a {what}") } else { what };
+        let wrong = Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and {b}"))
+            .primary(format!("for example `{}`", overlap.example));
+        let is_split = b == "val" || b == "test";
+        cx.report(match is_split {
+            true => wrong
+                .note(format!("the loss on `{b}` is better than it would be on new text"))
+                .help("`dedup exact` keeps the first of equal documents"),
+            false => wrong.help("remove one of them, or use `dedup exact`"),
+        });
+    }
+}
+
+/// W0707: rows that lose their end.
+fn cut_rows(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64) {
+    let Some(facts) = cx.facts.filter(|_| data.source.pack == Pack::Rows) else { return };
+    // A row of next tokens has one more than its targets.
+    let room = context + u64::from(data.source.task == Task::NextToken);
+    let all: u64 = facts.lengths.iter().map(|(_, n)| n).sum();
+    let cut: u64 = facts.lengths.iter().filter(|(len, _)| *len > room).map(|(_, n)| n).sum();
+    if all == 0 || cut * 100 < all {
+        return;
+    }
+    let percent = (cut as f64 / all as f64 * 100.0).round();
+    let longest = facts.lengths.last().map_or(0, |(len, _)| *len);
+    cx.report(
+        Diagnostic::new(
+            Code::W0707,
+            data.word,
+            format!("{percent}% of rows are longer than context {context}"),
+        )
+        .primary(format!("{cut} of {all} rows are cut; the longest has {longest} tokens"))
+        .help(format!("use `context {}`, which holds nine of ten", quantile(facts, 0.9))),
+    );
+}
+
+/// The length that this share of rows does not exceed.
+fn quantile(facts: &crate::program::Facts, share: f64) -> u64 {
+    let all: u64 = facts.lengths.iter().map(|(_, n)| n).sum();
+    let mut seen = 0;
+    for (len, n) in &facts.lengths {
+        seen += n;
+        if seen as f64 >= share * all as f64 {
+            return *len;
+        }
+    }
+    0
+}
+
+/// W0708: a run that sees little text many times.
+fn epochs(cx: &mut Checker<'_>, data: &Resolved<'_>, train: &Train) {
+    let (Some(sequences), Some(tokens)) =
+        (data.sequences(cx, "train", train.context), data.tokens(cx, "train"))
+    else {
+        return;
+    };
+    if sequences == 0 || tokens >= SMALL {
+        return;
+    }
+    let epochs = train.steps as f64 * train.batch as f64 / sequences as f64;
+    if epochs < MANY_EPOCHS {
+        return;
+    }
+    let enough = (10.0 * sequences as f64 / train.batch as f64).ceil().max(1.0) as u64;
+    cx.report(
+        Diagnostic::new(
+            Code::W0708,
+            data.word,
+            format!("{} epochs over {}: expect over-fitting", epochs.round(), amount(tokens)),
+        )
+        .primary(format!("{sequences} sequences, {} times each", epochs.round()))
+        .label(train.span, format!("{} steps of {} sequences", train.steps, train.batch))
+        .help(format!("`steps {enough}` are ten epochs; more text or dropout helps, too")),
+    );
+}
+
+/// `1.2 M tokens`.
+fn amount(tokens: u64) -> String {
+    match tokens {
+        0..10_000 => format!("{tokens} tokens"),
+        10_000..1_000_000 => format!("{:.0} k tokens", tokens as f64 / 1e3),
+        _ => format!("{:.1} M tokens", tokens as f64 / 1e6),
+    }
+}
