@@ -15,11 +15,10 @@ mod value;
 
 pub use library::{Ambient, Library, Provenance};
 pub use program::{
-    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, Eval, Facts, Fields,
-    Filter, Float, Format, Group, Limit, LossOn, LossScale, Normal, Overlap, Pack, Shuffle, Source,
-    Task,
-    Measure, Numerics, OnNan, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
-    SettingClass, Stated, Step, Term, Tokenizer, Train,
+    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, Eval, Facts,
+    Fields, Filter, Float, Format, Group, Limit, LossOn, LossScale, Measure, Normal, Numerics,
+    OnNan, Overlap, Pack, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
+    SettingClass, Shuffle, Source, Stated, Step, Task, Term, Tokenizer, Train,
 };
 pub use spec::{Override, allows, check, data_request};
 pub use value::{StaticArg, StaticEnv};

@@ -255,7 +255,8 @@ pub(super) fn check_output(cx: &mut Checker<'_>, program: &Program, found: Optio
     let at = program.model.span;
     if let (Task::Classes { .. }, Some(classes)) = (program.data.task, program.classes) {
         if rows != classes {
-            let wrong = format!("the data has {classes} labels but the model returns {rows} numbers");
+            let wrong =
+                format!("the data has {classes} labels but the model returns {rows} numbers");
             cx.report(
                 Diagnostic::new(Code::E0701, at, wrong)
                     .primary(format!("returns {rows} numbers for each row"))
@@ -281,10 +282,14 @@ fn wrong_output(program: &Program, shape: &[u64]) -> Diagnostic {
     let returns = format!("returns `[{}]` for ids `[b, t]`", axes.join(", "));
     let at = program.model.span;
     if matches!(program.data.task, Task::Classes { .. }) {
-        return Diagnostic::new(Code::E0402, at, "the model does not return one number for each label")
-            .primary(returns)
-            .label(program.data.span, "rows have labels")
-            .help("a model of labels returns `[b, classes]`, as `classifier` does");
+        return Diagnostic::new(
+            Code::E0402,
+            at,
+            "the model does not return one number for each label",
+        )
+        .primary(returns)
+        .label(program.data.span, "rows have labels")
+        .help("a model of labels returns `[b, classes]`, as `classifier` does");
     }
     let wrong = "the model does not return one number for each id at each position";
     let wrong = Diagnostic::new(Code::E0402, at, wrong).primary(returns);

@@ -8,7 +8,7 @@ use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
 use super::Checker;
 use super::allow::is_allow;
 use super::words::{clipped, did_you_mean, not_built, spaced_call, word};
-use crate::schema::{BLOCKS, Home, Status};
+use crate::schema::{BLOCKS, Home, SOURCES, Status};
 
 /// The blocks of a file that this version runs.
 #[derive(Debug, Default)]
@@ -166,6 +166,15 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -
         {
             read.name = Some((name.to_owned(), spec[*first].span));
             rest = more;
+        } else if let (Some(name), Some((&call, more))) =
+            (named_without_sign(cx, node, takes_call, words), more.split_first())
+        {
+            read.name = Some((name, spec[*first].span));
+            read.head = Some(call);
+            rest = more;
+        } else if let (Some(name), true) = (word(spec, *first), is_mixture(cx, node, block_word)) {
+            read.name = Some((name.to_owned(), spec[*first].span));
+            rest = more;
         } else if takes_call && node.value.is_none() {
             read.head = Some(*first);
             rest = more;
@@ -199,6 +208,34 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -
         );
     }
     read
+}
+
+/// `data web text("a.txt")`, which lacks its `=`: the name, and what is wrong is reported.
+fn named_without_sign(
+    cx: &mut Checker<'_>,
+    node: &Node,
+    takes_call: bool,
+    words: &[ExprId],
+) -> Option<String> {
+    let spec = cx.spec;
+    let [_, first, call, ..] = *words else { return None };
+    let is_call = matches!(spec[call].kind, ExprKind::Call { .. });
+    let name = word(spec, first).filter(|_| takes_call && is_call && node.value.is_none())?;
+    let (before, after) = (spec[first].span, spec[call].span);
+    let gap = Span { start: before.end, end: after.start, ..before };
+    let wrong = format!("`{name}` needs a `=` before what it names");
+    cx.report(Diagnostic::new(Code::E0204, gap, wrong).fix("write `=` between them", gap, " = "));
+    Some(name.to_owned())
+}
+
+/// `data both { .. }`: a block of data with a name and no source, unless it is the name of one.
+fn is_mixture(cx: &Checker<'_>, node: &Node, block_word: &str) -> bool {
+    let is_source =
+        |&e: &ExprId| word(cx.spec, e).is_some_and(|w| SOURCES.iter().any(|s| s.name == w));
+    block_word == "data"
+        && node.value.is_none()
+        && node.block.is_some()
+        && !node.groups[0].get(1).is_some_and(is_source)
 }
 
 fn unexpected(cx: &Checker<'_>, block_word: &str, span: Span) -> Diagnostic {

@@ -72,8 +72,9 @@ fn leaks(cx: &mut Checker<'_>, data: &Resolved<'_>) {
         let n = overlap.documents;
         let what = if n == 1 { "document is".to_owned() } else { format!("{n} documents are") };
         let what = if n == 1 { format!("a {what}") } else { what };
-        let wrong = Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and {b}"))
-            .primary(format!("for example `{}`", overlap.example));
+        let wrong =
+            Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and {b}"))
+                .primary(format!("for example `{}`", overlap.example));
         let is_split = b == "val" || b == "test";
         cx.report(match is_split {
             true => wrong

@@ -149,9 +149,12 @@ pub(super) fn task(cx: &mut Checker<'_>, lines: &Lines<'_>, source: &mut DataSou
     }
     let Some(line) = lines.get("mask") else { return };
     if source.has_labels() {
-        return report(cx, line.span, "`mask` hides tokens, but rows have labels to predict", |d| {
-            d.label(word, "its source names a label").help("remove the line, or the label")
-        });
+        return report(
+            cx,
+            line.span,
+            "`mask` hides tokens, but rows have labels to predict",
+            |d| d.label(word, "its source names a label").help("remove the line, or the label"),
+        );
     }
     let option = |name: &str| line.option(name).and_then(Given::real).unwrap_or(KEPT);
     let (keep, random) = (option("keep"), option("random"));

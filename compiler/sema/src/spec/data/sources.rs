@@ -167,8 +167,7 @@ fn named(cx: &mut Checker<'_>, source: &str, arg: &SourceArg, expr: ExprId) -> O
     let found = describe(spec, cx.map, expr);
     let wrong = format!("`{}` of `{source}` takes {wants}, found {found}", arg.name);
     let wrong = Diagnostic::new(Code::E0301, at, wrong);
-    let is_word =
-        matches!(arg.takes, Takes::Field | Takes::Column) && word(spec, expr).is_some();
+    let is_word = matches!(arg.takes, Takes::Field | Takes::Column) && word(spec, expr).is_some();
     let quoted = format!("\"{}\"", cx.map.text(at));
     cx.report(if is_word { wrong.fix(format!("write `{quoted}`"), at, quoted) } else { wrong });
     None
@@ -299,13 +298,15 @@ fn parts(cx: &mut Checker<'_>, source: &str, args: &Args, at: Span) -> Option<Pa
         [false, false, false, true] => Parts::Messages,
         [false, prompt, _, false] => {
             let missing = if prompt { "completion" } else { "prompt" };
-            let wrong = Diagnostic::new(Code::E0305, at, format!("`{source}` needs `{missing}`, too"))
-                .primary("a prompt and its completion come together");
+            let wrong =
+                Diagnostic::new(Code::E0305, at, format!("`{source}` needs `{missing}`, too"))
+                    .primary("a prompt and its completion come together");
             cx.report(wrong.help(format!("add `{missing}: \"{missing}\"`")));
             return None;
         }
         [_, _, _, _] => {
-            let wrong = format!("`{source}` reads a text, a prompt with its completion, or messages");
+            let wrong =
+                format!("`{source}` reads a text, a prompt with its completion, or messages");
             let mut wrong = Diagnostic::new(Code::E0305, at, wrong);
             for (name, _, span) in args.named.iter().filter(|(n, _, _)| names.contains(n)) {
                 wrong = wrong.label(*span, format!("`{name}`"));

@@ -105,7 +105,8 @@ fn learned(
             None | Some(("vocab", _)) if size.is_none() => {
                 let directive = Home::Data.find("tokenizer").expect("a row of the schema");
                 let kind = Kind::Count { min: least, max: LEARNED.1 };
-                let mut reader = Reader { cx, spec, home: Home::Data, directive, swallowed: vec![] };
+                let mut reader =
+                    Reader { cx, spec, home: Home::Data, directive, swallowed: vec![] };
                 let (given, _) = reader.value(kind, arg.value, &[], head)?;
                 size = given.count();
             }

@@ -10,9 +10,8 @@ const MODEL: &str = "model gpt(layers: 2, width: 4, heads: 2)\n";
 
 /// Codes and messages of a `data` block with these lines.
 pub(super) fn data(lines: &str) -> String {
-    let text = format!(
-        "{MODEL}data text(\"a.txt\") {{\n{lines}\n}}\ntrain {{\nsteps 1k\nbatch 4\n}}\n"
-    );
+    let text =
+        format!("{MODEL}data text(\"a.txt\") {{\n{lines}\n}}\ntrain {{\nsteps 1k\nbatch 4\n}}\n");
     run(&text, &[], None).1
 }
 
@@ -69,15 +68,21 @@ fn tokenizers_and_their_arguments() {
         data("tokenizer bpe"),
         "3:11 E0305 `bpe` needs the number of its ids\n  write `bpe(8k)`\n"
     );
-    assert_eq!(data("tokenizer bpe(100)"), "3:15 E0302 `bpe` must be within 257..16777216, found 100\n");
-    assert_eq!(data("tokenizer bytes(3)"), "3:11 E0305 `bytes` takes no arguments\n  write `bytes`\n");
+    assert_eq!(
+        data("tokenizer bpe(100)"),
+        "3:15 E0302 `bpe` must be within 257..16777216, found 100\n"
+    );
+    assert_eq!(
+        data("tokenizer bytes(3)"),
+        "3:11 E0305 `bytes` takes no arguments\n  write `bytes`\n"
+    );
     assert_eq!(
         data("tokenizer bpe(8k, train: false)"),
         "3:26 E0302 `bpe` has no ids before it learns them\n  name a file that has one: `tokenizer \"tokenizer.json\"`\n"
     );
     assert_eq!(
         data("tokenizer bpe(8k, vocabulary: 2)"),
-        "3:19 E0305 `bpe` has no argument `vocabulary`\n  it may be `vocab` or `train`\n"
+        "3:19 E0305 `bpe` has no argument `vocabulary`\n  did you mean `vocab`?\n"
     );
     assert_eq!(
         data("tokenizer bep(8k)"),
@@ -89,18 +94,12 @@ fn tokenizers_and_their_arguments() {
 fn sources_and_their_arguments() {
     let of = |source: &str| program(source, "").data.sources[0].format.clone();
     let text = |text: &str| text.to_owned();
-    assert_eq!(
-        of("jsonl(\"a\")"),
-        Format::Jsonl(Fields::Text { text: text("text"), label: None })
-    );
+    assert_eq!(of("jsonl(\"a\")"), Format::Jsonl(Fields::Text { text: text("text"), label: None }));
     assert_eq!(
         of("jsonl(\"a\", prompt: \"q\", completion: \"a\")"),
         Format::Jsonl(Fields::Pair { prompt: text("q"), completion: text("a") })
     );
-    assert_eq!(
-        of("jsonl(\"a\", messages: \"m\")"),
-        Format::Jsonl(Fields::Messages(text("m")))
-    );
+    assert_eq!(of("jsonl(\"a\", messages: \"m\")"), Format::Jsonl(Fields::Messages(text("m"))));
     let columns = Columns::Text { text: Column::Number(2), label: None };
     assert_eq!(
         of("table(\"a.csv\", text: 2, header: false)"),
@@ -195,8 +194,12 @@ fn lines_that_do_not_fit_the_source() {
     );
     assert_eq!(data("pack bucket 8"), "3:6 E0213 `pack bucket` is not built yet\n");
     assert_eq!(data("augment synonym 10%"), "3:1 E0213 `augment` is not built yet\n");
-    let (_, out) =
-        over("gpt(layers: 1, width: 4, heads: 1)", "tokens(\"a\", vocab: 9)", "dedup exact", &facts());
+    let (_, out) = over(
+        "gpt(layers: 1, width: 4, heads: 1)",
+        "tokens(\"a\", vocab: 9)",
+        "dedup exact",
+        &facts(),
+    );
     assert_eq!(
         out,
         "3:1 E0706 `dedup` works on text, but the files hold ids\n  do it where the ids are made\n"
@@ -206,7 +209,8 @@ fn lines_that_do_not_fit_the_source() {
 #[test]
 fn labels_are_the_targets_of_rows() {
     let table = "table(\"a.tsv\", text: 2, label: 1)";
-    let (program, out) = over("labels(width: 4)", table, "split 50% train, 50% val stratified", &facts());
+    let (program, out) =
+        over("labels(width: 4)", table, "split 50% train, 50% val stratified", &facts());
     assert_eq!(out, "");
     let program = program.unwrap();
     assert_eq!((program.classes, program.data.pack), (Some(3), Pack::Rows));
@@ -248,14 +252,15 @@ fn hidden_tokens_and_their_loss_go_together() {
         "10:6 E0706 `mlm` needs `mask` in the data block\n  add `mask 15%` to the data\n"
     );
     assert_eq!(
-        with("mask 15%", "sample every 5").1,
+        with("mask 15%", "sample \"a\"").1,
         "10:1 E0706 `sample` needs a model of the next token\n  remove the line\n"
     );
 }
 
 #[test]
 fn mixtures_add_up_and_share_what_they_have() {
-    let blocks = "data a text(\"a\", tokenizer: chars)\ndata b jsonl(\"b\", tokenizer: chars)\n";
+    let blocks =
+        "data a = text(\"a\", tokenizer: chars)\ndata b = jsonl(\"b\", tokenizer: chars)\n";
     let of = |blocks: &str, lines: &str| {
         let text = format!(
             "{MODEL}{blocks}data both {{\n{lines}\n}}\ntrain {{\nsteps 100\nbatch 4\ncontext 8\nlr 1e-3\n}}\n"
@@ -273,17 +278,24 @@ fn mixtures_add_up_and_share_what_they_have() {
         of(blocks, "mix a 70%, bb 30%").1,
         "5:12 E0202 there is no data `bb`\n  did you mean `b`?\n"
     );
-    assert_eq!(of(blocks, "mix a 50%, a 50%").1, "5:12 E0703 `a` is in the mixture twice\n  add up its shares\n");
     assert_eq!(
-        of("data a text(\"a\") { shuffle none }\ndata b text(\"b\")\n", "mix a 70%, b 30%").1,
-        "2:20 E0206 `shuffle` of a part has no effect in a mixture\n  move the line to the mixture, where it holds for all parts\n"
+        of(blocks, "mix a 50%, a 50%").1,
+        "5:12 E0703 `a` is in the mixture twice\n  add up its shares\n"
     );
-    let two = "data a text(\"a\", tokenizer: chars)\ndata b text(\"b\")\n";
+    assert_eq!(
+        of("data a = text(\"a\") { shuffle none }\ndata b = text(\"b\")\n", "mix a 70%, b 30%").1,
+        "2:22 E0206 `shuffle` of a part has no effect in a mixture\n  move the line to the mixture, where it holds for all parts\n"
+    );
+    let two = "data a = text(\"a\", tokenizer: chars)\ndata b = text(\"b\")\n";
     assert_eq!(
         of(two, "mix a 70%, b 30%").1,
         "5:12 E0706 the parts of a mixture share one tokenizer\n  write `tokenizer chars` in the mixture\n"
     );
     assert!(of(two, "mix a 70%, b 30%\ntokenizer bytes").0.is_some());
+    assert_eq!(
+        over("gpt(layers: 1, width: 4, heads: 1)", "x text(\"a\")", "", &facts()).1,
+        "2:7 E0204 `x` needs a `=` before what it names\n  write `=` between them\n"
+    );
     assert_eq!(
         of("", "shuffle none").1,
         "2:1 E0209 `data` needs a source\n  write `data text(\"input.txt\")`, or `mix a 70%, b 30%` in its block\n"

@@ -1,6 +1,7 @@
 //! Schedules and what waits for the validation loss.
 
-use super::{around, data, run, says};
+use super::data_lines::data;
+use super::{around, run, says};
 use crate::program::{Facts, Schedule};
 
 fn of(lines: &str) -> Schedule {
