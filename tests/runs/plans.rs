@@ -31,7 +31,7 @@ pub(crate) fn compiled_on(text: &str, vocab: u64, target: ptx_builder::Target) -
 fn with(text: &str, vocab: u64, back_end: BackEnd) -> Compiled {
     let front = Front::parse("spec.lt", text, &[]);
     let tokens = ["train", "val"].map(|split| (split.to_owned(), 1 << 16)).to_vec();
-    let facts = Facts { vocab: Some(vocab), tokens, hash: None };
+    let facts = Facts { vocab: Some(vocab), tokens, ..Facts::default() };
     let checked = front.check(Some(&facts));
     let program = checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
     let (facts, room) = (Some(&facts), Room::UNBOUNDED);

@@ -51,6 +51,8 @@ fn parse(stated: &str) -> Facts {
         let number = number.trim().parse().expect("a whole number");
         match name {
             "vocab" => facts.vocab = Some(number),
+            "classes" => facts.classes = Some(number),
+            "pad" => facts.pad = Some(number),
             split => facts.tokens.push((split.to_owned(), number)),
         }
     }

@@ -13,10 +13,19 @@ pub(crate) fn made_up(front: &Front) -> Facts {
     let share = |share: f64| (bytes * share) as u64;
     Facts {
         vocab: Some(match request.tokenizer {
-            Tokenizer::Bytes => 256,
+            Tokenizer::Bytes | Tokenizer::File(_) => 256,
             Tokenizer::Chars => n_chars,
+            Tokenizer::Words(n)
+            | Tokenizer::Bpe(n)
+            | Tokenizer::Wordpiece(n)
+            | Tokenizer::Ids(n) => n,
+            Tokenizer::Gpt2 => 50257,
         }),
+        classes: request.has_labels().then_some(5),
+        pad: Some(0),
         tokens: request.splits.iter().map(|(name, s)| (name.clone(), share(*s))).collect(),
+        documents: request.splits.iter().map(|(name, s)| (name.clone(), share(*s) / 256)).collect(),
         hash: Some("made up".to_owned()),
+        ..Facts::default()
     }
 }

@@ -124,6 +124,7 @@ impl Front {
                     vocab: Some(found.vocab),
                     tokens: found.tokens.clone(),
                     hash: Some(found.hash.clone()),
+                    ..Facts::default()
                 };
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
@@ -147,15 +148,15 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 
 /// Whether a path that the data names matches no file.
 fn is_missing(request: &DataSource, base: &Path) -> bool {
-    request.paths.iter().any(|(path, _)| match glob::glob(&base.join(path).to_string_lossy()) {
+    request.paths().any(|(path, _)| match glob::glob(&base.join(path).to_string_lossy()) {
         Ok(mut found) => found.next().is_none(),
         Err(_) => true,
     })
 }
 
 fn missing(request: &DataSource, error: &Error) -> Diagnostic {
-    let span = request.paths.first().map_or(request.span, |(_, span)| *span);
-    let paths: Vec<String> = request.paths.iter().map(|(path, _)| format!("`{path}`")).collect();
+    let span = request.paths().next().map_or(request.span, |(_, span)| *span);
+    let paths: Vec<String> = request.paths().map(|(path, _)| format!("`{path}`")).collect();
     Diagnostic::new(Code::E0702, span, format!("no file matches {}", paths.join(", ")))
         .primary(error.to_string())
         .help("relative paths start at the spec's folder; correct the path or put the file there")

@@ -1,6 +1,7 @@
 //! Assembles the plan: buffers with offsets, code, functions as steps, the run.
 
 mod attention;
+mod data;
 
 use std::collections::BTreeSet;
 
@@ -9,9 +10,10 @@ use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
 use ir::schedule::{self, Schedule, Target, Task};
 use ir::types::Dtype;
 use plan::{Buffer, BufferId, Code, Count, Function, FunctionId, Plan, Step, Yield};
-use sema::{DataSource, LossScale, OnNan, Program, Tokenizer};
+use sema::{LossScale, OnNan, Program};
 
 use crate::memory::Memory;
+pub use data::data_of;
 
 /// Elements of work below which a kernel is not split over threads.
 const GRAIN_ELEMENTS: u64 = 8192;
@@ -312,20 +314,5 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
             LossScale::Dynamic { min, .. } => Some(min),
             LossScale::None | LossScale::Static(_) => None,
         },
-    }
-}
-
-/// A data block, as the runtime opens it.
-pub fn data_of(source: &DataSource) -> plan::Data {
-    let paths = source.paths.iter().map(|(path, _)| path.clone()).collect();
-    let tokenizer = match source.tokenizer {
-        Tokenizer::Bytes => plan::Tokenizer::Bytes,
-        Tokenizer::Chars => plan::Tokenizer::Chars,
-    };
-    let split = |(name, share): &(String, f64)| plan::Split { name: name.clone(), share: *share };
-    plan::Data {
-        splits: source.splits.iter().map(split).collect(),
-        shuffle: if source.shuffle { plan::Shuffle::Full } else { plan::Shuffle::None },
-        ..plan::Data::text(paths, tokenizer)
     }
 }

@@ -79,6 +79,8 @@ pub mod names {
     pub const LOSS_SUM: &str = "loss_sum";
     /// Target tokens since the last update.
     pub const TOKEN_SUM: &str = "token_sum";
+    /// Rows of an evaluation whose label has the largest number.
+    pub const EVAL_CORRECT: &str = "eval.correct";
     /// Micro-batches since the last update, where a step has more than one.
     pub const SUMMED: &str = "summed_batches";
 }
@@ -120,17 +122,20 @@ pub(crate) fn parts(training: &Training<'_>) -> Result<Parts, Vec<Diagnostic>> {
         update::build(program, &micro.model.params, &rules, &mut origins)?,
         forward::eval(program, &micro, &mut origins),
     ];
-    let text = forward::text(program, &Forward::trace(program, 1, train.context)?, &mut origins);
-    states.extend(text.caches);
-    functions.push(text.prefill);
-    let blocked = match text.decode {
-        Ok(decode) => {
-            states.extend(decode_inputs());
-            functions.push(decode);
-            None
+    let mut blocked = None;
+    if program.writes_text() {
+        let one = Forward::trace(program, 1, train.context)?;
+        let text = forward::text(program, &one, &mut origins);
+        states.extend(text.caches);
+        functions.push(text.prefill);
+        match text.decode {
+            Ok(decode) => {
+                states.extend(decode_inputs());
+                functions.push(decode);
+            }
+            Err(why) => blocked = Some(why),
         }
-        Err(blocked) => Some(blocked),
-    };
+    }
     if let &Schedule::Plateau { factor, patience, min, .. } = &train.schedule {
         functions.push(plateau::build(factor, patience, min));
     }
@@ -202,16 +207,23 @@ fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
     for param in params.iter().filter(|_| measures::has(program, Measure::GradNorms)) {
         add(&measures::norm_name(param), Type::scalar(Dtype::F64), Role::Metric);
     }
-    for name in ["ids", "targets", "eval.ids", "eval.targets"] {
-        add(name, Type::new(Dtype::I32, [rows, context]), Role::Input);
+    for [ids, targets] in [["ids", "targets"], ["eval.ids", "eval.targets"]] {
+        add(ids, Type::new(Dtype::I32, [rows, context]), Role::Input);
+        let shape = program.target_shape(rows, context);
+        add(targets, Type::new(Dtype::I32, shape), Role::Input);
+    }
+    if program.classes.is_some() {
+        add(names::EVAL_CORRECT, Type::scalar(Dtype::F64), Role::Metric);
     }
     add("row", Type::scalar(Dtype::I32), Role::Input);
     if !plateau(program).is_empty() {
         add(names::VAL_LOSS, Type::scalar(Dtype::F64), Role::Input);
     }
-    add("prefill.ids", Type::new(Dtype::I32, [1, context]), Role::Input);
-    add("prefill.last", Type::scalar(Dtype::I32), Role::Input);
-    add("prefill.logits", Type::new(Dtype::F32, [program.vocab]), Role::Output);
+    if program.writes_text() {
+        add("prefill.ids", Type::new(Dtype::I32, [1, context]), Role::Input);
+        add("prefill.last", Type::scalar(Dtype::I32), Role::Input);
+        add("prefill.logits", Type::new(Dtype::F32, [program.vocab]), Role::Output);
+    }
     states
 }
 

@@ -55,7 +55,7 @@ const SPEC: &str = "model gpt(layers: 1, width: 8, heads: 1)\n\
 
 fn facts() -> Facts {
     let tokens = vec![("train".to_owned(), 90), ("val".to_owned(), 10)];
-    Facts { vocab: Some(256), tokens, hash: Some("h".to_owned()) }
+    Facts { vocab: Some(256), tokens, hash: Some("h".to_owned()), ..Facts::default() }
 }
 
 fn front(lr: &str) -> Front {

@@ -150,5 +150,5 @@ fn facts(front: &Front, vocab: u64) -> Facts {
     let splits = front.data_request().map(|d| d.splits).unwrap_or_default();
     // Lengths in epochs do not matter for generation; any number of tokens will do.
     let tokens = splits.into_iter().map(|(name, _)| (name, 1 << 30)).collect();
-    Facts { vocab: Some(vocab), tokens, hash: None }
+    Facts { vocab: Some(vocab), tokens, ..Facts::default() }
 }

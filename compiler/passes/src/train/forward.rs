@@ -9,7 +9,7 @@ use ir::types::{Dtype, Type};
 use sema::Program;
 use sema::trace::Trace;
 
-use super::read_averages;
+use super::{names, read_averages};
 use crate::decode::{self, Derived};
 use crate::lower::{Draw, Operands, Results, lower};
 use crate::origins::Origins;
@@ -19,8 +19,12 @@ use crate::origins::Origins;
 pub(super) struct Forward {
     pub(super) model: Trace,
     loss: Trace,
+    /// Whether the label has the largest number, where there are labels.
+    accuracy: Option<Trace>,
     rows: u64,
     context: u64,
+    /// The shape of targets.
+    targets: Vec<u64>,
     /// What real numbers are stored as.
     real: Dtype,
 }
@@ -30,6 +34,8 @@ pub(super) struct Losses {
     pub(super) per_token: Value,
     pub(super) sum: Value,
     pub(super) tokens: Value,
+    /// How many labels have the largest number, an f64 scalar.
+    pub(super) correct: Option<Value>,
     /// Values that no gradient flows through.
     pub(super) stops: Vec<Value>,
     /// For values of arithmetic in f32, the 16 bits that stand for them.
@@ -45,7 +51,9 @@ impl Forward {
         let model = program.trace_model(rows, context)?;
         let loss = program.trace_loss(rows, context)?;
         let real = super::dtype(program.train.precision.compute);
-        Ok(Self { model, loss, rows, context, real })
+        let accuracy = program.trace_accuracy(rows, context)?;
+        let targets = program.target_shape(rows, context);
+        Ok(Self { model, loss, accuracy, rows, context, targets, real })
     }
 
     /// The logits of `ids`.
@@ -70,9 +78,8 @@ impl Forward {
         dropout: Option<Draw>,
         origins: &mut Origins<'_>,
     ) -> Losses {
-        let ty = Type::new(Dtype::I32, [self.rows, self.context]);
-        let ids = b.state(ids, ty.clone());
-        let targets = b.state(targets, ty);
+        let ids = b.state(ids, Type::new(Dtype::I32, [self.rows, self.context]));
+        let targets = b.state(targets, Type::new(Dtype::I32, self.targets.clone()));
         let model = self.logits(b, params, ids, dropout, origins);
         let inputs = [model.outputs[0], targets];
         let operands =
@@ -86,7 +93,12 @@ impl Forward {
         let stops = [model.stops, loss.stops].concat();
         let narrow = model.narrow.into_iter().chain(loss.narrow).collect();
         let (sum, tokens) = (sum_f64(b, per_token), sum_f64(b, is_target));
-        Losses { per_token, sum, tokens, stops, narrow }
+        let correct = self.accuracy.as_ref().map(|accuracy| {
+            let hits = lower(b, accuracy, &operands, origins).outputs[0];
+            let hits = b.select(is_target, hits, zero);
+            sum_f64(b, hits)
+        });
+        Losses { per_token, sum, tokens, correct, stops, narrow }
     }
 }
 
@@ -111,6 +123,9 @@ pub(super) fn eval(program: &Program, forward: &Forward, origins: &mut Origins<'
     let losses = forward.losses(&mut b, &params, names, None, origins);
     b.store("eval.loss_sum", losses.sum);
     b.store("eval.tokens", losses.tokens);
+    if let Some(correct) = losses.correct {
+        b.store(names::EVAL_CORRECT, correct);
+    }
     b.finish()
 }
 

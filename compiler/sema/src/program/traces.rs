@@ -43,6 +43,20 @@ impl Program {
         self.trace(&self.train.loss, &inputs)
     }
 
+    /// Whether a row's label has the largest number, where rows have labels.
+    ///
+    /// # Errors
+    /// Sizes that `accuracy` does not take.
+    pub fn trace_accuracy(&self, batch: u64, time: u64) -> Result<Option<Trace>, Vec<Diagnostic>> {
+        if self.classes.is_none() {
+            return Ok(None);
+        }
+        let loss = self.trace_loss(batch, time)?;
+        let inputs: Vec<Type> = loss.inputs.iter().map(|input| input.ty.clone()).collect();
+        let call = self.library.bind_defaults("accuracy", self.train.span)?;
+        self.trace(&call, &inputs).map(Some)
+    }
+
     /// The shape of the targets of a batch: one for each token, or one for each row.
     pub fn target_shape(&self, batch: u64, time: u64) -> Vec<u64> {
         match self.data.task {
