@@ -1,10 +1,23 @@
 //! What the data of a spec is taken to hold, where no file is read.
 
 use llmc::Front;
-use sema::{Facts, Tokenizer};
+use sema::{DataSource, Facts, Overlap, Tokenizer};
 
 /// Bytes and distinct characters of the play that specs are checked with.
 const PLAY: (f64, u64) = (1_115_394.0, 65);
+
+/// Tokens of a document, where the play is documents.
+const ROW: u64 = 256;
+
+/// A file that is named twice.
+fn twice(request: &DataSource) -> Vec<Overlap> {
+    let mut paths: Vec<&String> = request.paths().map(|(path, _)| path).collect();
+    paths.sort();
+    let found = paths.windows(2).find(|pair| pair[0] == pair[1]);
+    let between = ["train", "val"].map(str::to_owned);
+    let overlap = |pair: &[&String]| Overlap { between, documents: 1, example: pair[0].clone() };
+    found.map(overlap).into_iter().collect()
+}
 
 /// The facts of the play for the data that a spec asks for.
 pub(crate) fn made_up(front: &Front) -> Facts {
@@ -24,7 +37,10 @@ pub(crate) fn made_up(front: &Front) -> Facts {
         classes: request.has_labels().then_some(5),
         pad: Some(0),
         tokens: request.splits.iter().map(|(name, s)| (name.clone(), share(*s))).collect(),
-        documents: request.splits.iter().map(|(name, s)| (name.clone(), share(*s) / 256)).collect(),
+        // Rows of one length, and what a file that is named twice brings with it.
+        lengths: vec![(ROW, (bytes as u64) / ROW)],
+        overlaps: twice(&request),
+        documents: request.splits.iter().map(|(name, s)| (name.clone(), share(*s) / ROW)).collect(),
         hash: Some("made up".to_owned()),
         ..Facts::default()
     }

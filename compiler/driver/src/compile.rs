@@ -142,12 +142,8 @@ fn trajectory(
     let lengths = [train.steps, train.batch, train.micro_batch, train.context, train.seed];
     let module = ir::graph::Module { origins: vec![], ..scheduled.module.clone() };
     let data = facts.and_then(|f| f.hash.clone()).unwrap_or_default();
-    let mut parts = vec![
-        format!("{module:?}"),
-        format!("{lengths:?}"),
-        format!("{:?}", cut(program)),
-        data,
-    ];
+    let mut parts =
+        vec![format!("{module:?}"), format!("{lengths:?}"), format!("{:?}", cut(program)), data];
     if numerics == Numerics::Fast {
         parts.push("fast".to_owned());
     }

@@ -71,6 +71,9 @@ pub struct Row {
     /// Validation loss, where it was taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_loss: Option<f64>,
+    /// Share of the validation rows whose label was found, where rows have labels.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub val_accuracy: Option<f64>,
     /// Norms of the unclipped gradients by parameter, where they are measured.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub grad_norms: BTreeMap<String, Option<f64>>,
@@ -157,6 +160,7 @@ mod tests {
             tokens_per_s: 10.0,
             seconds: 2.0,
             val_loss: (batch == 2).then_some(f64::MIN_POSITIVE),
+            val_accuracy: (batch == 2).then_some(0.1),
             grad_norms: BTreeMap::from([("w".to_owned(), Some(0.5)), ("b".to_owned(), None)]),
             noise_scale: (batch == 3).then_some(1e300),
         }

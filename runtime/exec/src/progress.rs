@@ -48,6 +48,9 @@ pub fn line(row: &Row, steps: u64) -> String {
     if row.val_loss.is_some() {
         text += &format!("  val {}", number(row.val_loss));
     }
+    if let Some(share) = row.val_accuracy {
+        text += &format!("  accuracy {:.1}%", share * 100.0);
+    }
     text += &skips(row);
     if row.step > 0 && row.step < steps {
         let left = row.seconds / row.step as f64 * (steps - row.step) as f64;
@@ -100,6 +103,7 @@ mod tests {
             tokens_per_s: 10.0,
             seconds: 4.0,
             val_loss: None,
+            val_accuracy: None,
             grad_norms: BTreeMap::new(),
             noise_scale: None,
         }

@@ -111,6 +111,15 @@ pub fn train(
     Training::start(executor, corpus, folder, report)?.run(stop, report)
 }
 
+/// What an evaluation found.
+#[derive(Debug, Clone, Copy)]
+struct Evaluated {
+    /// The mean over target tokens.
+    loss: f64,
+    /// The share of labels that were found, where there are labels.
+    accuracy: Option<f64>,
+}
+
 /// A run under way.
 struct Training<'t> {
     executor: Executor,
@@ -250,7 +259,9 @@ impl<'t> Training<'t> {
             return self.skipped(row, cause, report);
         }
         if self.evaluation_due(row.step) {
-            row.val_loss = self.evaluate(row.step, report)?;
+            let found = self.evaluate(row.step, report)?;
+            row.val_loss = found.map(|v| v.loss);
+            row.val_accuracy = found.and_then(|v| v.accuracy);
         }
         self.log.add(&row)?;
         if self.failed_at.is_some_and(|batch| row.batch > batch) {
@@ -336,7 +347,7 @@ impl<'t> Training<'t> {
     /// The mean loss over the validation split, summed in f64.
     ///
     /// At the last step it is the whole split, whatever the number of batches.
-    fn evaluate(&mut self, step: u64, report: Report<'_>) -> Result<Option<f64>, Error> {
+    fn evaluate(&mut self, step: u64, report: Report<'_>) -> Result<Option<Evaluated>, Error> {
         let run = &self.executor.plan().run;
         let (context, batch, micro_batch) = (run.context, run.batch, run.micro_batch);
         let limit = run.eval.as_ref().and_then(|eval| eval.batches);
@@ -350,7 +361,7 @@ impl<'t> Training<'t> {
         // Fewer batches than the split has are spread over all of it, whatever a micro-batch is.
         let start = |i: u64| if batches == whole { i * batch } else { i * n / batches };
         let rows = |i: u64| (start(i)..start(i) + batch).step_by(micro_batch as usize);
-        let (mut loss, mut tokens) = (0.0, 0.0);
+        let (mut loss, mut tokens, mut correct) = (0.0, 0.0, 0.0);
         for first in (0..batches).flat_map(rows).filter(|&first| first < n) {
             let inputs = [names.ids, names.targets];
             let [ids, targets] = self.executor.memory_mut().i32_pair_mut(inputs);
@@ -358,6 +369,7 @@ impl<'t> Training<'t> {
             self.executor.call(names.function, &mut Silent)?;
             loss += self.executor.memory().f64(names.loss_sum)[0];
             tokens += self.executor.memory().f64(names.tokens)[0];
+            correct += names.correct.map_or(0.0, |id| self.executor.memory().f64(id)[0]);
         }
         if tokens == 0.0 {
             return Ok(None);
@@ -372,7 +384,8 @@ impl<'t> Training<'t> {
             self.executor.memory_mut().f64_mut(input)[0] = val_loss;
             self.executor.call(plateau, &mut Silent)?;
         }
-        Ok(Some(val_loss))
+        let accuracy = names.correct.map(|_| correct / tokens);
+        Ok(Some(Evaluated { loss: val_loss, accuracy }))
     }
 
     /// Remembers a validation loss; true when it is the lowest so far.

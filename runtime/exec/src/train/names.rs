@@ -1,6 +1,6 @@
 //! The buffers and functions by which the loop and the compiled program talk.
 
-use plan::{BufferId, Dtype, FunctionId, Plan, Role};
+use plan::{BufferId, Dtype, FunctionId, Plan, Role, Task};
 
 use crate::{
     device::cpu::Memory,
@@ -52,6 +52,16 @@ pub(super) struct EvalNames {
     pub(super) targets: BufferId,
     pub(super) loss_sum: BufferId,
     pub(super) tokens: BufferId,
+    /// Labels that were found; only programs with labels have it.
+    pub(super) correct: Option<BufferId>,
+}
+
+/// Targets of a micro-batch: one for each token, or one for each row.
+fn targets(plan: &Plan) -> u64 {
+    match plan.run.data.task {
+        Task::NextToken | Task::Masked { .. } => plan.run.micro_batch * plan.run.context,
+        Task::Classes { .. } => plan.run.micro_batch,
+    }
 }
 
 fn function(plan: &Plan, name: &str) -> Result<FunctionId, Error> {
@@ -120,7 +130,7 @@ impl Names {
             plateau,
             seed: buffer(plan, "seed", Dtype::I32, 1)?,
             ids: buffer(plan, "ids", Dtype::I32, rows)?,
-            targets: buffer(plan, "targets", Dtype::I32, rows)?,
+            targets: buffer(plan, "targets", Dtype::I32, targets(plan))?,
             row: optional(plan, "row", |p, name| buffer(p, name, Dtype::I32, 1))?,
             loss_sum: scalar(plan, "loss_sum")?,
             token_sum: scalar(plan, "token_sum")?,
@@ -182,6 +192,7 @@ impl Names {
             tokens_per_s: 0.0,
             seconds: 0.0,
             val_loss: None,
+            val_accuracy: None,
             grad_norms: norms.collect(),
             noise_scale: self.noise_scale.and_then(finite),
         })
@@ -194,9 +205,10 @@ impl EvalNames {
         Ok(EvalNames {
             function: function(plan, "eval")?,
             ids: buffer(plan, "eval.ids", Dtype::I32, rows)?,
-            targets: buffer(plan, "eval.targets", Dtype::I32, rows)?,
+            targets: buffer(plan, "eval.targets", Dtype::I32, targets(plan))?,
             loss_sum: scalar(plan, "eval.loss_sum")?,
             tokens: scalar(plan, "eval.tokens")?,
+            correct: optional(plan, "eval.correct", scalar)?,
         })
     }
 }

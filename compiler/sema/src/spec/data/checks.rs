@@ -128,7 +128,7 @@ fn epochs(cx: &mut Checker<'_>, data: &Resolved<'_>, train: &Train) {
     else {
         return;
     };
-    if sequences == 0 || tokens >= SMALL {
+    if sequences < train.batch || tokens >= SMALL {
         return;
     }
     let epochs = train.steps as f64 * train.batch as f64 / sequences as f64;

@@ -11,6 +11,9 @@ use super::{Resolved, finish, named, names};
 use crate::program::{Source, Tokenizer};
 use crate::schema::Home;
 
+/// What a part may say for itself.
+const ALONE: [&str; 2] = ["tokenizer", "allow"];
+
 /// Reads a block without a source; none where its parts are not known.
 pub(super) fn resolve<'a>(
     cx: &mut Checker<'a>,
@@ -85,7 +88,7 @@ fn part<'r, 'a>(
 /// What a part says beside its tokenizer would have no effect in the mixture.
 fn alone(cx: &mut Checker<'_>, parts: &[(&Resolved<'_>, f64, Span)]) {
     for (part, _, at) in parts {
-        for line in part.lines.lines.iter().filter(|l| l.directive.name != "tokenizer") {
+        for line in part.lines.lines.iter().filter(|l| !ALONE.contains(&l.directive.name)) {
             let name = line.directive.name;
             let wrong = format!("`{name}` of a part has no effect in a mixture");
             cx.report(
