@@ -270,9 +270,9 @@ impl DataSource {
         self.sources.iter().any(|s| s.format.has_label())
     }
 
-    /// Whether documents say which part of them is an answer.
+    /// Whether some documents say which part of them is an answer.
     pub fn has_completions(&self) -> bool {
-        self.sources.iter().all(|s| s.format.has_completion())
+        self.sources.iter().any(|s| s.format.has_completion())
     }
 
     /// Every path, in order.

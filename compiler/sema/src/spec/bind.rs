@@ -14,6 +14,7 @@ use crate::value::StaticArg;
 /// Declarations of the language's library that a later version has.
 const LATER: &[(&str, DeclKind)] = &[
     ("next_sentence", DeclKind::Fn),
+    ("bert", DeclKind::Layer),
     ("kl", DeclKind::Fn),
     ("focal", DeclKind::Fn),
     ("contrastive", DeclKind::Fn),
@@ -316,7 +317,7 @@ pub(super) fn check_sight(cx: &mut Checker<'_>, program: &Program, model: &Trace
             )
             .primary("its attention is causal: it sees only what came before")
             .label(program.data.span, "hides tokens")
-            .help("take a model without a causal mask, such as `bert`, or remove `mask`"),
+            .help("take a model without a causal mask, such as `encoder`, or remove `mask`"),
         );
     }
 }

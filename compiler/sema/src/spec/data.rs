@@ -13,7 +13,7 @@ use super::file::{BlockNode, Blocks};
 use super::lines::{self, Lines};
 use super::words::did_you_mean;
 use super::{Checker, Override};
-use crate::program::{DataSource, Task, Tokenizer};
+use crate::program::{DataSource, Format, Pack, Source, Task, Tokenizer};
 use crate::schema::Home;
 use crate::value::StaticArg;
 
@@ -142,7 +142,7 @@ fn finish<'a>(
     cx: &mut Checker<'a>,
     block: &BlockNode,
     lines: Lines<'a>,
-    sources: Vec<crate::program::Source>,
+    sources: Vec<Source>,
     in_head: Option<(Tokenizer, Span)>,
     text: String,
 ) -> Option<Resolved<'a>> {
@@ -164,9 +164,11 @@ fn finish<'a>(
     directives::task(cx, &lines, &mut source, block.word);
     directives::combinations(cx, &lines, &source, block.word);
     let known = cx.facts.and_then(|f| f.vocab);
-    let is_plain = source.task == Task::NextToken && source.pack == crate::program::Pack::Documents;
+    // Documents, rows and hidden tokens need ids of their own beside the bytes.
+    let is_plain = source.task == Task::NextToken
+        && source.sources.iter().all(|s| matches!(s.format, Format::Text | Format::Tokens));
     let vocab = match source.tokenizer {
-        Tokenizer::Bytes if is_plain => known.or(Some(BYTES)),
+        Tokenizer::Bytes if is_plain => Some(BYTES),
         Tokenizer::Bytes
         | Tokenizer::Chars
         | Tokenizer::Words(_)
@@ -223,10 +225,10 @@ impl Resolved<'_> {
     /// Sequences of a split, once known.
     pub(super) fn sequences(&self, cx: &Checker<'_>, split: &str, context: u64) -> Option<u64> {
         match self.source.pack {
-            crate::program::Pack::Documents => {
+            Pack::Documents => {
                 self.tokens(cx, split).map(|n| super::lengths::sequences(n, context))
             }
-            crate::program::Pack::Rows => self.documents(cx, split),
+            Pack::Rows => self.documents(cx, split),
         }
     }
 

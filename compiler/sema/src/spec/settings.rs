@@ -44,17 +44,23 @@ pub(super) fn all(
     }
     for directive in Home::Data.directives().iter().filter(|d| d.status == Status::Built) {
         let name = format!("data.{}", directive.name);
-        let (value, origin) = stated(cx, &data.lines, directive.name)
-            .unwrap_or_else(|| data_default(directive.name, data));
+        let stated = stated(cx, &data.lines, directive.name);
+        // What is off, and what the data says itself, is no line of its own.
+        if stated.is_none() && (directive.default == "none" || directive.name == "classes") {
+            continue;
+        }
+        let (value, origin) = stated.unwrap_or_else(|| data_default(directive.name, data));
         if value.is_empty() {
             continue;
         }
         settings.push(Setting { name, value, origin, class: directive.class });
     }
-    if let Some(vocab) = data.vocab {
+    let classes = data.classes.filter(|_| data.lines.get("classes").is_none());
+    for (name, size) in [("data.vocab", data.vocab), ("data.classes", classes)] {
+        let Some(size) = size else { continue };
         settings.push(Setting {
-            name: "data.vocab".to_owned(),
-            value: vocab.to_string(),
+            name: name.to_owned(),
+            value: size.to_string(),
             origin: "derived".to_owned(),
             class: SettingClass::Identity,
         });

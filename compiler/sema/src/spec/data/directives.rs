@@ -215,6 +215,7 @@ pub(super) fn combinations(
         });
     }
     ids_stay(cx, lines, source, word);
+    documents(cx, lines, source, word);
     some_have_labels(cx, source);
 }
 
@@ -227,6 +228,40 @@ fn ids_stay(cx: &mut Checker<'_>, lines: &Lines<'_>, source: &DataSource, word: 
         let Some(line) = lines.get(name) else { continue };
         report(cx, line.span, &format!("`{name}` works on text, but the files hold ids"), |d| {
             d.label(word, "these files").help("do it where the ids are made")
+        });
+    }
+}
+
+/// What looks at documents, where a file is one stretch of text.
+fn documents(cx: &mut Checker<'_>, lines: &Lines<'_>, source: &DataSource, word: Span) {
+    let has_documents = |format: &Format| match format {
+        Format::Jsonl(_) | Format::Table { .. } => true,
+        Format::Text | Format::Tokens => false,
+    };
+    if source.sources.iter().all(|s| has_documents(&s.format)) {
+        return;
+    }
+    let is_on = |line: &&Line<'_>| line.lead() != Some("none");
+    let rows = lines.get("pack").filter(|line| line.lead() == Some("none"));
+    let asked = [
+        (rows, "`pack none` makes a row of each document"),
+        (lines.get("filter"), "`filter` looks at documents"),
+        (lines.get("dedup").filter(is_on), "`dedup` compares documents"),
+    ];
+    let is_ids = |line: &Line<'_>| {
+        line.directive.name != "pack" && source.sources.iter().any(|s| s.format == Format::Tokens)
+    };
+    for (line, what) in asked {
+        let Some(line) = line.filter(|line| !is_ids(line)) else { continue };
+        report(cx, line.span, &format!("{what}, and this source has none"), |d| {
+            d.label(word, "files without a mark between documents")
+                .help("`jsonl(..)` and `table(..)` have documents; or remove the line")
+        });
+    }
+    if let (Some(Limit::Documents(n)), Some(line)) = (source.clean.limit, lines.get("limit")) {
+        report(cx, line.span, "`limit` counts documents, and this source has none", |d| {
+            d.label(word, "files without a mark between documents")
+                .help(format!("count tokens: `limit {n} tokens`"))
         });
     }
 }

@@ -184,10 +184,24 @@ fn lines_that_do_not_fit_the_source() {
         data("split 50% train, 50% val stratified"),
         format!("3:1 E0706 `stratified` needs labels\n  {labels}\n")
     );
+    let documents = "`jsonl(..)` and `table(..)` have documents; or remove the line";
     assert_eq!(
         data("filter min_chars 9 max_chars 3"),
-        "3:1 E0302 no document has at least 9 and at most 3 characters\n"
+        format!(
+            "3:1 E0302 no document has at least 9 and at most 3 characters\n3:1 E0706 `filter` looks at documents, and this source has none\n  {documents}\n"
+        )
     );
+    assert_eq!(
+        data("pack none"),
+        format!(
+            "3:1 E0706 `pack none` makes a row of each document, and this source has none\n  {documents}\n"
+        )
+    );
+    assert_eq!(
+        data("limit 5k"),
+        "3:1 E0706 `limit` counts documents, and this source has none\n  count tokens: `limit 5000 tokens`\n"
+    );
+    assert_eq!(data("dedup none\nlimit 5k tokens"), "");
     assert_eq!(
         data("mask 15% keep 60% random 50%"),
         "3:1 E0302 `keep` and `random` add up to 110% of the hidden tokens\n"
