@@ -356,6 +356,7 @@ fn no_run() -> plan::Run {
         trajectory: String::new(),
         stop_below_val_loss: None,
         stop_after_s: None,
+        early_stop: None,
         on_nan: plan::OnNan::Stop,
         start: None,
         min_scale: None,

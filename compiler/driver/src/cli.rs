@@ -1,18 +1,69 @@
 //! What the command line accepts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::compile::BackEnd;
 
 /// A small language and a compiler for training programs.
 #[derive(Debug, Parser)]
-#[command(name = "llmc", version, about)]
+#[command(name = "llmc", version, about, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads the command line.
+///
+/// An option that a command does not have is one of the spec's: `--peak 1e-3` becomes `--arg
+/// peak=1e-3`. What the names and values mean is known when the spec is read.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Cli {
+    Cli::parse_from(with_args(words.into_iter().collect()))
+}
+
+/// The options of a command: their names, and whether each takes a value.
+pub fn options_of(command: &str) -> Vec<(String, bool)> {
+    let cli = Cli::command();
+    let Some(command) = cli.find_subcommand(command) else { return vec![] };
+    let long = |arg: &Arg| Some((arg.get_long()?.to_owned(), arg.get_action().takes_values()));
+    let mut all: Vec<_> = command.get_arguments().filter_map(long).collect();
+    all.extend(["help", "version"].map(|name| (name.to_owned(), false)));
+    all
+}
+
+fn with_args(words: Vec<OsString>) -> Vec<OsString> {
+    let options = words.get(1).and_then(|w| w.to_str()).map(options_of).unwrap_or_default();
+    if !options.iter().any(|(name, _)| name == "arg") {
+        return words;
+    }
+    let mut out: Vec<OsString> = vec![];
+    let mut rest = words.into_iter().peekable();
+    while let Some(word) = rest.next() {
+        let text = word.to_str().and_then(|w| w.strip_prefix("--")).unwrap_or_default();
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        let known = options.iter().find(|(known, _)| *known == name);
+        match known {
+            None if !name.is_empty() => {
+                let is_value =
+                    |next: &OsString| next.to_str().is_some_and(|w| !w.starts_with("--"));
+                let next = value.or_else(|| rest.next_if(is_value)?.into_string().ok());
+                let pair = next.map_or(name.clone(), |value| format!("{name}={value}"));
+                out.extend(["--arg".into(), pair.into()]);
+            }
+            Some((_, true)) if value.is_none() => {
+                out.push(word);
+                out.extend(rest.next());
+            }
+            Some(_) | None => out.push(word),
+        }
+    }
+    out
 }
 
 /// The commands.
@@ -38,6 +89,13 @@ pub enum Command {
     Generate(Generate),
     /// Talk with the model of a run, a line and a reply at a time
     Chat(Chat),
+    /// Show what every setting of a spec came out as
+    Show(Show),
+    /// Show what a spec takes from the command line, or what a command does
+    Help {
+        /// A spec or a command; all commands without
+        what: Option<String>,
+    },
     /// Explain a diagnostic code: why, an example, its mended form
     Explain {
         /// The code, such as E0401
@@ -55,6 +113,14 @@ pub enum Command {
 pub struct Source {
     /// The spec
     pub spec: PathBuf,
+    /// The job to run, of several; the last one of the spec by default
+    pub job: Option<String>,
+    /// A value for an argument of the spec, which `--NAME VALUE` is short for
+    #[arg(long = "arg", value_name = "NAME[=VALUE]")]
+    pub args: Vec<String>,
+    /// The folder that `use` lines may not leave; that of the spec by default
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Override a directive: train.lr=3e-4
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub sets: Vec<String>,
@@ -70,6 +136,17 @@ pub struct Source {
     /// Say a lint, though the spec allows it or --deny warnings is given
     #[arg(long, value_name = "CODE")]
     pub warn: Vec<String>,
+}
+
+impl Source {
+    /// The values of the spec's arguments, by name.
+    pub fn options(&self) -> Vec<(String, Option<String>)> {
+        let pair = |text: &String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        self.args.iter().map(pair).collect()
+    }
 }
 
 /// How messages are printed.
@@ -257,6 +334,20 @@ pub struct Plan {
     /// Draw the memory over the time of a step into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// `llmc show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// Say of each setting where it comes from
+    #[arg(long)]
+    pub origin: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `llmc verify`

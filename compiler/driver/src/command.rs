@@ -9,10 +9,12 @@ mod doctor;
 mod explain;
 mod format;
 mod generate;
+mod help;
 mod out;
 mod plan;
 mod rewrite;
-mod source;
+mod show;
+pub(crate) mod source;
 mod train;
 mod verify;
 
@@ -74,6 +76,8 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Command::Doctor => doctor::run(),
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Help { what } => help::run(what.as_deref()),
         Command::Explain { code } => explain::code(&code),
         Command::Std { name } => explain::std(name.as_deref()),
     };

@@ -1,14 +1,37 @@
 //! The front end in one place: sources, overrides, the data's facts, the check.
 
+pub mod uses;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use data::{Corpus, scan};
-use diag::lints::{Flags, idle};
+use diag::lints::{Allow, Flags, idle};
 use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
 use exec::error::Error;
-use sema::{DataSource, Facts, Override, Program};
-use syntax::ast::Spec;
+use sema::{CliOption, DataSource, Facts, Import, Input, Interface, Override, Program};
+use syntax::ast::{Ident, Spec};
+
+use uses::Files;
+
+/// A text to read as a spec, and what the command line says to it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The path that messages call it by, and that its `use` lines start from.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// The texts of `--set`.
+    pub sets: Vec<String>,
+    /// Values of its arguments, by name: `--peak 1e-3`.
+    pub options: Vec<(String, Option<String>)>,
+    /// The job to run; the last one without.
+    pub job: Option<String>,
+    /// Where the files are that it uses.
+    pub files: Files,
+    /// The variables that its strings may name; those of the process without.
+    pub environment: Option<Vec<(String, String)>>,
+}
 
 /// A parsed spec with its overrides and the standard library.
 #[derive(Debug)]
@@ -21,7 +44,14 @@ pub struct Front {
     pub file: FileId,
     /// The spec.
     pub spec: Spec,
+    /// Variables of the environment that its strings name.
+    pub environment: Vec<(String, String)>,
+    /// The texts of the files that it uses, by their path from its folder.
+    pub texts: std::collections::BTreeMap<String, String>,
     overrides: Vec<Override>,
+    options: Vec<CliOption>,
+    imports: Vec<Import>,
+    job: Option<Ident>,
     std: Vec<(Spec, FileId)>,
     /// What the parser said.
     pub diagnostics: Vec<Diagnostic>,
@@ -46,10 +76,16 @@ impl Checked {
 }
 
 impl Front {
-    /// Parses a spec called `path` and the texts of `--set`.
+    /// Parses a spec called `path` and the texts of `--set`; it is a text alone and uses no files.
     pub fn parse(path: &str, text: &str, sets: &[String]) -> Self {
+        let (path, text, sets) = (path.to_owned(), text.to_owned(), sets.to_vec());
+        Self::read(&Request { path, text, sets, ..Request::default() })
+    }
+
+    /// Parses a spec, the files that it uses and what the command line says.
+    pub fn read(request: &Request) -> Self {
         let mut map = SourceMap::new();
-        let file = map.add(path, text);
+        let file = map.add(&request.path, &request.text);
         let (spec, mut diagnostics) = syntax::parse(&map, file);
         let mut std = vec![];
         for source in stdlib::SOURCES {
@@ -58,21 +94,75 @@ impl Front {
             assert!(faults.is_empty(), "the standard library parses: {faults:?}");
             std.push((spec, file));
         }
+        let path = Path::new(&request.path);
+        let uses::Used { imports, texts, diagnostics: faults } =
+            uses::read(&mut map, &request.files, path, &spec);
+        diagnostics.extend(faults);
         let mut overrides = vec![];
-        for set in sets {
+        for set in &request.sets {
             let (parsed, faults) = Override::parse(&mut map, set);
             overrides.extend(parsed);
             diagnostics.extend(faults);
         }
-        let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
+        let options = request.options.iter();
+        let options =
+            options.map(|(name, value)| CliOption::parse(&mut map, name, value.as_deref()));
+        let options = options.collect();
+        let job = request.job.as_ref().map(|job| word(&mut map, job));
+        let used = imports.iter().filter_map(|i| i.spec.as_deref());
+        let specs = [&spec].into_iter().chain(used).chain(overrides.iter().map(|o| &o.spec));
+        let environment = environment(specs, request.environment.as_deref());
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
         let name = stem.unwrap_or_else(|| "spec".to_owned());
-        let flags = Flags::default();
-        Self { map, name, file, spec, overrides, std, diagnostics, flags }
+        Self {
+            map,
+            name,
+            file,
+            spec,
+            environment,
+            texts,
+            overrides,
+            options,
+            imports,
+            job,
+            std,
+            diagnostics,
+            flags: Flags::default(),
+        }
+    }
+
+    /// Calls a function with what a check reads.
+    fn with_input<T>(&self, f: impl FnOnce(&Input<'_>) -> T) -> T {
+        let std: Vec<&Spec> = self.std.iter().map(|(spec, _)| spec).collect();
+        f(&Input {
+            name: &self.name,
+            spec: &self.spec,
+            std: &std,
+            map: &self.map,
+            overrides: &self.overrides,
+            options: &self.options,
+            environment: &self.environment,
+            imports: &self.imports,
+            job: self.job.as_ref(),
+        })
+    }
+
+    /// The arguments and the jobs of the spec.
+    pub fn interface(&self) -> Interface {
+        self.with_input(sema::interface)
     }
 
     /// What is left of `found` when flags and every `allow` of the spec have had their say.
     pub fn settle(&self, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        self.flags.settle(&sema::allows(&self.spec, &self.map).0, found).0
+        self.flags.settle(&self.allows(), found).0
+    }
+
+    /// Every `allow` of the spec and of the files that it uses.
+    fn allows(&self) -> Vec<Allow> {
+        let used = self.imports.iter().filter_map(|i| i.spec.as_deref());
+        let mut seen = BTreeSet::new();
+        let specs = [&self.spec].into_iter().chain(used).filter(|spec| seen.insert(spec.file));
+        specs.flat_map(|spec| sema::allows(spec, &self.map).0).collect()
     }
 
     /// The sources of the standard library.
@@ -82,20 +172,18 @@ impl Front {
 
     /// The data that the training job wants, where that much is clear.
     pub fn data_request(&self) -> Option<DataSource> {
-        sema::data_request(&self.name, &self.spec, &self.overrides, &self.map).0
+        self.with_input(|input| sema::data_request(input).0)
     }
 
     /// Checks with what is known of the data.
     pub fn check(&self, facts: Option<&Facts>) -> Checked {
-        let std: Vec<&Spec> = self.std.iter().map(|(spec, _)| spec).collect();
-        let (program, found) =
-            sema::check(&self.name, &self.spec, &self.overrides, &std, &self.map, facts);
+        let (program, found) = self.with_input(|input| sema::check(input, facts));
         let unread: BTreeSet<(FileId, usize)> =
             self.diagnostics.iter().map(|d| self.line(d)).collect();
         // A line that could not be read is not judged a second time for what is left of it.
         let found = found.into_iter().filter(|d| !unread.contains(&self.line(d)));
         let diagnostics: Vec<Diagnostic> = self.diagnostics.iter().cloned().chain(found).collect();
-        let (allows, _) = sema::allows(&self.spec, &self.map);
+        let allows = self.allows();
         let (mut diagnostics, held) = self.flags.settle(&allows, diagnostics);
         // Errors may have kept a lint from being said, and so may unknown data.
         if !has_errors(&diagnostics) && facts.is_some() {
@@ -144,6 +232,26 @@ impl Front {
 
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|d| d.level == Level::Error)
+}
+
+/// A word of the command line as a text of its own.
+fn word(map: &mut SourceMap, text: &str) -> Ident {
+    let file = map.add("<command line>", text);
+    let end = u32::try_from(text.len()).expect("the command line is below 4 GiB");
+    Ident { text: text.to_owned(), span: Span::new(file, 0, end) }
+}
+
+/// The variables that specs name and that are set.
+fn environment<'a>(
+    specs: impl Iterator<Item = &'a Spec>,
+    given: Option<&[(String, String)]>,
+) -> Vec<(String, String)> {
+    let names: BTreeSet<&str> = specs.flat_map(sema::variables).collect();
+    let value = |name: &str| match given {
+        Some(given) => given.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
+        None => std::env::var(name).ok(),
+    };
+    names.into_iter().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
 }
 
 /// Whether a path that the data names matches no file.

@@ -3,11 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
-
-use llmc::cli::Cli;
-
 fn main() -> ExitCode {
     let start = Instant::now();
-    llmc::command::run(Cli::parse(), start)
+    llmc::command::run(llmc::cli::parse(std::env::args_os()), start)
 }

@@ -306,6 +306,9 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
         trajectory,
         stop_below_val_loss: train.stop_below_val_loss,
         stop_after_s: train.stop_after_s,
+        early_stop: train
+            .early_stop
+            .map(|stop| plan::EarlyStop { patience: stop.patience, min_delta: stop.min_delta }),
         on_nan: match train.on_nan {
             OnNan::Stop => plan::OnNan::Stop,
             OnNan::Skip { limit } => plan::OnNan::Skip { limit },

@@ -24,7 +24,7 @@ fn module(text: &str) -> (Module, f64) {
         std.push(syntax::parse(&map, file).0);
     }
     let std: Vec<_> = std.iter().collect();
-    let (program, faults) = sema::check("model", &spec, &[], &std, &map, None);
+    let (program, faults) = sema::check(&sema::Input::new("model", &spec, &std, &map), None);
     let Some(program) = program else { panic!("{faults:?}") };
     let training = Training { program: &program, map: &map };
     let done = pipeline::run(&training, &pipeline::cpu(), &mut |_, _| {});

@@ -65,7 +65,8 @@ fn compiled(text: &str, target: &Target) -> Scheduled {
     }
     let std: Vec<_> = std.iter().collect();
     let facts = Facts { vocab: Some(11), ..Facts::default() };
-    let (program, faults) = sema::check("model", &spec, &[], &std, &map, Some(&facts));
+    let (program, faults) =
+        sema::check(&sema::Input::new("model", &spec, &std, &map), Some(&facts));
     let Some(program) = program else { panic!("{faults:?}") };
     let training = Training { program: &program, map: &map };
     pipeline::run(&training, target, &mut |_, _| {}).expect("the spec compiles")

@@ -13,12 +13,16 @@ pub mod trace;
 mod tracer;
 mod value;
 
-pub use library::{Ambient, Library, Provenance};
+pub use library::{Ambient, Declarations, Library, Provenance, Used};
 pub use program::{
-    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, Eval, Facts,
-    Fields, Filter, Float, Format, Group, Limit, LossOn, LossScale, Measure, Normal, Numerics,
-    OnNan, Overlap, Pack, ParamSet, Precision, Program, Recompute, Sample, Schedule, Setting,
-    SettingClass, Shuffle, Source, Stated, Step, Task, Term, Tokenizer, Train,
+    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, EarlyStop,
+    Eval, Facts, Fields, Filter, Float, Format, Group, Limit, LogForm, LogTo, LossOn, LossScale,
+    Measure, Normal, Numerics, OnNan, Overlap, Pack, ParamSet, Precision, Program, Recompute,
+    Sample, Schedule, Setting, SettingClass, Shuffle, Source, Stated, Step, Task, Term, Tokenizer,
+    Train,
 };
-pub use spec::{Override, allows, check, data_request};
+pub use spec::{
+    ArgInfo, CliOption, Import, Input, Interface, JobInfo, Override, allows, check, data_request,
+    interface, variables,
+};
 pub use value::{StaticArg, StaticEnv};

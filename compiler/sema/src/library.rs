@@ -7,7 +7,7 @@ mod bind;
 
 use std::sync::Arc;
 
-use diag::{Code, Diagnostic, SourceMap};
+use diag::{Code, Diagnostic, FileId, SourceMap};
 use syntax::ast::{self, DeclKind, ExprKind};
 
 use crate::Call;
@@ -19,9 +19,48 @@ use crate::tracer::{Frame, Tracer, builtin_names, data_rank, is_of_any_shape};
 pub enum Provenance {
     /// The standard library.
     Std,
-    /// The spec, or a file it uses.
+    /// The spec.
     User,
+    /// A file that it uses, by number.
+    Used(u32),
 }
+
+/// A file of declarations.
+#[derive(Debug, Clone)]
+pub struct Declarations<'a> {
+    /// Its tree.
+    pub spec: &'a ast::Spec,
+    /// Who wrote it.
+    pub by: Provenance,
+    /// The files that it uses.
+    pub uses: Vec<Used>,
+}
+
+impl<'a> From<(&'a ast::Spec, Provenance)> for Declarations<'a> {
+    fn from((spec, by): (&'a ast::Spec, Provenance)) -> Self {
+        Self { spec, by, uses: vec![] }
+    }
+}
+
+/// A file that another one uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// The name that its declarations are behind; without one they are names of the file itself.
+    pub name: Option<String>,
+    /// The file.
+    pub by: Provenance,
+}
+
+/// What one file sees of others.
+#[derive(Debug, Clone)]
+struct Scope {
+    by: Provenance,
+    file: FileId,
+    uses: Vec<Used>,
+}
+
+/// Files behind one another at most, as in `a.b.c.layer`.
+const MAX_USES: usize = 64;
 
 /// Sizes that every layer can name without taking them as arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +81,7 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     entries: Vec<Entry>,
+    scopes: Vec<Scope>,
 }
 
 impl Library {
@@ -49,22 +89,21 @@ impl Library {
     ///
     /// A declaration of the user shadows one of the standard library; two of one kind and name by
     /// the same side are an error.
-    pub fn load(
-        sources: &[(&ast::Spec, Provenance)],
-        map: &SourceMap,
-    ) -> (Library, Vec<Diagnostic>) {
+    pub fn load(sources: &[Declarations<'_>], map: &SourceMap) -> (Library, Vec<Diagnostic>) {
         let mut library = Library::default();
         let mut diags = Vec::new();
-        for &(spec, by) in sources {
+        for Declarations { spec, by, uses } in sources {
             assert!((spec.file.0 as usize) < map.iter().count(), "a tree of this source map");
-            let spec = Arc::new(spec.clone());
+            let spec = Arc::new((*spec).clone());
+            library.scopes.push(Scope { by: *by, file: spec.file, uses: uses.clone() });
             for &id in &spec.body {
                 let ast::StmtKind::Decl(decl) = &spec[id].kind else { continue };
-                diags.extend(library.declared_twice(decl, by));
-                library.entries.push(Entry { spec: spec.clone(), decl: decl.clone(), by });
+                diags.extend(library.declared_twice(decl, *by));
+                library.entries.push(Entry { spec: spec.clone(), decl: decl.clone(), by: *by });
             }
         }
-        let users = |i: &usize| library.entries[*i].by == Provenance::User;
+        diags.extend(library.opened_twice());
+        let users = |i: &usize| library.entries[*i].by != Provenance::Std;
         for i in (0..library.entries.len()).filter(users) {
             diags.extend(Tracer::check(&library, i));
         }
@@ -73,7 +112,7 @@ impl Library {
 
     fn declared_twice(&self, decl: &ast::Decl, by: Provenance) -> Option<Diagnostic> {
         let clash = |e: &&Entry| {
-            let same_kind = e.decl.kind == decl.kind || by == Provenance::User;
+            let same_kind = e.decl.kind == decl.kind || by != Provenance::Std;
             e.by == by && e.decl.name.text == decl.name.text && same_kind
         };
         let first = self.entries.iter().find(clash)?;
@@ -84,6 +123,31 @@ impl Library {
         )
     }
 
+    /// Declarations that a file has twice: of its own, or of files whose names are its own.
+    fn opened_twice(&self) -> Vec<Diagnostic> {
+        let mut found = vec![];
+        for scope in &self.scopes {
+            let opened = scope.uses.iter().filter(|used| used.name.is_none());
+            let mut sides: Vec<Provenance> = vec![scope.by];
+            for used in opened {
+                for e in self.entries.iter().filter(|e| e.by == used.by) {
+                    let name = &e.decl.name;
+                    let clash = |o: &&Entry| sides.contains(&o.by) && o.decl.name.text == name.text;
+                    let Some(first) = self.entries.iter().find(clash) else { continue };
+                    let wrong = format!("`{}` is declared twice", name.text);
+                    found.push(
+                        Diagnostic::new(Code::E0205, first.decl.name.span, wrong)
+                            .label(name.span, "declared here too")
+                            .note("a file that is used without `as` gives its names to the other")
+                            .help("add `as` and a name to the `use` line"),
+                    );
+                }
+                sides.push(used.by);
+            }
+        }
+        found
+    }
+
     /// Checks every declaration for all sizes, those of the standard library too.
     pub fn check_all(&self) -> Vec<Diagnostic> {
         (0..self.entries.len()).flat_map(|i| Tracer::check(self, i)).collect()
@@ -92,6 +156,11 @@ impl Library {
     /// What a name declares; a layer before a function of the same name.
     pub fn kind(&self, name: &str) -> Option<DeclKind> {
         self.resolve(name, Provenance::User).map(|i| self.decl(i).kind)
+    }
+
+    /// What a name declares in a file.
+    pub(crate) fn kind_in(&self, file: FileId, name: &str) -> Option<DeclKind> {
+        self.resolve(name, self.side_of(file)).map(|i| self.decl(i).kind)
     }
 
     /// All names of a kind, in order of declaration.
@@ -150,14 +219,17 @@ impl Library {
         self.candidates(&call.name, Provenance::User).find(takes_all)
     }
 
-    /// Declarations of a name as seen from one side, the preferred first.
+    /// Declarations of a name as seen from one side, the preferred first; `base.block` is one of
+    /// a file that is used there.
     fn candidates<'l>(&'l self, name: &'l str, by: Provenance) -> impl Iterator<Item = usize> + 'l {
-        let sides = match by {
-            Provenance::User => &[Provenance::User, Provenance::Std][..],
-            Provenance::Std => &[Provenance::Std][..],
-        };
+        let (side, name) = self.behind(name, by);
+        let mut sides = vec![side];
+        sides.extend(self.uses_of(side).iter().filter(|u| u.name.is_none()).map(|u| u.by));
+        if side == by && by != Provenance::Std {
+            sides.push(Provenance::Std);
+        }
         let kinds = [DeclKind::Layer, DeclKind::Fn, DeclKind::Rule];
-        sides.iter().flat_map(move |&side| {
+        sides.into_iter().flat_map(move |side| {
             kinds.into_iter().flat_map(move |kind| {
                 (0..self.entries.len()).filter(move |&i| {
                     let e = &self.entries[i];
@@ -165,6 +237,51 @@ impl Library {
                 })
             })
         })
+    }
+
+    fn uses_of(&self, by: Provenance) -> &[Used] {
+        // The standard library is many files, none of which uses another.
+        self.scopes.iter().find(|s| s.by == by).map_or(&[], |scope| &scope.uses)
+    }
+
+    /// The file that the words before the last one lead to.
+    fn behind<'n>(&self, name: &'n str, by: Provenance) -> (Provenance, &'n str) {
+        let (mut by, mut rest) = (by, name);
+        for _ in 0..MAX_USES {
+            let Some((first, after)) = rest.split_once('.') else { break };
+            let used = self.uses_of(by).iter().find(|u| u.name.as_deref() == Some(first));
+            let Some(used) = used else { break };
+            (by, rest) = (used.by, after);
+        }
+        (by, rest)
+    }
+
+    /// Whether a name is that of a used file.
+    pub(crate) fn is_use(&self, name: &str, by: Provenance) -> bool {
+        self.uses_of(by).iter().any(|u| u.name.as_deref() == Some(name))
+    }
+
+    /// Who wrote the file of a tree; what the command line says is the user's.
+    pub(crate) fn side_of(&self, file: FileId) -> Provenance {
+        self.scopes.iter().find(|s| s.file == file).map_or(Provenance::User, |scope| scope.by)
+    }
+
+    /// A declaration as the spec itself calls it.
+    pub(crate) fn called(&self, i: usize) -> String {
+        let Entry { decl, by, .. } = &self.entries[i];
+        let mut prefix = String::new();
+        let mut at = *by;
+        for _ in 0..MAX_USES {
+            let uses = |s: &&Scope| s.by != at && s.uses.iter().any(|u| u.by == at);
+            let Some(scope) = self.scopes.iter().find(uses).filter(|_| at != Provenance::User)
+            else {
+                break;
+            };
+            let used = scope.uses.iter().find(|u| u.by == at).and_then(|u| u.name.as_deref());
+            prefix = used.map_or(prefix.clone(), |name| format!("{name}.{prefix}"));
+            at = scope.by;
+        }
+        format!("{prefix}{}", decl.name.text)
     }
 
     /// The declaration a name stands for in code of that side.
@@ -213,9 +330,16 @@ impl Library {
         let body = entry.decl.body.span;
         entry.spec.exprs.iter().any(|expr| {
             let inside = body.start <= expr.span.start && expr.span.end <= body.end;
-            let ExprKind::Name(name) = &expr.kind else { return false };
+            let name = match &expr.kind {
+                ExprKind::Name(name) => name.clone(),
+                ExprKind::Field { base, name } => match &entry.spec[*base].kind {
+                    ExprKind::Name(base) => format!("{base}.{}", name.text),
+                    _ => return false,
+                },
+                _ => return false,
+            };
             let is_layer = || {
-                let callee = self.resolve(name, entry.by);
+                let callee = self.resolve(&name, entry.by);
                 callee.is_some_and(|c| c != i && self.decl(c).kind == DeclKind::Layer)
             };
             inside && (name == "param" || is_layer())

@@ -95,6 +95,35 @@ pub struct Checkpoint {
     pub best_val_loss: bool,
 }
 
+/// `early_stop val.loss patience 20% min_delta 0.01`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EarlyStop {
+    /// Optimizer steps without a better validation loss.
+    pub patience: u64,
+    /// How much lower it must be to be better.
+    pub min_delta: f64,
+    /// The line.
+    pub span: Span,
+}
+
+/// `log csv "out.csv" every 10`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogTo {
+    /// The file and its form; the terminal without one.
+    pub file: Option<(LogForm, String)>,
+    /// Optimizer steps between two lines, where that is stated.
+    pub every: Option<u64>,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// A JSON object a line.
+    Jsonl,
+    /// A table with a heading.
+    Csv,
+}
+
 /// `sample "CAESAR." every 1k length 200 temperature 0.8`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -179,6 +208,10 @@ pub struct Train {
     pub stop_below_val_loss: Option<f64>,
     /// `stop after 2h`, in seconds.
     pub stop_after_s: Option<f64>,
+    /// `early_stop val.loss patience 20%`.
+    pub early_stop: Option<EarlyStop>,
+    /// Where numbers go beside the folder of the run.
+    pub logs: Vec<LogTo>,
     /// Every directive's effective value and where it came from, for people.
     pub settings: Vec<Setting>,
     /// The block.
@@ -231,7 +264,8 @@ impl Train {
     /// Replaces the text of a setting by a value that was derived.
     pub fn derive(&mut self, name: &str, value: String) {
         if let Some(setting) = self.settings.iter_mut().find(|s| s.name == name) {
-            *setting = Setting { value, origin: "derived".to_owned(), ..setting.clone() };
+            let (origin, place) = ("derived".to_owned(), Some("from memory".to_owned()));
+            *setting = Setting { value, origin, place, ..setting.clone() };
         }
     }
 }
@@ -245,8 +279,21 @@ pub struct Setting {
     pub value: String,
     /// `spec`, `default`, `derived`, `command line`.
     pub origin: String,
+    /// Where it stands, or from what it follows: `hello.lt:7:3`, `from batch, context`.
+    pub place: Option<String>,
     /// Part of what a checkpoint must share, of the numbers, or of neither.
     pub class: SettingClass,
+}
+
+impl Setting {
+    /// Who says it and where: `hello.lt:7:3`, `derived from batch, context`, `default`.
+    pub fn origin(&self) -> String {
+        match (self.origin.as_str(), &self.place) {
+            ("spec" | "command line", Some(place)) => place.clone(),
+            (origin, Some(place)) => format!("{origin} {place}"),
+            (origin, None) => origin.to_owned(),
+        }
+    }
 }
 
 /// What a change of a directive means for a checkpoint.

@@ -11,6 +11,7 @@ mod train;
 pub use blocks::{BLOCKS, Block};
 pub use data::{SOURCES, Source, SourceArg, Takes};
 pub use suggest::{foreign_word, nearest};
+pub(crate) use train::DTYPES;
 
 use crate::SettingClass;
 
@@ -111,6 +112,8 @@ pub enum Kind {
     Batch,
     /// A condition such as `val.loss < 2`.
     Cond,
+    /// Steps from the first to the second: `10..20`.
+    Steps,
     /// Anything: of directives that are not built.
     Any,
 }
@@ -180,8 +183,8 @@ const fn opt(word: &'static str, kind: Kind) -> Opt {
     Opt { word, kind, status: Status::Built }
 }
 
-const fn opt_later(word: &'static str) -> Opt {
-    Opt { word, kind: Kind::Any, status: Status::NotYet }
+const fn opt_later(word: &'static str, kind: Kind) -> Opt {
+    Opt { word, kind, status: Status::NotYet }
 }
 
 /// A directive.
@@ -199,6 +202,12 @@ pub struct Directive {
     pub default: &'static str,
     /// What it does, in a sentence.
     pub doc: &'static str,
+    /// What must hold, beside the kinds of its values; may be empty.
+    pub rule: &'static str,
+    /// What else of the spec it acts together with: directives, or parts of the language.
+    pub meets: &'static [&'static str],
+    /// A line of it.
+    pub example: &'static str,
     /// Whether it works.
     pub status: Status,
     /// Whether it may stand more than once in a block.
@@ -223,6 +232,9 @@ const fn directive(
         options: &[],
         default,
         doc,
+        rule: "",
+        meets: &[],
+        example: "",
         status: Status::Built,
         repeats: false,
         list: false,
@@ -231,15 +243,6 @@ const fn directive(
 }
 
 const ANYTHING: &[Form] = &[value(Kind::Any)];
-
-const fn unbuilt(
-    name: &'static str,
-    default: &'static str,
-    class: SettingClass,
-    doc: &'static str,
-) -> Directive {
-    Directive { status: Status::NotYet, ..directive(name, ANYTHING, default, class, doc) }
-}
 
 /// `allow W0512 "reason"`, which is read by itself: it is about messages, not about a run.
 const ALLOW: Directive = directive(
@@ -254,6 +257,30 @@ const ALLOW: Directive = directive(
 impl Directive {
     const fn with(self, options: &'static [Opt]) -> Self {
         Self { options, ..self }
+    }
+
+    /// What must hold.
+    const fn rule(self, rule: &'static str) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// What it acts together with.
+    const fn meets(self, meets: &'static [&'static str]) -> Self {
+        Self { meets, ..self }
+    }
+
+    /// A line of it.
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    const fn not_yet(self) -> Self {
+        Self { status: Status::NotYet, ..self }
+    }
+
+    /// Whether what may stand on its line is not written down, as of rows that only name it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.forms.iter().any(|f| f.value == Some(Kind::Any))
     }
 
     const fn repeated(self) -> Self {
@@ -273,6 +300,15 @@ impl Directive {
         self.options.iter().map(|o| o.word)
     }
 }
+
+/// The line `arg`, whose value is read as that of a directive is.
+pub(crate) static ARG: Directive = directive(
+    "arg",
+    ANYTHING,
+    "required without a default",
+    SettingClass::Trajectory,
+    "A setting of the command line.",
+);
 
 /// Words that may follow a number of a span.
 pub const SPAN_UNITS: [&str; 8] =

@@ -10,24 +10,33 @@ mod batch;
 mod bind;
 mod data;
 mod file;
+mod input;
+mod interface;
+mod jobs;
 mod lengths;
 mod lines;
 mod lints;
+mod options;
 mod overrides;
 mod policies;
+mod quantity;
 mod regular;
 mod rules;
 mod schedule;
 mod sets;
 mod settings;
+mod stopping;
 mod train;
+mod units;
 mod values;
 mod words;
+
+use std::rc::Rc;
 
 use diag::{Code, Diagnostic, Level, SourceMap};
 use syntax::ast;
 
-use crate::library::{Library, Provenance};
+use crate::library::Library;
 use crate::program::{DataSource, Facts, Program};
 use crate::schema::Home;
 use crate::trace::{Elem, Type};
@@ -35,29 +44,83 @@ use crate::value::{StaticArg, StaticEnv};
 
 pub use allow::allows;
 pub(crate) use bind::is_later;
+use file::{BlockNode, Blocks};
+pub use input::{CliOption, Import, Input, variables};
+pub use interface::{ArgInfo, Interface, JobInfo, interface};
 pub use overrides::Override;
+use units::Unit;
 pub(crate) use words::not_built;
 
 /// What every part of the check reads, and the diagnostics they all add to.
 #[derive(Debug)]
 struct Checker<'a> {
+    input: &'a Input<'a>,
     name: &'a str,
+    /// The file that is being read.
     spec: &'a ast::Spec,
     map: &'a SourceMap,
     library: Library,
+    /// The names of that file.
     env: StaticEnv,
     facts: Option<&'a Facts>,
-    /// Names bound by `use`, which is not built: nothing is said about their members.
+    /// Names bound by `use` lines whose file was not read: nothing is said about their members.
     imported: Vec<String>,
+    /// All files, the spec first.
+    units: Vec<Unit<'a>>,
+    /// The number of the file that is being read.
+    unit: usize,
+    /// The blocks of every file.
+    blocks: Rc<Vec<Blocks>>,
+    /// The names of the blocks of the spec.
+    block_names: Vec<String>,
     diagnostics: Vec<Diagnostic>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    /// With every file classified and every argument at its value.
+    fn new(input: &'a Input<'a>, facts: Option<&'a Facts>, library: Library) -> Self {
+        let units = units::load(input);
+        let Input { name, spec, map, .. } = *input;
+        let imported = units[0].missing.clone();
+        let (env, blocks, block_names) = (StaticEnv::new(), Rc::new(vec![]), vec![]);
+        let (unit, diagnostics) = (0, vec![]);
+        let mut cx = Checker {
+            input,
+            name,
+            spec,
+            map,
+            library,
+            env,
+            facts,
+            imported,
+            units,
+            unit,
+            blocks,
+            block_names,
+            diagnostics,
+        };
+        let all = 0..cx.units.len();
+        let blocks: Vec<Blocks> = all.map(|unit| cx.within(unit, file::classify)).collect();
+        cx.block_names = blocks[0].names();
+        for unit in units::in_order(&cx.units) {
+            let prefix = cx.units[unit].prefix.clone();
+            cx.within(unit, |cx| {
+                cx.absorb();
+                options::resolve(cx, &blocks[unit].args, &prefix);
+            });
+        }
+        let known = cx.arg_paths(&blocks);
+        options::check_names(&mut cx, &known);
+        cx.blocks = Rc::new(blocks);
+        cx.copy_heads();
+        cx
+    }
+
     fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Adds what a declaration says, without what follows from an import that is not built.
+    /// Adds what a declaration says, without what follows from an import that could not be read.
     fn report_all(&mut self, diagnostics: Vec<Diagnostic>) {
         for d in diagnostics {
             let text = self.map.text(d.span());
@@ -77,72 +140,96 @@ impl Checker<'_> {
 
 /// Checks a spec and resolves it to a program.
 ///
-/// `name` is the file's stem. Without `facts` everything is checked that does not need the data;
-/// there is then no program where it depends on them: a vocabulary of characters, a length in
-/// epochs. A spec without an error and without a `train` block has no program either.
-pub fn check(
-    name: &str,
-    spec: &ast::Spec,
-    overrides: &[Override],
-    std: &[&ast::Spec],
-    map: &SourceMap,
-    facts: Option<&Facts>,
-) -> (Option<Program>, Vec<Diagnostic>) {
-    let sources: Vec<_> =
-        std.iter().map(|s| (*s, Provenance::Std)).chain([(spec, Provenance::User)]).collect();
-    let (library, diagnostics) = Library::load(&sources, map);
-    let env = StaticEnv::new();
-    let imported = vec![];
-    let mut cx = Checker { name, spec, map, library, env, facts, imported, diagnostics };
-    cx.diagnostics.extend(allow::allows(spec, map).1);
-    let program = run(&mut cx, overrides);
+/// Without `facts` everything is checked that does not need the data; there is then no program
+/// where it depends on them: a vocabulary of characters, a length in epochs. A spec without an
+/// error and without a `train` block has no program either. Every job is checked unless one is
+/// named; the program is that of the one to run.
+pub fn check(input: &Input<'_>, facts: Option<&Facts>) -> (Option<Program>, Vec<Diagnostic>) {
+    let sources = units::sources(input, &units::load(input));
+    let (library, declared) = Library::load(&sources, input.map);
+    let mut cx = Checker::new(input, facts, library.clone());
+    // Nothing is traced of declarations that are wrong.
+    cx.diagnostics.splice(0..0, declared.iter().cloned());
+    let blocks = cx.blocks.clone();
+    let job = jobs::choose(&mut cx, &blocks[0]);
+    let program = run(&mut cx, job);
     let program = program.filter(|_| !cx.has_errors());
-    let mut diagnostics = cx.diagnostics;
+    let mut diagnostics = std::mem::take(&mut cx.diagnostics);
+    for unit in &cx.units {
+        diagnostics.extend(allow::allows(unit.spec, input.map).1);
+    }
+    let others = jobs::others(&blocks[0], job).filter(|_| input.job.is_none());
+    for other in others {
+        // The facts are those of the data of the job that runs.
+        let mut cx = Checker::new(input, None, library.clone());
+        cx.diagnostics.splice(0..0, declared.iter().cloned());
+        run(&mut cx, Some(other));
+        let same = |a: &Diagnostic, b: &Diagnostic| {
+            (a.code, a.span(), &a.message) == (b.code, b.span(), &b.message)
+        };
+        let is_new = |d: &Diagnostic| !diagnostics.iter().any(|known| same(known, d));
+        let found: Vec<Diagnostic> = cx.diagnostics.into_iter().filter(is_new).collect();
+        diagnostics.extend(found);
+    }
     diagnostics.sort_by_key(|d| (d.span().file, d.span().start));
-    (program, diagnostics)
+    (program.filter(|_| !has_errors(&diagnostics)), diagnostics)
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.level == Level::Error)
 }
 
 /// The data of the training job alone, so that the driver can read it before the full check.
 ///
 /// Its diagnostics are among those of [`check`]; there is no source where there is an error.
-pub fn data_request(
-    name: &str,
-    spec: &ast::Spec,
-    overrides: &[Override],
-    map: &SourceMap,
-) -> (Option<DataSource>, Vec<Diagnostic>) {
-    let (library, env) = (Library::default(), StaticEnv::new());
-    let (imported, diagnostics) = (vec![], vec![]);
-    let mut cx = Checker { name, spec, map, library, env, facts: None, imported, diagnostics };
-    let blocks = file::classify(&mut cx);
-    let job = blocks.trains.first();
-    let lines = job.map(|job| lines::read(&mut cx, job, Home::Train, overrides));
+pub fn data_request(input: &Input<'_>) -> (Option<DataSource>, Vec<Diagnostic>) {
+    let mut cx = Checker::new(input, None, Library::default());
+    let blocks = cx.blocks.clone();
+    let job = jobs::choose(&mut cx, &blocks[0]);
+    let lines = job.map(|job| lines::read(&mut cx, job, Home::Train, input.overrides));
     // Faults outside the data block are the full check's to report.
     cx.diagnostics.clear();
-    let chosen = data::choose(&mut cx, &blocks, lines.as_ref());
-    let all = data::resolve_all(&mut cx, &blocks, overrides);
-    let source = chosen.and_then(|c| all.into_iter().find(|r| r.word == c.word));
+    let chosen = jobs::data(&mut cx, job, lines.as_ref());
+    let source = chosen.and_then(|block| {
+        let all =
+            cx.within(block.unit, |cx| data::resolve_all(cx, &blocks[block.unit], input.overrides));
+        all.into_iter().find(|r| r.word == block.word)
+    });
     let source = source.map(|s| s.source).filter(|_| !cx.has_errors());
     (source, cx.diagnostics)
 }
 
-fn run<'a>(cx: &mut Checker<'a>, overrides: &'a [Override]) -> Option<Program> {
-    let blocks = file::classify(cx);
-    overrides::check_paths(cx, &blocks, overrides);
-    file::require_blocks(cx, &blocks);
+/// Everything of the spec, for one of its jobs.
+fn run<'a>(cx: &mut Checker<'a>, job: Option<&BlockNode>) -> Option<Program> {
+    let (blocks, overrides) = (cx.blocks.clone(), cx.input.overrides);
+    overrides::check_paths(cx, &blocks[0], overrides);
+    file::require_blocks(cx, &blocks[0]);
 
-    let lines = blocks.trains.first().map(|job| lines::read(cx, job, Home::Train, overrides));
+    bind::announce(cx);
+    let lines = job.map(|job| lines::read(cx, job, Home::Train, overrides));
     if let Some(lines) = &lines {
         lints::check_lines(cx, lines);
     }
-    let chosen = data::choose(cx, &blocks, lines.as_ref());
-    let all = data::resolve_all(cx, &blocks, overrides);
-    let source = chosen.and_then(|c| all.into_iter().find(|r| r.word == c.word));
-    data::publish(cx, &blocks, source.as_ref());
+    let chosen = jobs::data(cx, job, lines.as_ref());
+    let mut source = None;
+    let mut models = vec![vec![]; blocks.len()];
+    for unit in units::in_order(&cx.units) {
+        let own = cx.within(unit, |cx| {
+            cx.absorb();
+            let all = data::resolve_all(cx, &blocks[unit], overrides);
+            let is_chosen =
+                |r: &data::Resolved<'_>| chosen.as_ref().is_some_and(|c| c.word == r.word);
+            let own = all.into_iter().find(is_chosen);
+            data::publish(cx, &blocks[unit], own.as_ref());
+            models[unit] = bind::models(cx, &blocks[unit]);
+            bind::publish(cx, &models[unit]);
+            own
+        });
+        source = own.or(source);
+    }
 
-    let models = bind::models(cx, &blocks);
-    let (job, lines) = (blocks.trains.first()?, lines?);
-    let mut model = bind::choose_model(cx, &blocks, &models, &lines);
+    let (job, lines) = (job?, lines?);
+    let mut model = jobs::model(cx, job, &models, &lines);
     regular::dropout(cx, &lines, model.as_mut());
     let mut train = train::resolve(cx, job, &lines, model.as_ref(), source.as_ref())?;
     let (model, source) = (model?, source?);

@@ -36,7 +36,7 @@ train {{
     };
     let std: Vec<_> = stdlib::SOURCES.iter().map(&mut parsed).collect();
     let std: Vec<_> = std.iter().collect();
-    let (program, faults) = sema::check("model", &spec, &[], &std, &map, None);
+    let (program, faults) = sema::check(&sema::Input::new("model", &spec, &std, &map), None);
     let program = program.unwrap_or_else(|| panic!("{lines}\n{faults:?}"));
     let trace = program.trace_model(2, 6).expect("the model is sound");
     let found = trace.attentions();

@@ -3,7 +3,7 @@
 
 use diag::{Code, Diagnostic, SourceMap};
 use sema::trace::{Elem, Prim, Trace, Type};
-use sema::{Ambient, Call, Library, Provenance, StaticEnv};
+use sema::{Ambient, Call, Declarations, Library, Provenance, StaticEnv};
 use syntax::ast::{DeclKind, ExprId, Spec, StmtKind};
 
 /// A spec with the standard library around it.
@@ -25,8 +25,9 @@ fn world(text: &str) -> World {
     };
     let std: Vec<Spec> = stdlib::SOURCES.iter().map(|s| parse(&mut map, s.name, s.text)).collect();
     let spec = parse(&mut map, "spec.lt", text);
-    let mut sources: Vec<(&Spec, Provenance)> = std.iter().map(|s| (s, Provenance::Std)).collect();
-    sources.push((&spec, Provenance::User));
+    let mut sources: Vec<Declarations<'_>> =
+        std.iter().map(|s| (s, Provenance::Std).into()).collect();
+    sources.push((&spec, Provenance::User).into());
     let (library, found) = Library::load(&sources, &map);
     diags.extend(found);
     World { map, spec, library, diags }

@@ -122,6 +122,25 @@ impl Log {
     }
 }
 
+/// The validation losses of a run so far, each with its step.
+pub fn evaluations(folder: &Path) -> Result<Vec<(u64, f64)>, Error> {
+    let rows = rows(folder)?;
+    Ok(rows.iter().filter_map(|row| Some((row.step, row.val_loss?))).collect())
+}
+
+/// All rows of a run so far; none before its first step.
+pub fn rows(folder: &Path) -> Result<Vec<Row>, Error> {
+    let path = folder.join("metrics.jsonl");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    // A line that another process is writing is not whole yet.
+    let lines = text.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n"));
+    Ok(lines.map_while(|line| serde_json::from_slice(line).ok()).collect())
+}
+
 /// How many bytes hold whole lines up to `batches`, and the last of these.
 fn kept(bytes: &[u8], batches: u64) -> (u64, Option<Row>) {
     let mut end = 0;

@@ -31,6 +31,18 @@ pub struct RunInfo {
     pub settings: BTreeMap<String, String>,
     /// Overrides of the command line, with which `spec.lt` means this program.
     pub sets: Vec<String>,
+    /// Values of its arguments, by name.
+    #[serde(default)]
+    pub options: Vec<(String, Option<String>)>,
+    /// The job that was asked for.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// Variables of the environment that it names.
+    #[serde(default)]
+    pub environment: Vec<(String, String)>,
+    /// Texts of the files that it uses, by their path from its folder.
+    #[serde(default)]
+    pub uses: BTreeMap<String, String>,
 }
 
 /// How a finished run ended.
@@ -38,7 +50,7 @@ pub struct RunInfo {
 pub struct Ended {
     /// Optimizer steps.
     pub step: u64,
-    /// `steps`, `val_loss` or `time`: what ended it.
+    /// `steps`, `val_loss`, `time` or `early_stop`: what ended it.
     pub reason: String,
     /// Loss of the last step.
     pub loss: Option<f64>,
@@ -324,6 +336,10 @@ mod tests {
             trajectory: format!("{identity} {lr}"),
             settings: BTreeMap::from([("lr".to_owned(), lr.to_owned())]),
             sets: vec![],
+            options: vec![],
+            job: None,
+            environment: vec![],
+            uses: BTreeMap::new(),
         }
     }
 

@@ -298,6 +298,7 @@ pub(crate) fn plan() -> Plan {
             trajectory: "t".to_owned(),
             stop_below_val_loss: None,
             stop_after_s: None,
+            early_stop: None,
             on_nan: plan::OnNan::Stop,
             start: None,
             min_scale: None,

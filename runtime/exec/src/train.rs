@@ -27,7 +27,7 @@ use crate::{
     executor::{Executor, Options},
     finite,
     generate::{Request, Sampling, Session, Silent},
-    log::{Cause, Log, Row},
+    log::{self, Cause, Log, Row},
     room,
     run_dir::{self, Ended, Failure},
     signal::Stop,
@@ -120,6 +120,12 @@ struct Evaluated {
     accuracy: Option<f64>,
 }
 
+/// The later of two evaluations if it is better by more than `min_delta`, else the earlier.
+fn better(earlier: Option<Best>, later: Best, min_delta: f64) -> Best {
+    let is_better = |earlier: Best| later.val_loss < earlier.val_loss - min_delta;
+    earlier.filter(|&earlier| !is_better(earlier)).unwrap_or(later)
+}
+
 /// A run under way.
 struct Training<'t> {
     executor: Executor,
@@ -140,6 +146,8 @@ struct Training<'t> {
     /// The last validation loss and its step.
     val: Option<Best>,
     best: Option<Best>,
+    /// The last validation loss that was better by enough, for `early_stop`.
+    improved: Option<Best>,
     /// The batch after which an earlier start ended, until this one comes further.
     failed_at: Option<u64>,
 }
@@ -173,6 +181,12 @@ impl<'t> Training<'t> {
             .as_ref()
             .and_then(|f| Some(Best { step: f.manifest.step, val_loss: f.manifest.val_loss? }));
         let has_saved = found.is_some();
+        let mut improved = None;
+        if let Some(stop) = executor.plan().run.early_stop {
+            for (step, val_loss) in log::evaluations(folder)? {
+                improved = Some(better(improved, Best { step, val_loss }, stop.min_delta));
+            }
+        }
         Ok(Training {
             ahead: Ahead::new(&executor, &names),
             executor,
@@ -189,6 +203,7 @@ impl<'t> Training<'t> {
             loss: last.and_then(|row| row.loss),
             val,
             best: found.as_ref().and_then(|f| f.manifest.best),
+            improved,
             failed_at: failure.map(|failure| failure.batch),
         })
     }
@@ -238,9 +253,18 @@ impl<'t> Training<'t> {
             Some("val_loss")
         } else if run.stop_after_s.is_some_and(|limit| self.seconds() >= limit) {
             Some("time")
+        } else if self.is_stuck() {
+            Some("early_stop")
         } else {
             None
         }
+    }
+
+    /// Whether the validation loss has not become better for as long as the run waits.
+    fn is_stuck(&self) -> bool {
+        let Some(stop) = self.executor.plan().run.early_stop else { return false };
+        let (Some(improved), Some(val)) = (self.improved, self.val) else { return false };
+        val.step - improved.step >= stop.patience
     }
 
     /// One optimizer step and what is due after it.
@@ -393,6 +417,9 @@ impl<'t> Training<'t> {
         let Some(val_loss) = row.val_loss else { return false };
         let val = Best { step: row.step, val_loss };
         self.val = Some(val);
+        if let Some(stop) = self.executor.plan().run.early_stop {
+            self.improved = Some(better(self.improved, val, stop.min_delta));
+        }
         let lowest = self.best.is_none_or(|best| val_loss < best.val_loss);
         if lowest {
             self.best = Some(val);

@@ -13,7 +13,7 @@ pub use data::{
     Clean, Column, Columns, Data, Fields, Filter, Format, Limit, LossOn, Normalize, Pack, Shuffle,
     Source, Split, Task, Tokenizer,
 };
-pub use run::{Checkpoint, Eval, OnNan, RECENT, Run, Sample, Start};
+pub use run::{Checkpoint, EarlyStop, Eval, OnNan, RECENT, Run, Sample, Start};
 pub use text::ParseError;
 
 /// Format of plans; a runtime refuses others.

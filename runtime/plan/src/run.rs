@@ -61,10 +61,21 @@ pub struct Run {
     pub stop_below_val_loss: Option<f64>,
     /// Early end after so many seconds of training.
     pub stop_after_s: Option<f64>,
+    /// Early end when the validation loss has not fallen for so long.
+    pub early_stop: Option<EarlyStop>,
     /// What a loss or gradient that is not finite does, beyond what a loss scaler skips.
     pub on_nan: OnNan,
     /// The smallest loss scale of a dynamic scaler; an overflow at it ends the run.
     pub min_scale: Option<f64>,
+}
+
+/// When a run that no longer gets better ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EarlyStop {
+    /// Applied optimizer steps without a better validation loss.
+    pub patience: u64,
+    /// How much lower it must be to be better.
+    pub min_delta: f64,
 }
 
 /// A checkpoint whose weights a run starts with, where names and shapes are equal.

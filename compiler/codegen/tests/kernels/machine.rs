@@ -41,6 +41,7 @@ pub(crate) fn settings() -> Run {
         trajectory: String::new(),
         stop_below_val_loss: None,
         stop_after_s: None,
+        early_stop: None,
         on_nan: plan::OnNan::Stop,
         start: None,
         min_scale: None,

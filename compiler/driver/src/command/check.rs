@@ -5,7 +5,7 @@ use passes::usage::{count, size};
 use super::Failure;
 use super::out::say;
 use super::rewrite::rewrite;
-use super::source::{flags, read, ready};
+use super::source::{flags, read, ready, request};
 use crate::cli::{Check, Source};
 use crate::front::{Front, base_of};
 use crate::machine::{Site, room};
@@ -41,7 +41,7 @@ fn mend(source: &Source) -> Result<(), Failure> {
     let name = source.spec.to_string_lossy();
     let mut mended = text.clone();
     for _ in 0..ROUNDS {
-        let mut front = Front::parse(&name, &mended, &source.sets);
+        let mut front = Front::read(&request(source, mended.clone()));
         front.flags = flags(source)?;
         let found = front.check_with_data(&base_of(&source.spec))?.0.diagnostics;
         let (next, made) = diag::fix::apply(front.file, &mended, &found);

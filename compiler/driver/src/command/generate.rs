@@ -17,7 +17,8 @@ use super::source::report;
 use super::train::options;
 use crate::cache;
 use crate::cli::{self, ErrorFormat};
-use crate::front::{Checked, Front};
+use crate::front::uses::Files;
+use crate::front::{self, Checked, Front};
 use crate::machine::Site;
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
@@ -118,7 +119,15 @@ pub(super) fn load_run(
     let vocabulary = run_dir::vocabulary(dir)?;
     let path = dir.join("spec.lt");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-    let front = Front::parse(&path.to_string_lossy(), &text, &info.sets);
+    let front = Front::read(&front::Request {
+        path: path.to_string_lossy().into_owned(),
+        text,
+        sets: info.sets.clone(),
+        options: info.options.clone(),
+        job: info.job.clone(),
+        files: Files::Texts(info.uses.clone()),
+        environment: Some(info.environment.clone()),
+    });
     let facts = facts(&front, vocabulary.size());
     let mut checked = front.check(Some(&facts));
     let Some(program) = &mut checked.program else {

@@ -15,6 +15,7 @@ use sema::{Program, Train};
 use super::Failure;
 use super::build::compile_or_report;
 use super::out::{say, say_part};
+use super::show::{self, Origins};
 use super::source::{Ready, ready};
 use crate::cli;
 use crate::compile::{BackEnd, Compiled};
@@ -53,9 +54,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     }
     say(format_args!("\ngeneration   {}", generation(&compiled)));
     say(format_args!("\nsettings"));
-    for setting in &train.settings {
-        say(format_args!("  {:<15} {:<34} {}", setting.name, setting.value, setting.origin));
-    }
+    say_part(format_args!("{}", show::table(&train.settings, Origins::Shown)));
     say(format_args!("\nlr over {} steps", train.steps));
     say_part(format_args!("{}", curve::draw(&curve::rates(&compiled, train.steps), train.steps)));
     if args.params {

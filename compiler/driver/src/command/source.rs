@@ -8,11 +8,13 @@ use diag::lints::{Choice, Flags};
 use diag::render::{Style, render};
 use diag::{Diagnostic, Level};
 use exec::error::Error;
+use sema::schema::nearest;
 use sema::{Facts, Program};
 
 use super::Failure;
-use crate::cli::{ErrorFormat, Source};
-use crate::front::{Checked, Front, base_of};
+use crate::cli::{self, ErrorFormat, Source};
+use crate::front::uses::Files;
+use crate::front::{Checked, Front, Request, base_of};
 
 /// A spec without errors.
 pub(super) struct Ready {
@@ -42,10 +44,48 @@ impl Ready {
 
 /// Parses a spec from its file.
 pub(super) fn parse(source: &Source) -> Result<Front, Failure> {
-    let text = read(&source.spec)?;
-    let mut front = Front::parse(&source.spec.to_string_lossy(), &text, &source.sets);
+    let mut front = Front::read(&request(source, read(&source.spec)?));
     front.flags = flags(source)?;
+    no_option_of_a_command(source, &front)?;
     Ok(front)
+}
+
+/// What the command line says to a spec of this text.
+pub(super) fn request(source: &Source, text: String) -> Request {
+    let root = source.root.clone().unwrap_or_else(|| base_of(&source.spec));
+    Request {
+        path: source.spec.to_string_lossy().into_owned(),
+        text,
+        sets: source.sets.clone(),
+        options: source.options(),
+        job: source.job.clone(),
+        files: Files::Below(root),
+        environment: None,
+    }
+}
+
+/// Refuses a misspelt option of the command, which would be taken for an argument of the spec.
+fn no_option_of_a_command(source: &Source, front: &Front) -> Result<(), Failure> {
+    let args = front.interface().args;
+    for (name, _) in source.options() {
+        let name = name.replace('_', "-");
+        if args.iter().any(|arg| arg.name.replace('_', "-") == name) {
+            continue;
+        }
+        let options = cli::options_of("train").into_iter().chain(cli::options_of("bench"));
+        let options: Vec<String> = options.map(|(name, _)| name).collect();
+        let args = args.iter().map(|arg| arg.name.as_str());
+        let near_arg = nearest(&name, args);
+        if let (None, Some(near)) = (near_arg, nearest(&name, options.iter().map(String::as_str))) {
+            let message = if near == name {
+                format!("this command has no option `--{name}`")
+            } else {
+                format!("unknown option `--{name}`; did you mean `--{near}`?")
+            };
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
 }
 
 /// What the command line says of lints.
@@ -101,7 +141,7 @@ pub(super) fn report(front: &Front, checked: &Checked, format: ErrorFormat) {
 }
 
 /// The text of a file: regular, of limited size, UTF-8.
-pub(super) fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let io = |action, error| Failure::Usage(Error::io(action, path, error).to_string());
     let about = std::fs::metadata(path).map_err(|e| io("read", e))?;
     let shown = path.display();

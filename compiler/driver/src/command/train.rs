@@ -99,6 +99,17 @@ fn finish(dir: &Path, args: &cli::Train, outcome: Outcome) -> Result<(), Failure
 /// The arguments that go on with this run.
 fn again(args: &cli::Train) -> String {
     let mut words = vec![quoted(&args.source.spec.to_string_lossy())];
+    words.extend(args.source.job.as_deref().map(quoted));
+    for (name, value) in args.source.options() {
+        let name = name.replace('_', "-");
+        match value {
+            Some(value) => words.push(format!("--arg {}", quoted(&format!("{name}={value}")))),
+            None => words.push(format!("--arg {}", quoted(&name))),
+        }
+    }
+    if let Some(root) = &args.source.root {
+        words.push(format!("--root {}", quoted(&root.to_string_lossy())));
+    }
     for set in &args.source.sets {
         words.push(format!("--set {}", quoted(set)));
     }
@@ -159,6 +170,10 @@ fn info(args: &cli::Train, ready: &Ready, plan: &Plan) -> RunInfo {
         trajectory: plan.run.trajectory.clone(),
         settings: settings(ready),
         sets: args.source.sets.clone(),
+        options: args.source.options(),
+        job: args.source.job.clone(),
+        environment: ready.front.environment.clone(),
+        uses: ready.front.texts.clone(),
     }
 }
 

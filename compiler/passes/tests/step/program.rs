@@ -44,7 +44,8 @@ pub(crate) fn module(text: &str, edit: impl FnOnce(&mut Train)) -> Module {
     }
     let std: Vec<_> = std.iter().collect();
     let facts = Facts { vocab: Some(2), ..Facts::default() };
-    let (program, faults) = sema::check("model", &spec, &[], &std, &map, Some(&facts));
+    let (program, faults) =
+        sema::check(&sema::Input::new("model", &spec, &std, &map), Some(&facts));
     let Some(mut program) = program else { panic!("{faults:?}") };
     edit(&mut program.train);
     let training = Training { program: &program, map: &map };

@@ -36,17 +36,17 @@ impl Library {
             ExprKind::Call { callee, args } => (*callee, args.as_slice()),
             _ => (expr, &[][..]),
         };
-        let ExprKind::Name(name) = &spec[callee].kind else {
+        let Some(name) = dotted(spec, callee) else {
             let message = format!("expected a {}, as `name(..)`", word(want));
             return Err(vec![Diagnostic::new(Code::E0301, span, message)]);
         };
-        let decl = self.named(name, want, spec[callee].span)?;
+        let decl = self.named(&name, want, (spec[callee].span, self.side_of(spec.file)))?;
         self.bind_to(decl, spec, args, env, span)
     }
 
     /// Whether a declaration of that name and kind has an argument of that name.
-    pub(crate) fn declares(&self, name: &str, want: DeclKind, arg: &str) -> bool {
-        let mut found = self.candidates(name, Provenance::User);
+    pub(crate) fn declares(&self, spec: &ast::Spec, name: &str, want: DeclKind, arg: &str) -> bool {
+        let mut found = self.candidates(name, self.side_of(spec.file));
         let decl = found.find(|&i| self.decl(i).kind == want);
         decl.is_some_and(|i| self.decl(i).params.iter().any(|p| p.name.text == arg))
     }
@@ -89,13 +89,18 @@ impl Library {
         Err(fault.unwrap_or_else(|| Diagnostic::new(Code::E0301, spec[expr].span, message)))
     }
 
-    fn named(&self, name: &str, want: DeclKind, span: Span) -> Result<usize, Vec<Diagnostic>> {
-        let found = self.candidates(name, Provenance::User).find(|&i| self.decl(i).kind == want);
+    fn named(
+        &self,
+        name: &str,
+        want: DeclKind,
+        (span, by): (Span, Provenance),
+    ) -> Result<usize, Vec<Diagnostic>> {
+        let found = self.candidates(name, by).find(|&i| self.decl(i).kind == want);
         if let Some(decl) = found {
             return Ok(decl);
         }
         let kind = word(want);
-        let mut diagnostic = match self.kind(name) {
+        let mut diagnostic = match self.resolve(name, by).map(|i| self.decl(i).kind) {
             Some(other) => {
                 let message = format!("`{name}` is a {}, expected a {kind}", word(other));
                 Diagnostic::new(Code::E0301, span, message)
@@ -124,8 +129,7 @@ impl Library {
         };
         let tracer = Tracer::at_file_level(self, spec, self.names_of(env));
         let bound = tracer.static_args(decl, args, open, span)?;
-        let mut call =
-            Call { name: declared.name.text.clone(), args: vec![], written: vec![], span };
+        let mut call = Call { name: self.called(decl), args: vec![], written: vec![], span };
         for bound in bound {
             let Some(arg) = self.static_arg(&bound.value, bound.at) else {
                 let message = format!("`{}` needs a value known before the run", bound.name);
@@ -187,11 +191,20 @@ impl Library {
                     .iter()
                     .map(|(name, value)| Some((name.clone(), self.static_arg(value, span)?)));
                 let args = args.collect::<Option<Vec<_>>>()?;
-                let name = self.decl(*decl).name.text.clone();
+                let name = self.called(*decl);
                 StaticArg::Module(Box::new(Call { name, args, written: vec![], span }))
             }
             Value::Tensor(_) | Value::Tuple(_) | Value::Rest(_) => return None,
         })
+    }
+}
+
+/// A name, maybe behind that of a used file.
+fn dotted(spec: &ast::Spec, expr: ExprId) -> Option<String> {
+    match &spec[expr].kind {
+        ExprKind::Name(name) => Some(name.clone()),
+        ExprKind::Field { base, name } => Some(format!("{}.{}", dotted(spec, *base)?, name.text)),
+        _ => None,
     }
 }
 

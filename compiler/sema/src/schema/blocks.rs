@@ -34,6 +34,13 @@ pub const BLOCKS: &[Block] = &[
         doc: "Where the text is and how it becomes sequences of ids.",
     },
     Block { word: "train", home: Some(Home::Train), status: Status::Built, doc: "A training job." },
+    Block {
+        word: "arg",
+        home: None,
+        status: Status::Built,
+        doc: "A setting of the command line, with a type, a default and a range.",
+    },
+    Block { word: "use", home: None, status: Status::Built, doc: "Names from another spec." },
     later("distill", "Trains a small model on the outputs of a large one."),
     later("prune", "Removes weights and trains what is left."),
     later("quantize", "Stores weights in fewer bits."),
@@ -41,8 +48,6 @@ pub const BLOCKS: &[Block] = &[
     later("eval", "Measures a model on data."),
     later("generate", "Writes text with a trained model."),
     later("export", "Writes a trained model for other programs."),
-    later("arg", "A setting of the command line."),
-    later("use", "Names from another spec."),
     later("merge", "Folds adapters into the weights they adapt."),
     Block {
         word: "allow",

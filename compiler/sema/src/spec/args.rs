@@ -13,9 +13,16 @@ use crate::schema::{Directive, Form, Home, Kind, Opt, Status};
 pub(super) struct Given {
     pub(super) value: Value,
     pub(super) span: Span,
+    /// As it would be written, where that is not what stands there: `peak`, `4 * 8`.
+    pub(super) shown: Option<String>,
 }
 
 impl Given {
+    /// A value that is written as it is.
+    pub(super) fn new(value: Value, span: Span) -> Self {
+        Self { value, span, shown: None }
+    }
+
     /// A whole number.
     pub(super) fn count(&self) -> Option<u64> {
         if let Value::Count(n) = self.value { Some(n) } else { None }
@@ -234,7 +241,9 @@ impl Reader<'_, '_> {
         };
         if let Some(opt) = self.directive.options.iter().find(|o| o.word == text) {
             if opt.status == Status::NotYet {
-                self.cx.report(not_built(&format!("{name} .. {text}"), span));
+                if opt.kind == Kind::Any || self.option_value(words, *opt, span, item).is_some() {
+                    self.cx.report(not_built(&format!("{name} .. {text}"), span));
+                }
                 return None;
             }
             return self.option_value(words, *opt, span, item);
@@ -284,7 +293,7 @@ impl Reader<'_, '_> {
         let name = self.directive.name;
         let called = format!("{name} {}", opt.word);
         if opt.kind == Kind::Flag && item.option(opt.word).is_none() {
-            item.options.push((opt.word, Given { value: Value::Any, span: at }));
+            item.options.push((opt.word, Given::new(Value::Any, at)));
             return Some(1);
         }
         let Some(&expr) = words.get(1) else {

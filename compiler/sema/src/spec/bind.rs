@@ -6,7 +6,8 @@ use syntax::ast::{Arg, DeclKind, ExprId, ExprKind, Spec};
 use super::Checker;
 use super::file::{BlockNode, Blocks};
 use super::lines::Lines;
-use super::words::{not_built, word};
+use super::units;
+use super::words::{dotted, not_built, word};
 use crate::program::{Call, Program, Task};
 use crate::trace::{Elem, Trace, Type};
 use crate::value::StaticArg;
@@ -62,22 +63,51 @@ fn model(cx: &mut Checker<'_>, block: &BlockNode) -> Option<Model> {
     Some(Model { name, call, text, word: block.word })
 }
 
+/// Makes the arguments of all models known to the lines of a job, but for what depends on data.
+///
+/// What is wrong with a model is said when it is bound to its data.
+pub(super) fn announce(cx: &mut Checker<'_>) {
+    let blocks = cx.blocks.clone();
+    for unit in units::in_order(&cx.units) {
+        cx.within(unit, |cx| {
+            cx.absorb();
+            super::data::publish(cx, &blocks[unit], None);
+            let n_said = cx.diagnostics.len();
+            let models = models(cx, &blocks[unit]);
+            cx.diagnostics.truncate(n_said);
+            publish(cx, &models);
+        });
+    }
+}
+
+/// Makes the arguments of the models known to expressions: `small.vocab`.
+pub(super) fn publish(cx: &mut Checker<'_>, models: &[Model]) {
+    for model in models {
+        let Some(name) = &model.name else { continue };
+        for (arg, value) in &model.call.args {
+            cx.env.set(format!("{name}.{arg}"), value.clone());
+        }
+    }
+}
+
 /// The model of the job: the one it names or calls, else the only one.
 pub(super) fn choose_model(
     cx: &mut Checker<'_>,
-    blocks: &Blocks,
-    models: &[Model],
+    job: &BlockNode,
+    (blocks, models): (&Blocks, &[Model]),
     lines: &Lines<'_>,
 ) -> Option<Model> {
     if let Some(line) = lines.get("model") {
         let expr = line.value()?.call()?;
-        let name = word(line.spec, expr);
+        let path = dotted(line.spec, expr);
+        let name = path.as_deref().and_then(|path| path.rsplit('.').next());
         let stated =
             |b: &&BlockNode| b.name.as_ref().is_some_and(|(n, _)| Some(n.as_str()) == name);
         if let Some(block) = blocks.models.iter().find(stated) {
             return models.iter().find(|m| m.word == block.word).cloned();
         }
-        if let Some(name) = name.filter(|n| cx.library.kind(n).is_none()) {
+        let path = path.as_deref();
+        if let Some(name) = path.filter(|n| cx.library.kind_in(line.spec.file, n).is_none()) {
             let at = line.spec[expr].span;
             let names: Vec<_> = models.iter().filter_map(|m| m.name.as_deref()).collect();
             let wrong = Diagnostic::new(Code::E0202, at, format!("there is no model `{name}`"));
@@ -90,7 +120,6 @@ pub(super) fn choose_model(
         let text = cx.map.text(line.spec[expr].span).to_owned();
         return Some(Model { name: None, call, text, word: line.span });
     }
-    let job = blocks.trains.first()?;
     if lines.is_broken("model") {
         return None;
     }
@@ -128,13 +157,13 @@ pub(super) fn bind(
 ) -> Option<Call> {
     let callee = if let ExprKind::Call { callee, .. } = spec[expr].kind { callee } else { expr };
     if let Some(name) = word(spec, callee)
-        && cx.library.kind(name).is_none()
+        && cx.library.kind_in(spec.file, name).is_none()
         && LATER.contains(&(name, want))
     {
         cx.report(not_built(name, spec[callee].span));
         return None;
     }
-    match cx.library.bind(spec, expr, want, &cx.env) {
+    match cx.library.bind(spec, expr, want, cx.env_of(spec.file)) {
         Ok(call) => Some(call),
         Err(diagnostics) => {
             cx.report_all(diagnostics);
@@ -158,7 +187,7 @@ pub(super) fn bind_beside(
     };
     let is_it = |arg: &Arg| arg.name.as_ref().is_some_and(|n| n.text == beside);
     let declares = |name: &str| {
-        word(spec, *callee).is_some_and(|callee| cx.library.declares(callee, want, name))
+        word(spec, *callee).is_some_and(|callee| cx.library.declares(spec, callee, want, name))
     };
     let Some(extra) = args.iter().find(|a| is_it(a) && declares("to") && !declares(beside)) else {
         return bind(cx, spec, expr, want).map(|call| (call, None));

@@ -49,7 +49,7 @@ pub(super) fn choose<'b>(
     if let Some(given) = stated
         && let Value::Name(name) = &given.value
     {
-        let found = named(blocks, name);
+        let found = named(blocks, name.rsplit('.').next().unwrap_or(name));
         if found.is_none() && !blocks.incomplete {
             let wrong =
                 Diagnostic::new(Code::E0202, given.span, format!("there is no data `{name}`"));
@@ -125,7 +125,7 @@ fn resolve<'a>(
     overrides: &'a [Override],
 ) -> Option<Resolved<'a>> {
     let lines = lines::read(cx, block, Home::Data, overrides);
-    let head = sources::head(cx, block)?;
+    let head = cx.within(block.head_unit, |cx| sources::head(cx, block))?;
     if let Some(line) = lines.get("mix") {
         cx.report(
             Diagnostic::new(Code::E0208, line.span, "a block with a source has no `mix`")
@@ -133,7 +133,8 @@ fn resolve<'a>(
                 .help("put it in a `data` block without a source"),
         );
     }
-    let text = block.head.map_or("", |expr| cx.map.text(cx.spec[expr].span)).to_owned();
+    let spec = cx.units[block.head_unit].spec;
+    let text = block.head.map_or("", |expr| cx.map.text(spec[expr].span)).to_owned();
     finish(cx, block, lines, vec![head.source], head.tokenizer, text)
 }
 

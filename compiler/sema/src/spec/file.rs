@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{Block, ExprId, ExprKind, Node, StmtId, StmtKind};
+use syntax::ast::{Block, ExprId, ExprKind, Node, Spec, Stmt, StmtId, StmtKind};
 
 use super::Checker;
 use super::allow::is_allow;
-use super::words::{clipped, did_you_mean, not_built, spaced_call, word};
+use super::options::{self, ArgDecl};
+use super::units;
+use super::words::{clipped, did_you_mean, dotted, not_built, spaced_call, word};
 use crate::schema::{BLOCKS, Home, SOURCES, Status};
 
 /// The blocks of a file that this version runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Blocks {
+    pub(super) args: Vec<ArgDecl>,
     pub(super) models: Vec<BlockNode>,
     pub(super) datas: Vec<BlockNode>,
     pub(super) trains: Vec<BlockNode>,
@@ -21,9 +24,23 @@ pub(super) struct Blocks {
     pub(super) incomplete: bool,
 }
 
+impl Blocks {
+    /// The names of all of them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let all = self.models.iter().chain(&self.datas).chain(&self.trains);
+        all.filter_map(|b| b.name.as_ref()).map(|(name, _)| name.clone()).collect()
+    }
+}
+
 /// One block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct BlockNode {
+    /// The file it stands in.
+    pub(super) unit: usize,
+    /// What it is like, and where that is said: `base.train`.
+    pub(super) like: Option<(String, Span)>,
+    /// The comment above it.
+    pub(super) doc: Option<String>,
     /// The word that opens it.
     pub(super) word: Span,
     /// The whole statement.
@@ -32,6 +49,8 @@ pub(super) struct BlockNode {
     pub(super) name: Option<(String, Span)>,
     /// The call of a `model` or `data`.
     pub(super) head: Option<ExprId>,
+    /// The file where that call stands.
+    pub(super) head_unit: usize,
     /// The lines in it.
     pub(super) stmts: Vec<StmtId>,
 }
@@ -43,18 +62,15 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
     for &id in &spec.body {
         let stmt = &spec[id];
         match &stmt.kind {
-            StmtKind::Use { name, .. } => {
-                cx.report(not_built("use", stmt.span));
-                cx.imported.extend(name.iter().map(|n| n.text.clone()));
-                blocks.incomplete = true;
-            }
+            // Files are put together before anything of them is read.
+            StmtKind::Use { path, .. } => blocks.incomplete |= !units::is_read(cx, path.span),
             StmtKind::Decl(_) => {}
             StmtKind::For { .. } => cx.report(
                 Diagnostic::new(Code::E0210, stmt.span, "`for` has no effect at file level")
                     .help("`for` repeats lines inside a `layer` or `fn`"),
             ),
             StmtKind::Node(node) if is_allow(spec, node) => {}
-            StmtKind::Node(node) => classify_node(cx, node, stmt.span, &mut blocks),
+            StmtKind::Node(node) => classify_node(cx, node, stmt, &mut blocks),
             StmtKind::Error => blocks.incomplete = true,
         }
     }
@@ -65,11 +81,13 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
 /// A name means one block.
 fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
     let all = blocks.models.iter().chain(&blocks.datas).chain(&blocks.trains);
+    let named = all.filter_map(|b| b.name.as_ref()).map(|(name, at)| (name.as_str(), *at));
+    let args = blocks.args.iter().map(|arg| (arg.name.as_str(), arg.at));
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-    for (name, at) in all.filter_map(|b| b.name.as_ref()) {
-        if let Some(first) = seen.insert(name, *at) {
+    for (name, at) in args.chain(named) {
+        if let Some(first) = seen.insert(name, at) {
             cx.report(
-                Diagnostic::new(Code::E0205, *at, format!("`{name}` is declared twice"))
+                Diagnostic::new(Code::E0205, at, format!("`{name}` is declared twice"))
                     .label(first, "declared here too")
                     .help("give one of them another name"),
             );
@@ -77,7 +95,7 @@ fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
     }
 }
 
-fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blocks) {
+fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Blocks) {
     let spec = cx.spec;
     let first = node.groups[0][0];
     if let Some(spaced) = spaced_call(spec, cx.map, &node.groups[0][1..]) {
@@ -110,17 +128,12 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, span: Span, blocks: &mut Blo
                 cx.env.set_unknown(declared);
             }
         }
-        Some(block) if block.home == Some(Home::Train) && !blocks.trains.is_empty() => {
-            blocks.incomplete = true;
-            cx.report(
-                Diagnostic::new(Code::E0213, at, "a second `train` is not built yet")
-                    .primary("a second training job")
-                    .label(blocks.trains[0].word, "the first one")
-                    .help("put it in a spec of its own"),
-            );
+        Some(block) if block.word == "arg" => {
+            let declared = options::declare(cx, node, stmt.span, stmt.doc.as_ref());
+            blocks.args.extend(declared);
         }
         Some(block) => {
-            let read = read_block(cx, node, span, block.word);
+            let read = read_block(cx, node, stmt, block.word);
             match block.home {
                 None => blocks.models.push(read),
                 Some(Home::Data) => blocks.datas.push(read),
@@ -150,20 +163,22 @@ fn unknown_block(name: &str, at: Span) -> Diagnostic {
 }
 
 /// `word [name] [= call] [{ .. }]`, and for `model` and `data` also `word call`.
-fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -> BlockNode {
+fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) -> BlockNode {
     let spec = cx.spec;
     let words = &node.groups[0];
     let at = spec[words[0]].span;
     let takes_call = block_word != "train";
     let stmts = node.block.as_ref().map_or_else(Vec::new, |b: &Block| b.stmts.clone());
-    let mut read = BlockNode { word: at, span, name: None, head: node.value, stmts };
+    let (unit, span, doc) = (cx.unit, stmt.span, stmt.doc.clone());
+    let (name, head, like) = (None, node.value, None);
+    let mut read =
+        BlockNode { unit, like, doc, word: at, span, name, head, head_unit: unit, stmts };
     let mut rest = &words[1..];
     if let [first, more @ ..] = rest {
         let is_link =
             more.is_empty() || word(spec, *first).is_none_or(|w| w != "from" && w != "like");
-        if let (Some(name), true) =
-            (word(spec, *first), is_link && !(takes_call && node.value.is_none()))
-        {
+        let is_named = !takes_call || node.value.is_some() || is_like(spec, more);
+        if let (Some(name), true) = (word(spec, *first), is_link && is_named) {
             read.name = Some((name.to_owned(), spec[*first].span));
             rest = more;
         } else if let (Some(name), Some((&call, more))) =
@@ -175,7 +190,7 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -
         } else if let (Some(name), true) = (word(spec, *first), is_mixture(cx, node, block_word)) {
             read.name = Some((name.to_owned(), spec[*first].span));
             rest = more;
-        } else if takes_call && node.value.is_none() {
+        } else if takes_call && node.value.is_none() && !is_like(spec, rest) {
             read.head = Some(*first);
             rest = more;
         }
@@ -189,11 +204,18 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, span: Span, block_word: &str) -
     }
     if let Some(&extra) = rest.first() {
         let extra_span = spec[extra].span;
-        match word(spec, extra) {
-            Some(link @ ("from" | "like")) => {
-                cx.report(not_built(&format!("{block_word} .. {link}"), extra_span));
+        match (word(spec, extra), rest.get(1).and_then(|&e| dotted(spec, e))) {
+            (Some("like"), Some(source)) if block_word != "model" && rest.len() == 2 => {
+                read.like = Some((source, spec[rest[1]].span));
             }
-            Some(_) | None => cx.report(unexpected(cx, block_word, extra_span)),
+            (Some("like"), None) if block_word != "model" => {
+                let wrong = format!("`{block_word} .. like` needs the name of a `{block_word}`");
+                cx.report(Diagnostic::new(Code::E0301, extra_span, wrong));
+            }
+            (Some("from"), _) => {
+                cx.report(not_built(&format!("{block_word} .. from"), extra_span));
+            }
+            _ => cx.report(unexpected(cx, block_word, extra_span)),
         }
     }
     if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
@@ -236,6 +258,11 @@ fn is_mixture(cx: &Checker<'_>, node: &Node, block_word: &str) -> bool {
         && node.value.is_none()
         && node.block.is_some()
         && !node.groups[0].get(1).is_some_and(is_source)
+}
+
+/// Whether these words say what a block is like.
+fn is_like(spec: &Spec, words: &[ExprId]) -> bool {
+    matches!(words, [like, _, ..] if word(spec, *like) == Some("like"))
 }
 
 fn unexpected(cx: &Checker<'_>, block_word: &str, span: Span) -> Diagnostic {

@@ -3,7 +3,7 @@
 //! A line of the command line replaces the block's; an option set there replaces that option.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{ExprId, ExprKind, Node, Spec, StmtId, StmtKind};
+use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtId, StmtKind};
 
 use super::Checker;
 use super::allow::{ALLOW, is_allow};
@@ -18,6 +18,8 @@ use crate::schema::{Directive, Home, Status, foreign_word, nearest};
 pub(super) enum Origin {
     Spec,
     CommandLine,
+    /// Another block, which that place says to be like.
+    Like(Span),
 }
 
 /// A directive and its arguments.
@@ -58,9 +60,23 @@ pub(super) struct Lines<'a> {
     pub(super) lines: Vec<Line<'a>>,
     /// Directives that stand there but could not be read.
     broken: Vec<&'static str>,
+    /// The name of the block.
+    pub(super) job: Option<String>,
 }
 
 impl<'a> Lines<'a> {
+    /// Takes over the directives that are not there yet.
+    fn add_missing(&mut self, from: Lines<'a>, said: Span) {
+        let stands = |lines: &Self, name: &str| lines.is_broken(name) || lines.get(name).is_some();
+        let new: Vec<Line<'a>> =
+            from.lines.into_iter().filter(|l| !stands(self, l.directive.name)).collect();
+        let broken = from.broken.into_iter().filter(|name| !stands(self, name));
+        let broken: Vec<&'static str> = broken.collect();
+        self.broken.extend(broken);
+        let origin = Origin::Like(said);
+        self.lines.extend(new.into_iter().map(|line| Line { origin, ..line }));
+    }
+
     /// The line of a directive.
     pub(super) fn get(&self, name: &str) -> Option<&Line<'a>> {
         self.lines.iter().find(|l| l.directive.name == name)
@@ -84,14 +100,30 @@ pub(super) fn read<'a>(
     home: Home,
     overrides: &'a [Override],
 ) -> Lines<'a> {
+    let mut lines = cx.within(block.unit, |cx| own(cx, block, home));
+    let mut at = block.like.as_ref().map(|(_, at)| *at);
+    for source in cx.likes(block, home) {
+        let Some(said) = at else { break };
+        let copied = cx.within(source.unit, |cx| own(cx, &source, home));
+        lines.add_missing(copied, said);
+        at = source.like.as_ref().map(|(_, at)| *at);
+    }
+    for set in overrides {
+        if let Some(rest) = set.within(home, block, &cx.block_names) {
+            apply(cx, set, rest, home, &mut lines);
+        }
+    }
+    lines
+}
+
+/// The lines that stand in a block.
+fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
     let spec = cx.spec;
-    let mut lines = Lines { lines: vec![], broken: vec![] };
+    let job = block.name.as_ref().map(|(name, _)| name.clone());
+    let mut lines = Lines { lines: vec![], broken: vec![], job };
     let mut seen: Vec<(&'static str, Span)> = vec![];
     for &id in &block.stmts {
         read_stmt(cx, id, spec, home, &mut lines, &mut seen);
-    }
-    for set in overrides.iter().filter(|o| o.targets(home, block)) {
-        apply(cx, set, home, &mut lines);
     }
     lines
 }
@@ -249,7 +281,7 @@ fn read_line<'a>(
     lines: &mut Lines<'a>,
 ) {
     let at = spec[node.groups[0][0]].span;
-    if directive.status == Status::NotYet {
+    if directive.status == Status::NotYet && directive.is_open() {
         cx.report(not_built(directive.name, at));
         lines.broken.push(directive.name);
         return;
@@ -267,14 +299,25 @@ fn read_line<'a>(
     let items: Vec<_> = groups.into_iter().map(|group| reader.item(group, at)).collect();
     lines.broken.append(&mut reader.swallowed);
     match items.into_iter().collect::<Option<Vec<_>>>() {
+        // What stands there is right, but nothing does it yet.
+        Some(_) if directive.status == Status::NotYet => {
+            cx.report(not_built(directive.name, at));
+            lines.broken.push(directive.name);
+        }
         Some(items) => lines.lines.push(Line { directive, spec, span, items, origin }),
         None => lines.broken.push(directive.name),
     }
 }
 
 /// Puts what the command line sets in the place of what the block says.
-fn apply<'a>(cx: &mut Checker<'a>, set: &'a Override, home: Home, lines: &mut Lines<'a>) {
-    let (Some(name), Some(node)) = (set.path.get(1), set.node()) else {
+fn apply<'a>(
+    cx: &mut Checker<'a>,
+    set: &'a Override,
+    rest: &[Ident],
+    home: Home,
+    lines: &mut Lines<'a>,
+) {
+    let (Some(name), Some(node)) = (rest.first(), set.node()) else {
         return;
     };
     // Unknown paths are reported once, for all blocks.
@@ -286,7 +329,7 @@ fn apply<'a>(cx: &mut Checker<'a>, set: &'a Override, home: Home, lines: &mut Li
         return cx.report(wrong.help("the command line has `--allow W0512`"));
     }
     let origin = Origin::CommandLine;
-    let Some(option) = set.path.get(2) else {
+    let Some(option) = rest.get(1) else {
         lines.lines.retain(|l| l.directive.name != directive.name);
         lines.broken.retain(|n| *n != directive.name);
         let words = &node.groups[0][1..];

@@ -2,6 +2,7 @@
 
 mod attention;
 mod precision;
+mod stopping;
 
 use diag::{Code, Diagnostic};
 use syntax::ast::{ExprKind, Unit};
@@ -24,6 +25,7 @@ pub(super) fn check(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     schedule_end(cx, lines, train);
     patience(cx, lines, train);
     precision::check_lines(cx, lines, train);
+    stopping::check(cx, train);
 }
 
 /// All lints that need what the model and the schedule compute.

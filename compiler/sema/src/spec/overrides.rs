@@ -2,11 +2,14 @@
 //!
 //! The text is a virtual file of its own, so that messages point into it.
 
+use std::ops::Range;
+
 use diag::{Code, Diagnostic, FileId, SourceMap, Span};
-use syntax::ast::{Ident, Node, Spec, StmtKind};
+use syntax::ast::{Ident, Node, Spec};
 
 use super::Checker;
 use super::file::{BlockNode, Blocks};
+use super::input::node_of;
 use super::lines;
 use super::words::{did_you_mean, not_built};
 use crate::schema::{BLOCKS, Home, Status};
@@ -35,19 +38,9 @@ impl Override {
             let wrong = Diagnostic::new(Code::E0102, span, "`--set` takes `block.directive=value`");
             return (None, vec![wrong.help("for example `--set train.lr=3e-4`")]);
         };
-        // Same bytes at the same places, with all but the last word of the path blanked.
-        let word = path.last().expect("a path has two words").span.range();
+        let word = path.last().expect("a path has a word").span.range();
         let equals = line.find('=').expect("the path ends there");
-        let mut masked = " ".repeat(word.start);
-        masked.push_str(&line[word.clone()]);
-        masked.push_str(&" ".repeat(equals + 1 - word.end));
-        masked.push_str(&line[equals + 1..]);
-        let mut shadow = SourceMap::new();
-        for (_, file) in map.iter() {
-            let is_last = shadow.iter().count() as u32 == id.0;
-            shadow.add(file.name.clone(), if is_last { masked.as_str() } else { "" });
-        }
-        let (spec, diagnostics) = syntax::parse(&shadow, id);
+        let (spec, diagnostics) = masked_line(map, id, word, equals + 1);
         let set = Override { path, spec, span };
         let whole = diagnostics.is_empty() && set.node().is_some();
         (whole.then_some(set), diagnostics)
@@ -55,26 +48,58 @@ impl Override {
 
     /// The parsed line.
     pub(super) fn node(&self) -> Option<&Node> {
-        match &self.spec[*self.spec.body.first()?].kind {
-            StmtKind::Node(node) => Some(node),
-            StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => {
-                None
-            }
-        }
+        node_of(&self.spec)
     }
 
-    /// Whether it sets something in this block.
-    pub(super) fn targets(&self, home: Home, block: &BlockNode) -> bool {
+    /// What it sets in this block: a directive, and maybe an option of it; `names` are those of
+    /// all blocks of the file, which go before directives of the same word.
+    pub(super) fn within(
+        &self,
+        home: Home,
+        block: &BlockNode,
+        names: &[String],
+    ) -> Option<&[Ident]> {
         let first = self.path[0].text.as_str();
-        first == home.word() || block.name.as_ref().is_some_and(|(name, _)| name == first)
+        let is_name = block.name.as_ref().is_some_and(|(name, _)| name == first);
+        if self.path.len() > 1 && (first == home.word() || is_name) {
+            return Some(&self.path[1..]);
+        }
+        (!self.names_block(names) && home.find(first).is_some()).then_some(&self.path)
     }
+
+    /// Whether the path starts with a block.
+    fn names_block(&self, names: &[String]) -> bool {
+        let first = &self.path[0].text;
+        let is_word = [Home::Train, Home::Data].iter().any(|home| home.word() == first);
+        self.path.len() > 1 && (is_word || names.contains(first))
+    }
+}
+
+/// Parses a text as if all before its end were blank but for one word, at the same places.
+pub(super) fn masked_line(
+    map: &SourceMap,
+    id: FileId,
+    word: Range<usize>,
+    skipped: usize,
+) -> (Spec, Vec<Diagnostic>) {
+    let line = &map.file(id).text;
+    let mut masked = " ".repeat(word.start);
+    masked.push_str(&line[word.clone()]);
+    masked.push_str(&" ".repeat(skipped - word.end));
+    masked.push_str(&line[skipped..]);
+    let mut shadow = SourceMap::new();
+    for (_, file) in map.iter() {
+        let is_last = shadow.iter().count() as u32 == id.0;
+        shadow.add(file.name.clone(), if is_last { masked.as_str() } else { "" });
+    }
+    syntax::parse(&shadow, id)
 }
 
 fn position(byte: usize) -> u32 {
     u32::try_from(byte).expect("the command line is below 4 GiB")
 }
 
-/// `a.b.c` as words with their places; none unless there are at least two.
+/// `a.b.c` as words with their places.
 fn path_of(text: &str, file: FileId) -> Option<Vec<Ident>> {
     let mut start = 0;
     let mut path = vec![];
@@ -90,31 +115,50 @@ fn path_of(text: &str, file: FileId) -> Option<Vec<Ident>> {
         path.push(Ident { text: name.to_owned(), span });
         start += part.len() + 1;
     }
-    (path.len() >= 2).then_some(path)
+    Some(path)
 }
 
 /// Reports the paths that lead nowhere.
 pub(super) fn check_paths(cx: &mut Checker<'_>, blocks: &Blocks, overrides: &[Override]) {
+    let names = blocks.names();
     for set in overrides {
         let all = blocks.trains.iter().map(|b| (Home::Train, b));
         let all = all.chain(blocks.datas.iter().map(|b| (Home::Data, b)));
-        let home =
-            all.clone().find(|(home, block)| set.targets(*home, block)).map(|(home, _)| home);
-        let wrong = match home {
-            Some(home) => wrong_member(set, home),
-            None => {
+        let hits: Vec<_> = all
+            .clone()
+            .filter_map(|(home, block)| Some((home, set.within(home, block, &names)?)))
+            .collect();
+        let wrong = match hits.as_slice() {
+            [(Home::Data, _), (Home::Data, _), ..] if !set.names_block(&names) => {
+                Some(several_blocks(set, blocks))
+            }
+            [(home, rest), ..] => wrong_member(rest, *home),
+            [] => {
                 let words = all.flat_map(|(home, b)| {
                     [Some(home.word()), b.name.as_ref().map(|(n, _)| n.as_str())]
                 });
-                Some(no_block(set, &words.flatten().collect::<Vec<_>>()))
+                Some(nothing_to_set(cx, set, &words.flatten().collect::<Vec<_>>()))
             }
         };
         cx.diagnostics.extend(wrong);
     }
 }
 
-fn no_block(set: &Override, words: &[&str]) -> Diagnostic {
+/// A directive alone, where more than one block may be meant.
+fn several_blocks(set: &Override, blocks: &Blocks) -> Diagnostic {
     let first = &set.path[0];
+    let wrong = format!("`{}` is a directive of {} blocks", first.text, blocks.datas.len());
+    let name = blocks.datas.iter().find_map(|b| b.name.as_ref());
+    let name = name.map_or("data", |(name, _)| name);
+    Diagnostic::new(Code::E0211, first.span, wrong)
+        .help(format!("name the block: `--set {name}.{}=..`", first.text))
+}
+
+fn nothing_to_set(cx: &Checker<'_>, set: &Override, words: &[&str]) -> Diagnostic {
+    let first = &set.path[0];
+    if set.path.len() == 1 {
+        return no_directive(cx, first);
+    }
     let block = BLOCKS.iter().find(|b| b.word == first.text);
     if block.is_some_and(|b| b.status == Status::NotYet || b.home.is_none()) {
         return not_built(&format!("--set {}..", first.text), first.span);
@@ -123,16 +167,32 @@ fn no_block(set: &Override, words: &[&str]) -> Diagnostic {
     did_you_mean(Diagnostic::new(Code::E0201, first.span, wrong), &first.text, first.span, words)
 }
 
-fn wrong_member(set: &Override, home: Home) -> Option<Diagnostic> {
-    let name = &set.path[1];
+/// A word alone that is no directive, of blocks that are there.
+fn no_directive(cx: &Checker<'_>, word: &Ident) -> Diagnostic {
+    let name = word.text.as_str();
+    if cx.env.get(name).is_some() {
+        let wrong = format!("`{name}` is an argument of the spec, not a directive");
+        let wrong = Diagnostic::new(Code::E0203, word.span, wrong);
+        return wrong.help(format!("write `--{name} ..`"));
+    }
+    if let Some(home) = [Home::Train, Home::Data].into_iter().find(|h| h.find(name).is_some()) {
+        let wrong = format!("there is no `{}` block for `{name}`", home.word());
+        return Diagnostic::new(Code::E0201, word.span, wrong);
+    }
+    lines::unknown(name, word.span, Home::Train, true)
+}
+
+/// What is wrong with the words after the block.
+fn wrong_member(rest: &[Ident], home: Home) -> Option<Diagnostic> {
+    let name = &rest[0];
     let Some(directive) = home.find(&name.text) else {
         return Some(lines::unknown(&name.text, name.span, home, true));
     };
-    if let Some(deeper) = set.path.get(3) {
+    if let Some(deeper) = rest.get(2) {
         let wrong = format!("`{}` is not an option of an option", deeper.text);
         return Some(Diagnostic::new(Code::E0208, deeper.span, wrong));
     }
-    let option = set.path.get(2)?;
+    let option = rest.get(1)?;
     if directive.status == Status::NotYet || directive.option_words().any(|o| o == option.text) {
         return None;
     }

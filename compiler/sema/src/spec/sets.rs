@@ -94,7 +94,7 @@ impl Reader<'_, '_> {
             return None;
         }
         stated.set.text = self.cx.map.text(span).to_owned();
-        Some((Given { value: Value::Set(stated), span }, words.len()))
+        Some((Given::new(Value::Set(stated), span), words.len()))
     }
 
     /// One part of a set.
@@ -162,7 +162,11 @@ impl Reader<'_, '_> {
 
     /// `3`, or `0..6`.
     fn copies(&self, expr: ExprId) -> Option<Step> {
-        let number = |expr| match self.cx.library.eval_static(self.spec, expr, &self.cx.env) {
+        let number = |expr| match self.cx.library.eval_static(
+            self.spec,
+            expr,
+            self.cx.env_of(self.spec.file),
+        ) {
             Ok(StaticArg::Int(n)) => u64::try_from(n).ok(),
             Ok(_) | Err(_) => None,
         };

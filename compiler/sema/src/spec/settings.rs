@@ -1,19 +1,21 @@
 //! Every directive's effective value and where it came from, as people read it.
 
-use diag::{Code, Diagnostic};
+use diag::{Code, Diagnostic, Span};
 use syntax::ast::{StrLit, StrPart};
 
 use super::Checker;
-use super::args::Given;
+use super::args::{Given, Value};
 use super::bind::Model;
 use super::data::Resolved;
 use super::lines::{Line, Lines, Origin};
 use super::regular::DROP;
 use super::rules::says_decay;
-use super::words::not_built;
 use crate::program::{Call, Clip, Group, Pack, Schedule, Setting, SettingClass, Train};
-use crate::schema::{Home, Status};
+use crate::schema::{Home, Status, nearest};
 use crate::value::StaticArg;
+
+/// A value, who says it, and where or from what.
+type Found = (String, &'static str, Option<String>);
 
 /// All settings, in the order of the reference.
 pub(super) fn all(
@@ -26,20 +28,27 @@ pub(super) fn all(
     let mut settings = vec![];
     for directive in Home::Train.directives().iter().filter(|d| d.status == Status::Built) {
         let name = directive.name;
-        let (value, origin) = match stated(cx, lines, name) {
-            Some((_, origin)) if name == "model" => (model.text.clone(), origin),
-            Some((name, origin)) if directive.name == "data" => {
-                (format!("{name} = {}", data.text), origin)
+        let (value, origin, place) = match stated(cx, lines, name) {
+            Some((_, origin, place)) if name == "model" => (model.text.clone(), origin, place),
+            Some((name, origin, place)) if directive.name == "data" => {
+                (format!("{name} = {}", data.text), origin, place)
             }
-            Some((text, _)) if name == "lr" && lines.get("lr").is_some_and(is_scaled) => {
-                (format!("{:.4e} ({text})", train.lr), "derived".to_owned())
+            Some((text, _, _)) if name == "lr" && lines.get("lr").is_some_and(is_scaled) => {
+                let from = Some("from lr, batch".to_owned());
+                (format!("{:.4e} ({text})", train.lr), "derived", from)
             }
-            Some((_, origin)) if let Some(text) = spelled_out(name, train) => (text, origin),
+            Some((_, origin, place)) if let Some(text) = spelled_out(name, train) => {
+                (text, origin, place)
+            }
             Some(found) => found,
-            None => unstated(lines, name, train, data, model),
+            None => {
+                let (value, origin) = unstated(lines, name, train, data, model);
+                let place = unstated_place(cx, lines, (name, origin), data, model);
+                (value, origin, place)
+            }
         };
         if !value.is_empty() {
-            settings.push(Setting { name: name.to_owned(), value, origin, class: directive.class });
+            settings.push(setting(name.to_owned(), (value, origin, place), directive.class));
         }
     }
     for directive in Home::Data.directives().iter().filter(|d| d.status == Status::Built) {
@@ -49,51 +58,125 @@ pub(super) fn all(
         if stated.is_none() && (directive.default == "none" || directive.name == "classes") {
             continue;
         }
-        let (value, origin) = stated.unwrap_or_else(|| data_default(directive.name, data));
-        if value.is_empty() {
+        let found = stated.unwrap_or_else(|| {
+            let (value, origin) = data_default(directive.name, data);
+            let place = (origin == "spec").then(|| place(cx, data.word));
+            (value, origin, place)
+        });
+        if found.0.is_empty() {
             continue;
         }
-        settings.push(Setting { name, value, origin, class: directive.class });
+        settings.push(setting(name, found, directive.class));
     }
     let classes = data.classes.filter(|_| data.lines.get("classes").is_none());
     for (name, size) in [("data.vocab", data.vocab), ("data.classes", classes)] {
         let Some(size) = size else { continue };
-        settings.push(Setting {
-            name: name.to_owned(),
-            value: size.to_string(),
-            origin: "derived".to_owned(),
-            class: SettingClass::Identity,
-        });
+        let found = (size.to_string(), "derived", Some("from the data".to_owned()));
+        settings.push(setting(name.to_owned(), found, SettingClass::Identity));
     }
     settings
 }
 
+fn setting(name: String, (value, origin, place): Found, class: SettingClass) -> Setting {
+    Setting { name, value, origin: origin.to_owned(), place, class }
+}
+
 /// The text of the lines of a directive, and who wrote them.
-fn stated(cx: &Checker<'_>, lines: &Lines<'_>, name: &str) -> Option<(String, String)> {
+fn stated(cx: &Checker<'_>, lines: &Lines<'_>, name: &str) -> Option<Found> {
     let mut texts = vec![];
-    let mut origin = Origin::Spec;
+    let mut places: Vec<String> = vec![];
+    let mut origin = "spec";
     for line in lines.all(name) {
-        texts.push(text(cx, line));
+        texts.push(text(cx, line, lines));
+        let said = said(cx, line);
+        if !places.contains(&said) {
+            places.push(said);
+        }
         if line.origin == Origin::CommandLine {
-            origin = line.origin;
+            origin = "command line";
         }
     }
-    let origin = match origin {
-        Origin::Spec => "spec",
-        Origin::CommandLine => "command line",
+    (!texts.is_empty()).then(|| (texts.join(" · "), origin, Some(places.join(", "))))
+}
+
+/// Where a line stands, and where the arguments in it have their values from.
+fn said(cx: &Checker<'_>, line: &Line<'_>) -> String {
+    let mut out = match line.origin {
+        Origin::Spec => place(cx, line.span),
+        Origin::CommandLine => format!("--set {}", cx.map.text(line.span)),
+        Origin::Like(at) => {
+            format!("{}, like {} at {}", place(cx, line.span), cx.map.text(at), place(cx, at))
+        }
     };
-    (!texts.is_empty()).then(|| (texts.join(" · "), origin.to_owned()))
+    let inside = line.spec.exprs.iter().filter(|e| {
+        let span = e.span;
+        span.file == line.span.file && line.span.start <= span.start && span.end <= line.span.end
+    });
+    let mut names: Vec<String> = vec![];
+    for expr in inside {
+        for (name, at, is_given) in cx.args_in(line.spec, expr) {
+            if !names.contains(&name) {
+                let from = if is_given { cx.map.text(at).to_owned() } else { place(cx, at) };
+                let from = if is_given { format!("--{name} {from}") } else { from };
+                out.push_str(&format!("; {name} from {from}"));
+                names.push(name);
+            }
+        }
+    }
+    out
+}
+
+/// `base.lt:4:3`.
+fn place(cx: &Checker<'_>, span: Span) -> String {
+    let (line, column) = cx.map.line_col(span.file, span.start);
+    format!("{}:{line}:{column}", cx.map.file(span.file).name)
+}
+
+/// Where what no line says comes from.
+fn unstated_place(
+    cx: &Checker<'_>,
+    lines: &Lines<'_>,
+    (name, origin): (&str, &str),
+    data: &Resolved<'_>,
+    model: &Model,
+) -> Option<String> {
+    let from = |words: &str| Some(format!("from {words}"));
+    match (name, origin) {
+        ("model", _) => Some(place(cx, model.word)),
+        ("data", _) => Some(place(cx, data.word)),
+        ("weight_decay", "spec") => lines.get("optimizer").map(|line| said(cx, line)),
+        ("batch", "derived") => from("micro_batch, accumulate"),
+        ("micro_batch", "derived") if lines.get("accumulate").is_some() => {
+            from("batch, accumulate")
+        }
+        ("micro_batch", "derived") => from("batch, context"),
+        ("accumulate", "derived") => from("batch, micro_batch"),
+        ("loss_scale", "derived") => from("precision"),
+        ("on_nan", "derived") => from("loss_scale"),
+        ("dropout", "derived") => from("model"),
+        ("label_smoothing", "derived") => from("loss"),
+        ("eval", "derived") => from("data.split"),
+        _ => None,
+    }
 }
 
 /// A line without its directive, rebuilt from its parts: overrides may have changed some.
-fn text(cx: &Checker<'_>, line: &Line<'_>) -> String {
+fn text(cx: &Checker<'_>, line: &Line<'_>, lines: &Lines<'_>) -> String {
+    let shown = |given: &Given| match (&given.shown, &given.value) {
+        (Some(text), _) => text.clone(),
+        (None, Value::Str(text)) if text.plain().is_none() => {
+            let text = expand(cx, text, Some(lines)).ok().flatten();
+            text.map_or_else(|| cx.map.text(given.span).to_owned(), |text| format!("{text:?}"))
+        }
+        (None, _) => cx.map.text(given.span).to_owned(),
+    };
     let items = line.items.iter().map(|item| {
         let mut words: Vec<String> = item.lead.map(str::to_owned).into_iter().collect();
-        words.extend(item.value.iter().map(|g| cx.map.text(g.span).to_owned()));
+        words.extend(item.value.iter().map(shown));
         words.extend(item.flag.map(|(w, _)| w.to_owned()));
         for (word, given) in &item.options {
             words.push((*word).to_owned());
-            words.push(cx.map.text(given.span).to_owned());
+            words.push(shown(given));
         }
         words.join(" ")
     });
@@ -122,13 +205,13 @@ fn unstated(
     train: &Train,
     data: &Resolved<'_>,
     model: &Model,
-) -> (String, String) {
-    let derived = |value: String| (value, "derived".to_owned());
-    let default = |value: String| (value, "default".to_owned());
+) -> (String, &'static str) {
+    let derived = |value: String| (value, "derived");
+    let default = |value: String| (value, "default");
     let stated = |name: &str| lines.get(name).is_some();
     match name {
-        "model" => (model.text.clone(), "spec".to_owned()),
-        "data" => (data.text.clone(), "spec".to_owned()),
+        "model" => (model.text.clone(), "spec"),
+        "data" => (data.text.clone(), "spec"),
         "loss" => default(train.loss.text()),
         "context" => default(train.context.to_string()),
         "batch" if stated("micro_batch") && stated("accumulate") => {
@@ -144,7 +227,7 @@ fn unstated(
         "weight_decay" => {
             let written = train.groups.iter().any(|g| says_decay(&g.rule));
             let value = decay_text(train);
-            if written { (value, "spec".to_owned()) } else { default(value) }
+            if written { (value, "spec") } else { default(value) }
         }
         "clip" => default(clip_text(train.clip)),
         "precision" => default(train.precision.text()),
@@ -202,15 +285,15 @@ fn clip_text(clip: Clip) -> String {
     }
 }
 
-fn data_default(name: &str, data: &Resolved<'_>) -> (String, String) {
+fn data_default(name: &str, data: &Resolved<'_>) -> (String, &'static str) {
     if name == "tokenizer" && data.tokenizer_in_head.is_some() {
-        return (data.source.tokenizer.text(), "spec".to_owned());
+        return (data.source.tokenizer.text(), "spec");
     }
     if name == "pack" && data.source.pack == Pack::Rows {
-        return ("none".to_owned(), "derived".to_owned());
+        return ("none".to_owned(), "derived");
     }
     let row = Home::Data.find(name).map_or("", |d| d.default);
-    (row.to_owned(), "default".to_owned())
+    (row.to_owned(), "default")
 }
 
 impl Schedule {
@@ -235,37 +318,99 @@ impl Call {
     }
 }
 
-/// The text of a string with its names replaced.
+/// The text of a string with its names replaced; what is wrong with it is reported.
 pub(super) fn interpolate(
     cx: &mut Checker<'_>,
     text: &StrLit,
     lines: Option<&Lines<'_>>,
 ) -> Option<String> {
-    let seed = lines.and_then(|l| l.get("seed")).and_then(Line::value).and_then(Given::count);
-    let seed = seed.unwrap_or(0);
+    match expand(cx, text, lines) {
+        Ok(text) => text,
+        Err(diagnostic) => {
+            cx.report(*diagnostic);
+            None
+        }
+    }
+}
+
+/// The same; there is no text where a name has no value, which is said elsewhere.
+fn expand(
+    cx: &Checker<'_>,
+    text: &StrLit,
+    lines: Option<&Lines<'_>>,
+) -> Result<Option<String>, Box<Diagnostic>> {
     let mut out = String::new();
     for part in &text.parts {
         match part {
             StrPart::Text(text) => out.push_str(text),
-            StrPart::Name { path, span, .. } => match path.join(".").as_str() {
-                "name" => out.push_str(cx.name),
-                "seed" if lines.is_some() => out.push_str(&seed.to_string()),
-                name if name.starts_with("env.") || name == "run" => {
-                    cx.report(not_built(&format!("{{{name}}}"), *span));
-                    return None;
+            StrPart::Name { path, default, span } => {
+                let named = named_text(cx, path, (default.as_deref(), *span), lines)?;
+                match named {
+                    Some(text) => out.push_str(&text),
+                    None => return Ok(None),
                 }
-                // Arguments are not built; what is wrong is said where they are declared.
-                name if cx.env.get(name).is_some() => return None,
-                name => {
-                    let wrong = format!("`{{{name}}}` is not available in strings");
-                    cx.report(
-                        Diagnostic::new(Code::E0004, *span, wrong)
-                            .help("the usable names are `name` and `seed`"),
-                    );
-                    return None;
-                }
-            },
+            }
         }
     }
-    Some(out)
+    Ok(Some(out))
+}
+
+/// What a name in a string stands for.
+fn named_text(
+    cx: &Checker<'_>,
+    path: &[String],
+    (default, span): (Option<&str>, Span),
+    lines: Option<&Lines<'_>>,
+) -> Result<Option<String>, Box<Diagnostic>> {
+    let name = path.join(".");
+    if let [env, variable] = path
+        && env == "env"
+    {
+        let found = cx.input.environment.iter().find(|(name, _)| name == variable);
+        return match found.map(|(_, value)| value.as_str()).or(default) {
+            Some(value) => Ok(Some(value.to_owned())),
+            None => {
+                let wrong = format!("the variable `{variable}` of the environment is not set");
+                let wrong = Diagnostic::new(Code::E0004, span, wrong);
+                let help = format!("set it, or write what holds without it: `{{{name}:..}}`");
+                Err(Box::new(wrong.help(help)))
+            }
+        };
+    }
+    if default.is_some() {
+        let wrong = format!("`{{{name}}}` takes no default");
+        let wrong = Diagnostic::new(Code::E0004, span, wrong);
+        return Err(Box::new(wrong.help(format!("write `{{{name}}}`"))));
+    }
+    if let Some(text) = cx.arg_text(span.file, &name) {
+        return Ok(text);
+    }
+    match (name.as_str(), lines) {
+        ("name", _) => Ok(Some(cx.name.to_owned())),
+        ("seed", Some(lines)) => {
+            let seed = lines.get("seed").and_then(Line::value).and_then(Given::count);
+            Ok(Some(seed.unwrap_or(0).to_string()))
+        }
+        ("run", Some(lines)) => Ok(Some(lines.job.clone().unwrap_or_else(|| cx.name.to_owned()))),
+        _ => match cx.env_of(span.file).get(&name) {
+            Some(StaticArg::Unknown) => Ok(None),
+            Some(StaticArg::Str(text)) => Ok(Some(text.clone())),
+            Some(value) => Ok(Some(value.text())),
+            None => Err(Box::new(not_in_strings(cx, &name, span, lines.is_some()))),
+        },
+    }
+}
+
+/// E0004: a name that a string does not have.
+fn not_in_strings(cx: &Checker<'_>, name: &str, span: Span, in_job: bool) -> Diagnostic {
+    let of_job = if in_job { &["name", "seed", "run"][..] } else { &["name"] };
+    let usable: Vec<&str> = of_job.iter().copied().chain(cx.arg_names(span.file)).collect();
+    let wrong = format!("`{{{name}}}` is not available in strings");
+    let wrong = Diagnostic::new(Code::E0004, span, wrong);
+    let wrong = match nearest(name, usable.iter().copied()) {
+        Some(near) => wrong.fix(format!("did you mean `{{{near}}}`?"), span, format!("{{{near}}}")),
+        None => wrong,
+    };
+    let usable: Vec<String> = usable.iter().map(|name| format!("`{name}`")).collect();
+    wrong.help(format!("the usable names are {} and `env.VARIABLE`", usable.join(", ")))
 }

@@ -13,7 +13,7 @@ use super::lengths::Scale;
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use super::{policies, regular, rules, schedule, sets};
+use super::{policies, regular, rules, schedule, sets, stopping};
 use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
@@ -55,6 +55,8 @@ pub(super) fn resolve(
     let eval = cadence.eval(cx, lines);
     let checkpoint = cadence.checkpoint(cx, lines);
     let samples = cadence.samples(cx, lines);
+    let early_stop = stopping::early_stop(cx, lines, &cadence);
+    let logs = stopping::logs(cx, lines, &cadence);
     let (warmup, warmup_exponential) = cadence.warmup(lines);
     let schedule = schedule::resolve(cx, lines, &cadence, lr, job.word);
     if let (Some(data), Some(_), Some(context)) = (data, sizes, context) {
@@ -97,6 +99,8 @@ pub(super) fn resolve(
         samples: samples?,
         stop_below_val_loss: stops.0,
         stop_after_s: stops.1,
+        early_stop: early_stop?,
+        logs: logs?,
         settings: vec![],
         span: job.span,
     })
@@ -279,7 +283,12 @@ pub(super) struct Cadence {
 
 impl Cadence {
     /// A stretch that has to be at least one step long.
-    fn every(&self, cx: &mut Checker<'_>, line: &Line<'_>, item: &Item) -> Option<Option<u64>> {
+    pub(super) fn every(
+        &self,
+        cx: &mut Checker<'_>,
+        line: &Line<'_>,
+        item: &Item,
+    ) -> Option<Option<u64>> {
         let Some(given) = item.option("every") else {
             return Some(None);
         };

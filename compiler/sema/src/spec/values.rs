@@ -1,22 +1,17 @@
 //! Single values: numbers with their units, words of a choice, conditions.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{BinaryOp, ExprId, ExprKind, UnaryOp, Unit};
+use syntax::ast::{BinaryOp, ExprId, ExprKind, StrLit, StrPart};
 
 use super::args::{Given, Reader, Stretch, Value};
+use super::options::Known;
+use super::quantity::{Amount, Of};
 use super::words::{alternatives, clipped, describe, dotted, not_built, word};
-use crate::schema::{Kind, SPAN_UNITS, Status, Word};
+use crate::schema::{Kind, SPAN_UNITS, Status, Word, nearest};
 use crate::value::StaticArg;
 
 /// The largest fp32: what updates weights is held in that.
 const LARGEST: f64 = f32::MAX as f64;
-
-/// A number, and its unit.
-struct Amount {
-    value: f64,
-    int: Option<i64>,
-    unit: Unit,
-}
 
 impl Reader<'_, '_> {
     /// One value of a kind, with the unit word that may follow; how many words it took.
@@ -35,10 +30,10 @@ impl Reader<'_, '_> {
             Kind::NonNegative => Value::Real(self.real(kind, expr, called, |x| x >= 0.0)?),
             Kind::Prob => Value::Real(self.prob(expr, called)?),
             Kind::Bytes => {
-                let bytes = self.with_unit(kind, expr, called, Unit::Bytes, "80GiB")?;
+                let bytes = self.with_unit(kind, expr, called, Of::Bytes, "80GiB")?;
                 Value::Bytes(bytes as u64)
             }
-            Kind::Time => Value::Time(self.with_unit(kind, expr, called, Unit::Time, "30min")?),
+            Kind::Time => Value::Time(self.with_unit(kind, expr, called, Of::Time, "30min")?),
             Kind::Span | Kind::SpanOrTime => {
                 let unit = rest.first().and_then(|&e| Some((e, word(self.spec, e)?)));
                 let unit = unit.filter(|(_, w)| SPAN_UNITS.contains(w));
@@ -48,14 +43,9 @@ impl Reader<'_, '_> {
                 }
                 Value::Span(self.stretch(kind, expr, unit.map(|(_, w)| w), called)?)
             }
-            Kind::Str => {
-                let ExprKind::Str(text) = &self.spec[expr].kind else {
-                    return self.wrong_kind(kind, expr, called);
-                };
-                Value::Str(text.clone())
-            }
-            Kind::Name => match word(self.spec, expr) {
-                Some(name) => Value::Name(name.to_owned()),
+            Kind::Str => Value::Str(self.string(expr, called)?),
+            Kind::Name => match dotted(self.spec, expr) {
+                Some(name) => Value::Name(name),
                 None => return self.wrong_kind(kind, expr, called),
             },
             Kind::Metric => match dotted(self.spec, expr) {
@@ -71,15 +61,72 @@ impl Reader<'_, '_> {
             Kind::Set => return self.set(expr, rest, called),
             Kind::Batch => return self.batch(expr, rest, called),
             Kind::Cond => self.condition(expr, called)?,
+            Kind::Steps => {
+                used += self.step_range(expr, rest, called)?;
+                Value::Any
+            }
             Kind::Any => Value::Any,
         };
-        Some((Given { value, span }, used))
+        let shown = self.shown(kind, expr, &value);
+        Some((Given { value, span, shown }, used))
+    }
+
+    /// The text of a value that is not written as itself: of an argument, of arithmetic.
+    fn shown(&self, kind: Kind, expr: ExprId, value: &Value) -> Option<String> {
+        let is_number = self.literal(expr).is_some();
+        match value {
+            Value::Count(_) | Value::Real(_) | Value::Bytes(_) | Value::Time(_) if is_number => {
+                None
+            }
+            Value::Span(_) if is_number => None,
+            Value::Count(n) => Some(n.to_string()),
+            Value::Real(x) if kind == Kind::Prob && self.has_units(kind, expr) => {
+                Some(Amount { of: Of::Share, ..Amount::plain(*x) }.text())
+            }
+            Value::Real(x) => Some(StaticArg::Real(*x).text()),
+            Value::Bytes(n) => Some(Amount { of: Of::Bytes, ..Amount::plain(*n as f64) }.text()),
+            Value::Time(s) => Some(Amount { of: Of::Time, ..Amount::plain(*s) }.text()),
+            Value::Span(stretch) => Some(stretch.amount().text()),
+            Value::Word(chosen) if word(self.spec, expr) != Some(chosen) => {
+                Some((*chosen).to_owned())
+            }
+            Value::Str(text) if !matches!(self.spec[expr].kind, ExprKind::Str(_)) => {
+                text.plain().map(|text| format!("{text:?}"))
+            }
+            Value::Str(_)
+            | Value::Name(_)
+            | Value::Metric(_)
+            | Value::Word(_)
+            | Value::Words(_)
+            | Value::Mix(..)
+            | Value::Call(_)
+            | Value::Set(_)
+            | Value::Batch(_)
+            | Value::Below(..)
+            | Value::Any => None,
+        }
+    }
+
+    /// A string, or an argument that is one.
+    pub(super) fn string(&mut self, expr: ExprId, called: &str) -> Option<StrLit> {
+        let span = self.spec[expr].span;
+        if let ExprKind::Str(text) = &self.spec[expr].kind {
+            return Some(text.clone());
+        }
+        let name = dotted(self.spec, expr);
+        let known = name.and_then(|name| self.cx.env_of(self.spec.file).get(&name).cloned());
+        match known {
+            Some(StaticArg::Str(text)) => Some(StrLit { parts: vec![StrPart::Text(text)], span }),
+            // It has no value yet, which is said where it is declared.
+            Some(StaticArg::Unknown) => None,
+            Some(_) | None => self.wrong_kind(Kind::Str, expr, called),
+        }
     }
 
     fn count(&mut self, expr: ExprId, min: u64, max: u64, called: &str) -> Option<u64> {
         let kind = Kind::Count { min, max };
         let amount = self.amount(kind, expr, called)?;
-        if !matches!(amount.unit, Unit::None | Unit::Count) {
+        if amount.of != Of::Plain {
             return self.wrong_unit(expr, called, "a plain count");
         }
         if amount.value.fract() != 0.0 {
@@ -93,6 +140,51 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// A whole number of any sign.
+    pub(super) fn whole(
+        &mut self,
+        expr: ExprId,
+        called: &str,
+        (min, max): (i64, i64),
+    ) -> Option<i64> {
+        let kind = Kind::Count { min: 0, max: 0 };
+        let amount = self.amount(kind, expr, called)?;
+        if amount.of != Of::Plain {
+            return self.wrong_unit(expr, called, "a plain number");
+        }
+        if amount.value.fract() != 0.0 {
+            return self.not_whole(expr, called);
+        }
+        let within = amount.value >= min as f64 && amount.value <= max as f64;
+        match within {
+            true => Some(amount.int.unwrap_or(amount.value as i64)),
+            false => self.out_of_range(expr, called, &format!("{min}..{max}")),
+        }
+    }
+
+    fn not_whole<T>(&mut self, expr: ExprId, called: &str) -> Option<T> {
+        let found = describe(self.spec, self.cx.map, expr);
+        let wrong = format!("`{called}` takes a whole number, found {found}");
+        self.cx.report(Diagnostic::new(Code::E0301, self.spec[expr].span, wrong));
+        None
+    }
+
+    /// `true` or `false`, or an expression of that.
+    pub(super) fn truth(&mut self, expr: ExprId, called: &str) -> Option<bool> {
+        if let ExprKind::Bool(b) = self.spec[expr].kind {
+            return Some(b);
+        }
+        let found = describe(self.spec, self.cx.map, expr);
+        let wrong = format!("`{called}` takes `true` or `false`, found {found}");
+        let wrong = Diagnostic::new(Code::E0301, self.spec[expr].span, wrong);
+        match self.cx.library.eval_static(self.spec, expr, self.cx.env_of(self.spec.file)) {
+            Ok(StaticArg::Bool(b)) => return Some(b),
+            Ok(StaticArg::Unknown) => {}
+            Ok(_) | Err(_) => self.cx.report(wrong),
+        }
+        None
+    }
+
     pub(super) fn real(
         &mut self,
         kind: Kind,
@@ -101,21 +193,21 @@ impl Reader<'_, '_> {
         fits: impl Fn(f64) -> bool,
     ) -> Option<f64> {
         let amount = self.amount(kind, expr, called)?;
-        match amount.unit {
-            Unit::None | Unit::Count | Unit::Percent if amount.value > LARGEST => {
+        match amount.of {
+            Of::Plain | Of::Share if amount.value > LARGEST => {
                 self.out_of_range(expr, called, "at most 3.4e38")
             }
-            Unit::None | Unit::Count | Unit::Percent if fits(amount.value) => Some(amount.value),
-            Unit::None | Unit::Count | Unit::Percent => {
-                self.out_of_range(expr, called, kind.range())
+            Of::Plain | Of::Share if fits(amount.value) => Some(amount.value),
+            Of::Plain | Of::Share => self.out_of_range(expr, called, kind.range()),
+            Of::Bytes | Of::Time | Of::Steps | Of::Epochs | Of::Tokens | Of::Samples => {
+                self.wrong_unit(expr, called, "a plain number")
             }
-            Unit::Bytes | Unit::Time => self.wrong_unit(expr, called, "a plain number"),
         }
     }
 
     pub(super) fn prob(&mut self, expr: ExprId, called: &str) -> Option<f64> {
         let amount = self.amount(Kind::Prob, expr, called)?;
-        if matches!(amount.unit, Unit::Bytes | Unit::Time) {
+        if !matches!(amount.of, Of::Plain | Of::Share) {
             return self.wrong_unit(expr, called, "a ratio or a percentage");
         }
         if (0.0..=1.0).contains(&amount.value) {
@@ -125,7 +217,7 @@ impl Reader<'_, '_> {
         let text = clipped(self.cx.map.text(span));
         let wrong = format!("`{called}` must be within 0..1, found {text}");
         let wrong = Diagnostic::new(Code::E0302, span, wrong);
-        let percent = amount.unit == Unit::None && (1.0..=100.0).contains(&amount.value);
+        let percent = amount.of == Of::Plain && (1.0..=100.0).contains(&amount.value);
         self.cx.report(match percent {
             true => wrong.fix(format!("did you mean `{text}%`?"), span, format!("{text}%")),
             false => wrong,
@@ -133,16 +225,16 @@ impl Reader<'_, '_> {
         None
     }
 
-    fn with_unit(
+    pub(super) fn with_unit(
         &mut self,
         kind: Kind,
         expr: ExprId,
         called: &str,
-        unit: Unit,
+        of: Of,
         example: &str,
     ) -> Option<f64> {
         let amount = self.amount(kind, expr, called)?;
-        if amount.unit != unit {
+        if amount.of != of {
             return self.wrong_unit(expr, called, &format!("{} such as `{example}`", kind.wants()));
         }
         if amount.value > 0.0 {
@@ -162,39 +254,62 @@ impl Reader<'_, '_> {
         if amount.value < 0.0 {
             return self.out_of_range(expr, called, "above 0");
         }
-        match (amount.unit, unit) {
-            (Unit::Percent, None) if amount.value <= 1.0 => Some(Stretch::Share(amount.value)),
-            (Unit::Percent, None) => self.out_of_range(expr, called, "0%..100%"),
-            (Unit::Time, None) if kind == Kind::SpanOrTime && amount.value > 0.0 => {
+        let of = match (amount.of, unit.and_then(Of::of_word)) {
+            (of, None) => of,
+            (Of::Plain, Some(of)) => of,
+            (_, Some(_)) => {
+                return self.wrong_unit(expr, called, "steps, epochs, tokens or a percentage");
+            }
+        };
+        match of {
+            Of::Share if amount.value <= 1.0 => Some(Stretch::Share(amount.value)),
+            Of::Share => self.out_of_range(expr, called, "0%..100%"),
+            Of::Time if kind == Kind::SpanOrTime && amount.value > 0.0 => {
                 Some(Stretch::Seconds(amount.value))
             }
-            (Unit::Time, None) => {
+            Of::Time => {
                 let span = self.spec[expr].span;
                 let text = clipped(self.cx.map.text(span));
                 let unbuilt = not_built(&format!("{called} {text}"), span);
                 self.cx.report(unbuilt.help("give steps: how long one takes is not known here"));
                 None
             }
-            (Unit::None | Unit::Count, None | Some("step" | "steps")) => {
+            Of::Plain | Of::Steps => {
                 if amount.value.fract() != 0.0 {
-                    return self.wrong_kind(kind, expr, called);
+                    return self.part_of_a_step(kind, expr, called, amount);
                 }
                 if amount.value > 1e12 {
                     return self.out_of_range(expr, called, "0..1e12 steps");
                 }
                 Some(Stretch::Steps(amount.value as u64))
             }
-            (Unit::None | Unit::Count, Some("epoch" | "epochs")) => {
-                Some(Stretch::Epochs(amount.value))
-            }
-            (Unit::None | Unit::Count, Some("token" | "tokens")) => {
-                Some(Stretch::Tokens(amount.value))
-            }
-            (Unit::None | Unit::Count, Some(_)) => Some(Stretch::Samples(amount.value)),
-            (Unit::Bytes, _) | (Unit::Percent | Unit::Time, Some(_)) => {
-                self.wrong_unit(expr, called, "steps, epochs, tokens or a percentage")
-            }
+            Of::Epochs => Some(Stretch::Epochs(amount.value)),
+            Of::Tokens => Some(Stretch::Tokens(amount.value)),
+            Of::Samples => Some(Stretch::Samples(amount.value)),
+            Of::Bytes => self.wrong_unit(expr, called, "steps, epochs, tokens or a percentage"),
         }
+    }
+
+    /// `steps / 10`, where `steps` is taken for the length of the run.
+    fn part_of_a_step<T>(
+        &mut self,
+        kind: Kind,
+        expr: ExprId,
+        called: &str,
+        amount: Amount,
+    ) -> Option<T> {
+        if amount.of == Of::Plain {
+            return self.wrong_kind(kind, expr, called);
+        }
+        let span = self.spec[expr].span;
+        let text = clipped(self.cx.map.text(span));
+        let wrong = format!("`{text}` is {} of one step", amount.value);
+        self.cx.report(
+            Diagnostic::new(Code::E0303, span, wrong)
+                .primary("`steps` is a unit here, not the length of the run")
+                .help("a share of the run is a percentage: `10%`"),
+        );
+        None
     }
 
     /// `batch 256`; two words.
@@ -204,17 +319,24 @@ impl Reader<'_, '_> {
         };
         let n = self.count(size, 1, 1 << 31, &format!("{called} batch"))?;
         let span = self.spec[expr].span.to(self.spec[size].span);
-        Some((Given { value: Value::Batch(n), span }, 2))
+        Some((Given::new(Value::Batch(n), span), 2))
     }
 
-    fn choice(
+    pub(super) fn choice(
         &mut self,
         words: &'static [Word],
         expr: ExprId,
         called: &str,
     ) -> Option<&'static str> {
         let span = self.spec[expr].span;
-        let text = word(self.spec, expr);
+        let named = dotted(self.spec, expr);
+        let text = match named.as_deref().and_then(|name| self.cx.known(self.spec.file, name)) {
+            Some(Known::Word(word)) => Some(*word),
+            Some(Known::Missing) => return None,
+            Some(Known::Static | Known::Amount(_) | Known::Stretch(_)) | None => {
+                word(self.spec, expr)
+            }
+        };
         match words.iter().find(|w| Some(w.word) == text) {
             Some(w) if w.status == Status::Built => Some(w.word),
             Some(w) => {
@@ -268,7 +390,7 @@ impl Reader<'_, '_> {
             span = span.to(self.spec[next].span);
         }
         let used = chosen.len();
-        Some((Given { value: Value::Words(chosen), span }, used))
+        Some((Given::new(Value::Words(chosen), span), used))
     }
 
     /// `web 70%`; two words.
@@ -278,7 +400,7 @@ impl Reader<'_, '_> {
         };
         let (name, span) = (name.to_owned(), self.spec[expr].span.to(self.spec[share].span));
         let share = self.prob(share, called)?;
-        Some((Given { value: Value::Mix(name, share), span }, 2))
+        Some((Given::new(Value::Mix(name, share), span), 2))
     }
 
     fn condition(&mut self, expr: ExprId, called: &str) -> Option<Value> {
@@ -294,14 +416,26 @@ impl Reader<'_, '_> {
         Some(Value::Below(metric, limit))
     }
 
+    /// `10..20`, and the path that may follow: how many words that takes.
+    fn step_range(&mut self, expr: ExprId, rest: &[ExprId], called: &str) -> Option<usize> {
+        let ExprKind::Binary { op: BinaryOp::Range, left, right, .. } = self.spec[expr].kind else {
+            return self.wrong_kind(Kind::Steps, expr, called);
+        };
+        self.count(left, 0, 1 << 40, called)?;
+        self.count(right, 1, 1 << 40, called)?;
+        let Some(&path) = rest.first() else { return Some(0) };
+        self.string(path, called).map(|_| 1)
+    }
+
     /// The number an expression stands for.
-    fn amount(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
+    pub(super) fn amount(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
         let literal = self.literal(expr);
         let amount = match (&self.spec[expr].kind, literal) {
             // One beyond all numbers is already reported where it is read.
             (_, Some(literal)) if !literal.value.is_finite() => return None,
             (_, Some(literal)) => literal,
-            (ExprKind::Name(name), None) if self.cx.env.get(name).is_none() => {
+            (_, None) if self.has_units(kind, expr) => self.quantity(kind, expr, called)?,
+            (ExprKind::Name(name), None) if self.cx.env_of(self.spec.file).get(name).is_none() => {
                 return self.wrong_kind(kind, expr, called);
             }
             (ExprKind::Str(_) | ExprKind::None | ExprKind::Bool(_) | ExprKind::List(_), None) => {
@@ -335,28 +469,11 @@ impl Reader<'_, '_> {
         false
     }
 
-    /// A number as written, maybe with a sign.
-    fn literal(&self, expr: ExprId) -> Option<Amount> {
-        let mut number = expr;
-        let negative = if let ExprKind::Unary { op: UnaryOp::Neg, operand } = self.spec[expr].kind {
-            number = operand;
-            true
-        } else {
-            false
-        };
-        let ExprKind::Number(n) = &self.spec[number].kind else {
-            return None;
-        };
-        let amount = Amount { value: n.value, int: n.int, unit: n.unit };
-        Some(if negative { amount.negated() } else { amount })
-    }
-
-    fn computed(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
-        match self.cx.library.eval_static(self.spec, expr, &self.cx.env) {
-            Ok(StaticArg::Int(n)) => {
-                Some(Amount { value: n as f64, int: Some(n), unit: Unit::None })
-            }
-            Ok(StaticArg::Real(x)) => Some(Amount { value: x, int: None, unit: Unit::None }),
+    /// A number without a unit that has to be worked out.
+    pub(super) fn computed(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<Amount> {
+        match self.cx.library.eval_static(self.spec, expr, self.cx.env_of(self.spec.file)) {
+            Ok(StaticArg::Int(n)) => Some(Amount::whole(n)),
+            Ok(StaticArg::Real(x)) => Some(Amount::plain(x)),
             // What it depends on is not known yet, or is already reported.
             Ok(StaticArg::Unknown) => None,
             Ok(StaticArg::Bool(_) | StaticArg::Str(_) | StaticArg::None | StaticArg::Module(_)) => {
@@ -373,7 +490,15 @@ impl Reader<'_, '_> {
         let found = describe(self.spec, self.cx.map, expr);
         let wrong = format!("`{called}` takes {}, found {found}", kind.wants());
         let label = format!("expected {}", kind.wants_within());
-        self.cx.report(Diagnostic::new(Code::E0301, self.spec[expr].span, wrong).primary(label));
+        let span = self.spec[expr].span;
+        let wrong = Diagnostic::new(Code::E0301, span, wrong).primary(label);
+        let near =
+            word(self.spec, expr).and_then(|name| nearest(name, self.cx.arg_names(self.spec.file)));
+        let near = near.map(str::to_owned);
+        self.cx.report(match near {
+            Some(near) => wrong.fix(format!("did you mean `{near}`?"), span, near),
+            None => wrong,
+        });
         None
     }
 
@@ -406,13 +531,39 @@ fn suggest_near(wrong: Diagnostic, text: &str, span: Span, all: &[&str]) -> Diag
     }
 }
 
-impl Amount {
-    fn negated(self) -> Self {
-        Self { value: -self.value, int: self.int.map(|n| -n), ..self }
-    }
-}
-
 impl Kind {
+    /// How it is written, in a few words: `count`, `none | l2`; a word that is not built has a `*`.
+    pub fn form(self) -> String {
+        let words = |words: &[Word]| {
+            let mark = |w: &Word| if w.status == Status::Built { "" } else { "*" };
+            let all: Vec<String> = words.iter().map(|w| format!("{}{}", w.word, mark(w))).collect();
+            all.join(" | ")
+        };
+        match self {
+            Self::Count { .. } => "COUNT".to_owned(),
+            Self::Positive | Self::NonNegative => "REAL".to_owned(),
+            Self::Prob => "PROB".to_owned(),
+            Self::Bytes => "BYTES".to_owned(),
+            Self::Time => "TIME".to_owned(),
+            Self::Span => "SPAN".to_owned(),
+            Self::SpanOrTime => "SPAN | TIME".to_owned(),
+            Self::Str => "STRING".to_owned(),
+            Self::Name => "NAME".to_owned(),
+            Self::Metric => "METRIC".to_owned(),
+            Self::Choice(all) => words(all),
+            Self::Head(all) => format!("{} | WORD(..)", words(all)),
+            Self::Call => "CALL".to_owned(),
+            Self::Set => "SET".to_owned(),
+            Self::Batch => "batch COUNT".to_owned(),
+            Self::Cond => "METRIC < REAL".to_owned(),
+            Self::Steps => "FIRST..LAST [STRING]".to_owned(),
+            Self::Words(all) => format!("{} ..", words(all)),
+            Self::Mix => "NAME PROB".to_owned(),
+            Self::Flag => String::new(),
+            Self::Any => "..".to_owned(),
+        }
+    }
+
     /// What it is, in words.
     pub fn wants(self) -> String {
         let words = match self {
@@ -439,6 +590,7 @@ impl Kind {
             Self::Set => "a set of weights such as `matrices`",
             Self::Batch => "a batch such as `batch 256`",
             Self::Cond => "a condition such as `val.loss < 2`",
+            Self::Steps => "steps such as `10..20`",
             Self::Any => "a value",
         };
         words.to_owned()
@@ -467,6 +619,7 @@ impl Kind {
             | Self::Set
             | Self::Batch
             | Self::Cond
+            | Self::Steps
             | Self::Any => "",
         }
     }

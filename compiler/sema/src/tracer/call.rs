@@ -58,7 +58,7 @@ impl Tracer<'_> {
         span: Span,
     ) -> Eval<Value> {
         let spec = self.frame.spec.clone();
-        let ExprKind::Name(name) = &spec[callee].kind else {
+        let Some(name) = self.called_name(callee) else {
             return match self.eval(callee)? {
                 Value::Module(module) => self.call_module(&module, args, piped, span),
                 Value::Hole => Err(Stop),
@@ -68,6 +68,7 @@ impl Tracer<'_> {
                 }
             };
         };
+        let name = name.as_str();
         match self.lookup(name).cloned() {
             Some(Value::Module(module)) => return self.call_module(&module, args, piped, span),
             Some(Value::Hole) => return Err(Stop),
@@ -86,13 +87,25 @@ impl Tracer<'_> {
         Err(self.unknown_name(name, spec[callee].span))
     }
 
+    /// A name, or one behind that of a used file: `base.block`.
+    fn called_name(&self, callee: ExprId) -> Option<String> {
+        let spec = &self.frame.spec;
+        if let ExprKind::Name(name) = &spec[callee].kind {
+            return Some(name.clone());
+        }
+        let path = super::expr::dotted(spec, callee)?;
+        let (first, _) = path.split_once('.')?;
+        let is_file = self.lookup(first).is_none() && self.lib.is_use(first, self.frame.by);
+        is_file.then_some(path)
+    }
+
     /// `x |> right`.
     pub(super) fn pipe(&mut self, x: Value, right: ExprId, span: Span) -> Eval<Value> {
         let spec = self.frame.spec.clone();
         let at = spec[right].span;
         match &spec[right].kind {
             ExprKind::Call { callee, args } => self.call(*callee, args, Some((x, span)), at),
-            ExprKind::Name(_) => self.call(right, &[], Some((x, span)), at),
+            _ if self.called_name(right).is_some() => self.call(right, &[], Some((x, span)), at),
             _ => match self.eval(right)? {
                 Value::Module(module) => self.call_module(&module, &[], Some((x, span)), at),
                 Value::Hole => Err(Stop),

@@ -13,7 +13,7 @@ use super::types::{Kind, Ty, kind_of, shape_parts};
 use super::value::{Elem, Module, ModuleKind, Tensor, Value};
 use super::{Eval, Frame, Mode, Stop, Tracer};
 use crate::dim::{AtomKind, Atoms, Poly};
-use crate::library::{Ambient, Library, Provenance};
+use crate::library::{Ambient, Library};
 use crate::shape::{Axis, Shape};
 use crate::trace::{self, Id, Input, Prim, Trace};
 
@@ -311,7 +311,7 @@ impl<'a> Tracer<'a> {
     ) -> Tracer<'a> {
         let frame = Frame {
             spec: Arc::new(spec.clone()),
-            by: Provenance::User,
+            by: lib.side_of(spec.file),
             kind: None,
             layer: String::new(),
             env: names,

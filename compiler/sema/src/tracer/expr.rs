@@ -263,7 +263,7 @@ impl Tracer<'_> {
 }
 
 /// `a.b` as text.
-fn dotted(spec: &ast::Spec, id: ExprId) -> Option<String> {
+pub(super) fn dotted(spec: &ast::Spec, id: ExprId) -> Option<String> {
     if let ExprKind::Name(name) = &spec[id].kind {
         return Some(name.clone());
     }

@@ -261,3 +261,29 @@ fn validation_below_the_limit_ends_the_run() {
     let Outcome::Finished(ended) = outcome else { panic!("the run did not finish") };
     assert_eq!((ended.step, ended.reason.as_str()), (4, "val_loss"));
 }
+
+#[test]
+fn a_loss_that_no_longer_falls_ends_the_run_interrupted_or_not() {
+    // No loss falls by so much: the first evaluation, at step 4, stays the last that was better.
+    let stop = plan::EarlyStop { patience: 4, min_delta: 1e9 };
+    let mut plan = tiny::plan();
+    plan.run.early_stop = Some(stop);
+    let ends = |outcome: Outcome| match outcome {
+        Outcome::Finished(ended) => (ended.step, ended.reason),
+        Outcome::Preempted { .. } => (0, String::new()),
+    };
+    let scratch = Scratch::new("train_early");
+    let corpus = corpus(&scratch);
+    let straight = go(plan.clone(), &corpus, &scratch.path().join("a"), &mut |_, _| {}).unwrap();
+    assert_eq!(ends(straight), (8, "early_stop".to_owned()));
+    let folder = scratch.path().join("b");
+    let mut at_six = |event: &Event, stop: &Stop| {
+        if matches!(event, Event::Step(row) if row.step == 6) {
+            stop.request();
+        }
+    };
+    let first = go(plan.clone(), &corpus, &folder, &mut at_six).unwrap();
+    assert_eq!(ends(first), (0, String::new()));
+    let second = go(plan, &corpus, &folder, &mut |_, _| {}).unwrap();
+    assert_eq!(ends(second), (8, "early_stop".to_owned()));
+}

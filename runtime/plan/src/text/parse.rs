@@ -4,9 +4,9 @@
 
 use super::{ParseError, attention, scan::Line};
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Dtype, Epilogue, EpilogueArg,
-    Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample,
-    Start, Step, Yield,
+    Adds, Arg, BatchAxis, Buffer, BufferId, Checkpoint, Code, Count, Dtype, EarlyStop, Epilogue,
+    EpilogueArg, Eval, FORMAT, Function, FunctionId, Launch, LaunchArg, OnNan, Plan, Product, Role,
+    Run, Sample, Start, Step, Yield,
 };
 
 /// Loops inside loops; more is no plan of ours.
@@ -143,6 +143,7 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
         samples: samples(r)?,
         stop_below_val_loss: number_of(r, "stop_below_val_loss")?,
         stop_after_s: number_of(r, "stop_after_s")?,
+        early_stop: if r.follows("early_stop") { Some(early_stop(r)?) } else { None },
         on_nan: on_nan(r)?,
         min_scale: number_of(r, "min_scale")?,
     };
@@ -158,6 +159,17 @@ fn start(r: &mut Reader<'_>) -> Result<Start, ParseError> {
     let sha256 = line.string()?;
     line.end()?;
     Ok(Start { checkpoint, sha256 })
+}
+
+fn early_stop(r: &mut Reader<'_>) -> Result<EarlyStop, ParseError> {
+    let mut line = r.line()?;
+    line.name("early_stop")?;
+    line.name("patience")?;
+    let patience = line.number()?;
+    line.name("min_delta")?;
+    let min_delta = line.number()?;
+    line.end()?;
+    Ok(EarlyStop { patience, min_delta })
 }
 
 fn number_of(r: &mut Reader<'_>, name: &str) -> Result<Option<f64>, ParseError> {

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::attention;
 use crate::{
-    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Dtype, Epilogue, EpilogueArg, FORMAT,
-    Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample, Step, Yield,
+    Adds, Arg, BatchAxis, Buffer, Checkpoint, Code, Count, Dtype, EarlyStop, Epilogue, EpilogueArg,
+    FORMAT, Launch, LaunchArg, OnNan, Plan, Product, Role, Run, Sample, Step, Yield,
 };
 
 /// How much of the code is printed.
@@ -109,6 +109,9 @@ fn run(out: &mut String, run: &Run) {
     }
     if let Some(seconds) = run.stop_after_s {
         line(out, 1, &format!("stop_after_s {seconds:?}"));
+    }
+    if let Some(EarlyStop { patience, min_delta }) = run.early_stop {
+        line(out, 1, &format!("early_stop patience {patience} min_delta {min_delta:?}"));
     }
     if let OnNan::Skip { limit } = run.on_nan {
         line(out, 1, &format!("on_nan skip {limit}"));

@@ -2,10 +2,10 @@
 
 use crate::{
     Adds, Arg, Attention, Band, BatchAxis, Buffer, BufferId, Checkpoint, Clean, Code, Column,
-    Columns, Count, Data, Dtype, Epilogue, EpilogueArg, Eval, Fields, Filter, Format, Function,
-    FunctionId, Launch, LaunchArg, Limit, LossOn, Normalize, OnNan, Pack, Pass, Plan, Product,
-    Role, Run, Sample, Scratch, Shuffle, Source, Split, Start, Step, Strided, Task, TileArg,
-    TileKernel, Tokenizer, Yield,
+    Columns, Count, Data, Dtype, EarlyStop, Epilogue, EpilogueArg, Eval, Fields, Filter, Format,
+    Function, FunctionId, Launch, LaunchArg, Limit, LossOn, Normalize, OnNan, Pack, Pass, Plan,
+    Product, Role, Run, Sample, Scratch, Shuffle, Source, Split, Start, Step, Strided, Task,
+    TileArg, TileKernel, Tokenizer, Yield,
 };
 
 /// A small generator of test data; its numbers mean nothing.
@@ -278,6 +278,7 @@ impl Rng {
             trajectory: self.text(),
             stop_below_val_loss: self.some(Rng::real),
             stop_after_s: self.some(Rng::real),
+            early_stop: self.some(|r| EarlyStop { patience: r.below(99), min_delta: r.real() }),
             on_nan: if self.flag() { OnNan::Stop } else { OnNan::Skip { limit: self.below(99) } },
             min_scale: self.some(Rng::real),
         }

@@ -35,7 +35,8 @@ fn faults(edit: impl FnOnce(&mut Train), orders: &[Vec<usize>]) -> Vec<BTreeSet<
     let std: Vec<_> = stdlib::SOURCES.iter().map(&mut add).collect();
     let std: Vec<_> = std.iter().collect();
     let facts = Facts { vocab: Some(2), ..Facts::default() };
-    let (program, faults) = sema::check("model", &spec, &[], &std, &map, Some(&facts));
+    let (program, faults) =
+        sema::check(&sema::Input::new("model", &spec, &std, &map), Some(&facts));
     let Some(mut program) = program else { panic!("{faults:?}") };
     edit(&mut program.train);
     let mut module = train::parts(&Training { program: &program, map: &map }).unwrap().module;

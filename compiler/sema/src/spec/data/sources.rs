@@ -5,10 +5,11 @@ use syntax::ast::{Arg, ExprId, ExprKind};
 
 use super::super::Checker;
 use super::super::file::BlockNode;
-use super::super::words::{describe, did_you_mean, not_built, word};
+use super::super::words::{describe, did_you_mean, dotted, not_built, word};
 use super::tokenizer;
 use crate::program::{Column, Columns, Fields, Format, Source, Tokenizer};
 use crate::schema::{self, SOURCES, SourceArg, Status, Takes};
+use crate::value::StaticArg;
 
 /// A source, and the tokenizer that it names.
 pub(super) struct Head {
@@ -174,6 +175,10 @@ fn named(cx: &mut Checker<'_>, source: &str, arg: &SourceArg, expr: ExprId) -> O
 }
 
 fn path(cx: &mut Checker<'_>, source: &str, expr: ExprId) -> Option<String> {
+    let named = dotted(cx.spec, expr).and_then(|name| cx.env.get(&name).cloned());
+    if let Some(StaticArg::Str(text)) = named {
+        return Some(cx.placed(text));
+    }
     let ExprKind::Str(text) = &cx.spec[expr].kind else {
         let found = describe(cx.spec, cx.map, expr);
         let wrong = format!("`{source}` takes paths, found {found}");
@@ -187,7 +192,7 @@ fn path(cx: &mut Checker<'_>, source: &str, expr: ExprId) -> Option<String> {
         cx.report(Diagnostic::new(Code::E0302, cx.spec[expr].span, "the path of a file is empty"));
         return None;
     }
-    Some(text)
+    Some(cx.placed(text))
 }
 
 /// How documents lie in the files, by the arguments that were named.

@@ -1,7 +1,7 @@
 //! Lints of numbers in 16 bits.
 
 use super::{list, says};
-use crate::spec::check;
+use crate::spec::{Input, check};
 use diag::SourceMap;
 
 /// What is said of a model with this line, trained in a precision.
@@ -24,7 +24,7 @@ train {{ steps 1k; batch 4; micro_batch 4; context 8Ki; precision {precision} }}
     let file = map.add("s.lt", text);
     let (spec, found) = syntax::parse(&map, file);
     assert!(found.is_empty(), "{}", list(&map, &found));
-    list(&map, &check("s", &spec, &[], &std.iter().collect::<Vec<_>>(), &map, None).1)
+    list(&map, &check(&Input::new("s", &spec, &std.iter().collect::<Vec<_>>(), &map), None).1)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use diag::SourceMap;
 
 use super::{list, run};
 use crate::program::{Measure, Program};
-use crate::spec::check;
+use crate::spec::{Input, check};
 
 /// A model with every class of weights, and the standard library.
 const SPEC: &str = "
@@ -35,7 +35,8 @@ fn with(model: &str, lines: &str) -> (Option<Program>, String) {
     let file = map.add("s.lt", format!("train {{ steps 1k; batch 8; context 4\n{text}"));
     let (spec, found) = syntax::parse(&map, file);
     assert!(found.is_empty(), "{}", list(&map, &found));
-    let (program, found) = check("s", &spec, &[], &std.iter().collect::<Vec<_>>(), &map, None);
+    let (program, found) =
+        check(&Input::new("s", &spec, &std.iter().collect::<Vec<_>>(), &map), None);
     (program, list(&map, &found))
 }
 
