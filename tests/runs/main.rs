@@ -34,6 +34,7 @@ mod precision;
 mod recompute;
 mod replay;
 mod rules;
+mod said;
 mod same;
 mod scaled;
 mod second;

@@ -17,7 +17,7 @@ mod scaler;
 mod step;
 mod update;
 
-use diag::{Code, Diagnostic, SourceMap};
+use diag::{Diagnostic, SourceMap};
 use ir::builder::Builder;
 use ir::graph::{Module, Role, State, Value, Within};
 use ir::types::{Dtype, Type};
@@ -111,15 +111,15 @@ pub(crate) struct Parts {
 pub(crate) fn parts(training: &Training<'_>) -> Result<Parts, Vec<Diagnostic>> {
     let Training { program, map } = training;
     let train = &program.train;
-    refuse_frozen(program)?;
     let mut origins = Origins::new(map);
     let micro = Forward::trace(program, train.micro_batch, train.context)?;
-    let rules = Rules::trace(program, &micro.model.params)?;
-    let mut states = states(program, &micro.model.params, &rules);
+    let (learnt, frozen) = parted(program, &micro.model.params);
+    let rules = Rules::trace(program, &learnt)?;
+    let mut states = states(program, (&learnt, &frozen), &rules);
     let mut functions = vec![
-        init::build(program, &states, &micro.model.params, &rules, &mut origins),
+        init::build(program, &states, (&learnt, &frozen), &rules, &mut origins),
         micro::build(program, &micro, &mut origins),
-        update::build(program, &micro.model.params, &rules, &mut origins)?,
+        update::build(program, &learnt, &rules, &mut origins)?,
         forward::eval(program, &micro, &mut origins),
     ];
     let mut blocked = None;
@@ -162,13 +162,11 @@ fn decode_inputs() -> [State; 2] {
         .map(|(name, ty)| State { name: name.to_owned(), ty, role: Role::Input, within: None })
 }
 
-/// Every weight is updated here: a program that freezes some is refused, not trained another way.
-fn refuse_frozen(program: &Program) -> Result<(), Vec<Diagnostic>> {
-    let Some(set) = &program.train.freeze else { return Ok(()) };
-    let wrong = format!("`freeze {}` is not built yet", set.text);
-    let wrong = Diagnostic::new(Code::E0213, program.train.span, wrong)
-        .primary("this version updates every weight");
-    Err(vec![wrong.help("remove the line")])
+/// The weights that the rules update, and those that stay as they are.
+///
+/// A frozen weight has no gradient, no moment and no average.
+fn parted(program: &Program, params: &[Param]) -> (Vec<Param>, Vec<Param>) {
+    params.iter().cloned().partition(|param| !program.train.is_frozen(param))
 }
 
 /// The name of a parameter's gradient.
@@ -186,10 +184,14 @@ fn moment_name(param: &Param, moment: &str) -> String {
     format!("optimizer.{moment}.{}", param.path)
 }
 
-fn states(program: &Program, params: &[Param], rules: &Rules) -> Vec<State> {
+fn states(program: &Program, (params, frozen): (&[Param], &[Param]), rules: &Rules) -> Vec<State> {
     let (rows, context) = (program.train.micro_batch, program.train.context);
     let mut states = vec![];
     trained(program, params, rules, &mut states);
+    for param in frozen {
+        let (name, ty) = (param.path.clone(), stored(program, param));
+        states.push(State { name, ty, role: Role::Param, within: None });
+    }
     let mut add = |name: &str, ty: Type, role: Role| {
         states.push(State { name: name.to_owned(), ty, role, within: None });
     };
@@ -334,7 +336,10 @@ fn read_averages(b: &mut Builder, program: &Program, params: &[Param]) -> Vec<Va
     if program.train.ema.is_none() {
         return read_params(b, program, params);
     }
-    let read = |p: &Param| b.state(&ema_name(p), Type::new(Dtype::F32, p.shape.clone()));
+    let read = |p: &Param| match program.train.is_frozen(p) {
+        true => b.state(&p.path, stored(program, p)),
+        false => b.state(&ema_name(p), Type::new(Dtype::F32, p.shape.clone())),
+    };
     params.iter().map(read).collect()
 }
 

@@ -1,5 +1,7 @@
 //! `llmc train`: compiles, decides where to train, trains, and says how to go on.
 
+mod logs;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
 use passes::usage::count;
 use plan::Plan;
+
+use logs::Logs;
 
 use super::Failure;
 use super::build::plan_or_report;
@@ -52,11 +56,25 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     }
     let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
     let options = options(&args.machine, device);
-    let mut show = Show::new(ready.program.train.steps);
-    let mut report = |event: Event| show.event(event);
+    let settings = &ready.program.train;
+    let mut show = Show::new(settings.steps, every(settings));
+    let mut logs = Logs::new(&settings.logs, &dir);
+    let mut report = |event: Event| {
+        let failures = match &event {
+            Event::Step(row) => logs.add(row),
+            _ => vec![],
+        };
+        show.event(event);
+        failures.into_iter().for_each(|failure| show.event(Event::Warning(failure)));
+    };
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
     show.end_line();
     finish(&dir, args, outcome?)
+}
+
+/// How often the terminal shows a step, where the spec says.
+fn every(train: &sema::Train) -> Option<u64> {
+    train.logs.iter().filter(|log| log.file.is_none()).find_map(|log| log.every)
 }
 
 /// Whether the folder is no run's yet, or that of a run which goes on as another program.
@@ -198,6 +216,8 @@ pub(super) fn options(machine: &cli::Machine, device: cli::Device) -> Options {
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.
 struct Show {
     steps: u64,
+    /// Where the spec says.
+    every: Option<u64>,
     pace: Pace,
     is_terminal: bool,
     /// A line without its end is on the screen.
@@ -205,9 +225,9 @@ struct Show {
 }
 
 impl Show {
-    fn new(steps: u64) -> Self {
+    fn new(steps: u64, every: Option<u64>) -> Self {
         let is_terminal = std::io::stdout().is_terminal();
-        Self { steps, pace: Pace::new(steps), is_terminal, open: false }
+        Self { steps, every, pace: Pace::new(steps), is_terminal, open: false }
     }
 
     fn event(&mut self, event: Event) {
@@ -240,8 +260,15 @@ impl Show {
             if row.val_loss.is_some() || row.skipped {
                 self.end_line();
             }
-        } else if self.pace.due(row) {
+        } else if self.is_due(row) {
             say(format_args!("{text}"));
+        }
+    }
+
+    fn is_due(&mut self, row: &Row) -> bool {
+        match self.every {
+            Some(every) => row.step.is_multiple_of(every) || row.val_loss.is_some() || row.skipped,
+            None => self.pace.due(row),
         }
     }
 

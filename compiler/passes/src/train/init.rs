@@ -18,7 +18,7 @@ use crate::origins::Origins;
 pub(super) fn build(
     program: &Program,
     states: &[State],
-    params: &[Param],
+    (params, frozen): (&[Param], &[Param]),
     rules: &Rules,
     origins: &mut Origins<'_>,
 ) -> Graph {
@@ -40,6 +40,12 @@ pub(super) fn build(
                 b.store(&name, value);
             }
         }
+    }
+    for param in frozen {
+        b.origin = origins.intern(param.span, &param.path);
+        let value = start(&mut b, seed, &param.path, param.init, &param.shape);
+        let value = b.cast(value, super::dtype(program.train.precision.master));
+        b.store(&param.path, value);
     }
     for state in states {
         let first = match state.role {

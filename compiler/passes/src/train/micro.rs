@@ -24,8 +24,11 @@ pub(super) fn build(program: &Program, forward: &Forward, origins: &mut Origins<
     let losses = forward.losses(&mut b, &params, ["ids", "targets"], Some(draw), origins);
     let cotangent = cotangent(&mut b, program, losses.per_token);
     let known = Known { stops: &losses.stops, narrow: &losses.narrow };
-    let grads = gradients(&mut b, losses.per_token, cotangent, &params, known);
-    let params = &forward.model.params;
+    // What is frozen has no gradient, and nothing is computed for one.
+    let all = forward.model.params.iter().zip(params);
+    let (params, values): (Vec<&Param>, Vec<Value>) =
+        all.filter(|(param, _)| !program.train.is_frozen(param)).unzip();
+    let grads = gradients(&mut b, losses.per_token, cotangent, &values, known);
     let each = params.iter().zip(grads);
     let grads: Vec<Value> =
         each.map(|(param, grad)| handed_over(&mut b, program, param, grad)).collect();

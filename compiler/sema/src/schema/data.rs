@@ -102,7 +102,7 @@ pub(super) const DATA: &[Directive] = &[
         "none",
         "Pairs each sequence with its next or a random one.",
     ),
-    later_directive("augment", AUGMENTS, "none", "Changes words at random.").repeated(),
+    later_directive("augment", AUGMENTS, "none", "Changes words at random.").repeated().listed(),
     directive(
         "loss_on",
         &[value(Kind::Choice(LOSS_ON))],

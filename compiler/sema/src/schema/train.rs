@@ -14,6 +14,7 @@ const METRICS: &[Word] = &[
     built("grad_norms"),
     built("noise_scale"),
     later("accuracy"),
+    later("f1"),
     later("bits_per_byte"),
 ];
 
@@ -480,5 +481,14 @@ pub(super) const TRAIN: &[Directive] = &[
         .meets(&["steps"])
         .example("budget 12h")
         .not_yet(),
+    directive(
+        "set",
+        &[value(Kind::Metric)],
+        "none",
+        Trajectory,
+        "Takes the settings that a sweep found best.",
+    )
+    .example("set search.best")
+    .not_yet(),
     ALLOW,
 ];

@@ -82,8 +82,14 @@ pub(super) fn announce(cx: &mut Checker<'_>) {
 
 /// Makes the arguments of the models known to expressions: `small.vocab`.
 pub(super) fn publish(cx: &mut Checker<'_>, models: &[Model]) {
+    let unit = cx.unit;
+    let named = cx.blocks[unit].models.iter().filter_map(|b| b.name.as_ref());
+    // One that is wrong has a name all the same.
+    let named: Vec<String> = named.map(|(name, _)| name.clone()).collect();
+    named.into_iter().for_each(|name| cx.env.set_unknown(name));
     for model in models {
         let Some(name) = &model.name else { continue };
+        cx.env.set(name.clone(), StaticArg::Module(Box::new(model.call.clone())));
         for (arg, value) in &model.call.args {
             cx.env.set(format!("{name}.{arg}"), value.clone());
         }

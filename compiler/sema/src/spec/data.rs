@@ -125,7 +125,7 @@ fn resolve<'a>(
     overrides: &'a [Override],
 ) -> Option<Resolved<'a>> {
     let lines = lines::read(cx, block, Home::Data, overrides);
-    let head = cx.within(block.head_unit, |cx| sources::head(cx, block))?;
+    let head = cx.within(block.head_unit, |cx| sources::head(cx, block, lines.get("tokenizer")))?;
     if let Some(line) = lines.get("mix") {
         cx.report(
             Diagnostic::new(Code::E0208, line.span, "a block with a source has no `mix`")

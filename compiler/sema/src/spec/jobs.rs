@@ -87,7 +87,7 @@ pub(super) fn model(
 fn nearest(cx: &mut Checker<'_>, job: &BlockNode, has: impl Fn(&Blocks) -> bool) -> usize {
     let all = cx.blocks.clone();
     let n_said = cx.diagnostics.len();
-    let likes = cx.likes(job, Home::Train);
+    let (likes, _) = cx.likes(job, Home::Train);
     // It is said where the lines are read.
     cx.diagnostics.truncate(n_said);
     let mut files = [job.unit].into_iter().chain(likes.iter().map(|b| b.unit));

@@ -60,6 +60,9 @@ pub(super) struct Lines<'a> {
     pub(super) lines: Vec<Line<'a>>,
     /// Directives that stand there but could not be read.
     broken: Vec<&'static str>,
+    /// Whether what it is like is not there, so that any directive may only be missing because of
+    /// that.
+    is_cut_off: bool,
     /// The name of the block.
     pub(super) job: Option<String>,
 }
@@ -89,7 +92,7 @@ impl<'a> Lines<'a> {
 
     /// Whether a directive stands there but is wrong, which is already reported.
     pub(super) fn is_broken(&self, name: &str) -> bool {
-        self.broken.contains(&name)
+        self.is_cut_off || self.broken.contains(&name)
     }
 }
 
@@ -102,7 +105,9 @@ pub(super) fn read<'a>(
 ) -> Lines<'a> {
     let mut lines = cx.within(block.unit, |cx| own(cx, block, home));
     let mut at = block.like.as_ref().map(|(_, at)| *at);
-    for source in cx.likes(block, home) {
+    let (sources, ends_well) = cx.likes(block, home);
+    lines.is_cut_off = !ends_well;
+    for source in sources {
         let Some(said) = at else { break };
         let copied = cx.within(source.unit, |cx| own(cx, &source, home));
         lines.add_missing(copied, said);
@@ -120,7 +125,7 @@ pub(super) fn read<'a>(
 fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
     let spec = cx.spec;
     let job = block.name.as_ref().map(|(name, _)| name.clone());
-    let mut lines = Lines { lines: vec![], broken: vec![], job };
+    let mut lines = Lines { lines: vec![], broken: vec![], is_cut_off: false, job };
     let mut seen: Vec<(&'static str, Span)> = vec![];
     for &id in &block.stmts {
         read_stmt(cx, id, spec, home, &mut lines, &mut seen);

@@ -310,7 +310,7 @@ impl<'a> Checker<'a> {
             }
             // What is wrong with it is said where its lines are read.
             let n_said = self.diagnostics.len();
-            let sources = self.likes(data, Home::Data);
+            let (sources, _) = self.likes(data, Home::Data);
             self.diagnostics.truncate(n_said);
             if let Some(source) = sources.iter().find(|b| b.head.is_some()) {
                 (data.head, data.head_unit) = (source.head, source.unit);
@@ -319,21 +319,40 @@ impl<'a> Checker<'a> {
         self.blocks = Rc::new(blocks);
     }
 
-    /// What a block is like, and what that is like, from the nearest on; a cycle is reported.
-    pub(super) fn likes(&mut self, block: &BlockNode, home: Home) -> Vec<BlockNode> {
-        let mut found: Vec<BlockNode> = vec![];
-        let mut last = block.clone();
-        while let Some(next) = self.like(&last, home) {
-            if next.word == block.word || found.iter().any(|b| b.word == next.word) {
-                let (path, at) = last.like.as_ref().expect("it led to the next");
-                let wrong = format!("`{path}` is like itself");
-                let wrong = Diagnostic::new(Code::E0212, *at, wrong);
-                self.report(wrong.label(next.word, "this block").help("remove one `like`"));
-                break;
+    /// What a block is like, and what that is like, from the nearest on; and whether that is all.
+    ///
+    /// A cycle, and a block that is not there, are reported.
+    pub(super) fn likes(&mut self, block: &BlockNode, home: Home) -> (Vec<BlockNode>, bool) {
+        let mut found = vec![block.clone()];
+        loop {
+            let last = found[found.len() - 1].clone();
+            if last.like.is_none() {
+                return (found.split_off(1), true);
             }
-            last = next.clone();
+            let Some(next) = self.like(&last, home) else {
+                return (found.split_off(1), false);
+            };
+            if let Some(first) = found.iter().position(|b| b.word == next.word) {
+                self.cycle(&found[first..]);
+                return (found.split_off(1), false);
+            }
             found.push(next);
         }
-        found
+    }
+
+    /// E0212, at the same block whichever of them is read.
+    fn cycle(&mut self, round: &[BlockNode]) {
+        let place = |b: &&BlockNode| (b.word.file, b.word.start);
+        let Some(last) = round.iter().max_by_key(place) else { return };
+        let Some((path, at)) = &last.like else { return };
+        let wrong = match round.len() {
+            1 => format!("`{}` is like itself", last.called()),
+            _ => format!("`{}` is like itself through `{path}`", last.called()),
+        };
+        let mut wrong = Diagnostic::new(Code::E0212, *at, wrong);
+        for other in round.iter().filter(|b| b.word != last.word) {
+            wrong = wrong.label(other.word, format!("`{}`", other.called()));
+        }
+        self.report(wrong.help("remove one `like`"));
     }
 }

@@ -518,7 +518,9 @@ impl Reader<'_, '_> {
         let span = self.spec[expr].span;
         let text = clipped(self.cx.map.text(span));
         let wrong = format!("`{called}` takes {wants}, found `{text}`");
-        self.cx.report(Diagnostic::new(Code::E0303, span, wrong).primary("another unit"));
+        let is_bare = self.literal(expr).is_some_and(|amount| amount.of == Of::Plain);
+        let label = if is_bare { "no unit" } else { "another unit" };
+        self.cx.report(Diagnostic::new(Code::E0303, span, wrong).primary(label));
         None
     }
 }

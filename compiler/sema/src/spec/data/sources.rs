@@ -5,6 +5,7 @@ use syntax::ast::{Arg, ExprId, ExprKind};
 
 use super::super::Checker;
 use super::super::file::BlockNode;
+use super::super::lines::Line;
 use super::super::words::{describe, did_you_mean, dotted, not_built, word};
 use super::tokenizer;
 use crate::program::{Column, Columns, Fields, Format, Source, Tokenizer};
@@ -34,7 +35,13 @@ struct Args {
 }
 
 /// Reads the source; none where something is wrong, which is then reported.
-pub(super) fn head(cx: &mut Checker<'_>, block: &BlockNode) -> Option<Head> {
+///
+/// Ids need to know their tokenizer, which a line of the block may name.
+pub(super) fn head(
+    cx: &mut Checker<'_>,
+    block: &BlockNode,
+    line: Option<&Line<'_>>,
+) -> Option<Head> {
     let spec = cx.spec;
     let expr = block.head?;
     let at = spec[expr].span;
@@ -59,7 +66,20 @@ pub(super) fn head(cx: &mut Checker<'_>, block: &BlockNode) -> Option<Head> {
         );
         whole = false;
     }
+    let in_head = found.tokenizer.clone();
+    if in_head.is_none()
+        && let Some((line, expr)) = line.and_then(|l| Some((l, l.value()?.call()?)))
+    {
+        // What is wrong with it is said where the line is read.
+        let n_said = cx.diagnostics.len();
+        found.tokenizer = tokenizer::of_line(cx, line, expr).map(|t| (t, line.span));
+        cx.diagnostics.truncate(n_said);
+    }
+    let of_line = found.tokenizer.clone();
     let format = whole.then(|| format(cx, row, &mut found, at)).flatten()?;
+    if found.tokenizer == of_line {
+        found.tokenizer = in_head;
+    }
     let name = block.name.as_ref().map(|(name, _)| name.clone());
     let source = Source { name, paths: found.paths, format, share: 1.0, span: at };
     Some(Head { source, tokenizer: found.tokenizer })

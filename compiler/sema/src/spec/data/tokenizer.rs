@@ -39,7 +39,7 @@ pub(super) fn resolve(
     }
 }
 
-fn of_line(cx: &mut Checker<'_>, line: &Line<'_>, expr: ExprId) -> Option<Tokenizer> {
+pub(super) fn of_line(cx: &mut Checker<'_>, line: &Line<'_>, expr: ExprId) -> Option<Tokenizer> {
     arguments(cx, line.spec, expr)
 }
 
@@ -61,7 +61,7 @@ fn arguments(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenize
             cx.report(Diagnostic::new(Code::E0302, at, "the path of a file is empty"));
             return None;
         }
-        return Some(Tokenizer::File(path));
+        return Some(Tokenizer::File(cx.placed(path)));
     }
     let (head, args) = match &spec[expr].kind {
         ExprKind::Call { callee, args } => (word(spec, *callee)?, args.as_slice()),
