@@ -19,6 +19,7 @@ mod exits;
 mod faults;
 mod folder;
 mod format;
+mod from;
 mod functions;
 mod fused;
 mod generate;

@@ -112,12 +112,19 @@ fn logs_hold_what_the_run_holds_interrupted_or_not() {
 fn help_and_show_say_what_a_spec_takes_and_what_it_came_out_as() {
     let folder = Folder::new("said-help");
     let spec = gpt("steps 2").replace("lr 3e-3", "lr peak");
-    folder.write("a.lt", format!("## Of the whole rate.\narg peak: real = 1e-3 in 1e-5..1e-2\n{spec}"));
+    folder.write(
+        "a.lt",
+        format!("## Of the whole rate.\narg peak: real = 1e-3 in 1e-5..1e-2\n{spec}"),
+    );
     let help = folder.llmc(&["help", "a.lt"]).exits(0);
-    help.prints("--peak REAL                  1e-3 by default, in 1e-5..1e-2\n      Of the whole rate.");
+    help.prints(
+        "--peak REAL                  1e-3 by default, in 1e-5..1e-2\n      Of the whole rate.",
+    );
     let show = folder.llmc(&["show", "a.lt", "--origin", "--peak", "2e-3"]).exits(0);
     let row = show.out.lines().find(|l| l.trim_start().starts_with("lr ")).unwrap();
-    assert!(row.contains("0.002") && row.contains("a.lt:") && row.contains("peak from --peak 2e-3"));
+    assert!(
+        row.contains("0.002") && row.contains("a.lt:") && row.contains("peak from --peak 2e-3")
+    );
     let json = folder.llmc(&["show", "a.lt", "--json", "--set", "clip=0.5"]).exits(0);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["clip"]["value"], "0.5");

@@ -1,7 +1,7 @@
 //! What the data of a spec is taken to hold, where no file is read.
 
 use llmc::Front;
-use sema::{DataSource, Facts, Overlap, Tokenizer};
+use sema::{DataSource, Facts, Overlap, Tokenizer, Weights};
 
 /// Bytes and distinct characters of the play that specs are checked with.
 const PLAY: (f64, u64) = (1_115_394.0, 65);
@@ -17,6 +17,16 @@ fn twice(request: &DataSource) -> Vec<Overlap> {
     let between = ["train", "val"].map(str::to_owned);
     let overlap = |pair: &[&String]| Overlap { between, documents: 1, example: pair[0].clone() };
     found.map(overlap).into_iter().collect()
+}
+
+/// Some weights of a small GPT.
+fn trained() -> Weights {
+    let tensors = [("tok_emb.weight", [256, 32]), ("pos_emb.weight", [64, 32])];
+    Weights {
+        checkpoint: "runs/base/step-100".to_owned(),
+        sha256: "made up".to_owned(),
+        tensors: tensors.map(|(name, shape)| (name.to_owned(), shape.to_vec())).to_vec(),
+    }
 }
 
 /// The facts of the play for the data that a spec asks for.
@@ -42,6 +52,7 @@ pub(crate) fn made_up(front: &Front) -> Facts {
         overlaps: twice(&request),
         documents: request.splits.iter().map(|(name, s)| (name.clone(), share(*s) / ROW)).collect(),
         hash: Some("made up".to_owned()),
+        weights: front.origin().map(|_| trained()),
         ..Facts::default()
     }
 }

@@ -34,7 +34,7 @@ pub fn plan(
         let compiled = compile_within(program, map, facts, room, back_end)?;
         return Ok((compiled.plan, compiled.warnings));
     };
-    let key = key(&kept.build, map, facts, room, back_end, micro_batch(program));
+    let key = key(&kept.build, map, facts, room, back_end, &resolved(program));
     let mut warnings = vec![];
     let plan = plan_of(&kept, &key, || {
         let compiled = compile_within(program, map, facts, room, back_end)?;
@@ -92,9 +92,11 @@ fn plan_of<E>(kept: &Kept, key: &str, make: impl FnOnce() -> Result<Plan, E>) ->
     Ok(plan)
 }
 
-/// The micro-batch of the run that goes on.
-fn micro_batch(program: &Program) -> Option<u64> {
-    program.train.stated.goes_on.then_some(program.train.micro_batch)
+/// What else a program came out as: by the environment, or by the run that goes on.
+fn resolved(program: &Program) -> String {
+    let kept = program.train.stated.goes_on.then_some(program.train.micro_batch);
+    let Program { data, train, .. } = program;
+    format!("{kept:?} {data:?} {:?} {:?}", train.checkpoint, train.samples)
 }
 
 /// This build of the compiler: two of one version may differ while it is worked on.
@@ -106,16 +108,16 @@ fn build() -> Option<String> {
 }
 
 /// A hash of all that decides a plan: the build, every text that was read, what the data hold, the
-/// machine and its memory, and the micro-batch of a run that goes on.
+/// machine and its memory, and what the program came out as beside.
 fn key(
     build: &str,
     map: &SourceMap,
     facts: Option<&Facts>,
     room: Room,
     back_end: BackEnd,
-    micro_batch: Option<u64>,
+    resolved: &str,
 ) -> String {
-    let others = format!("{facts:?} {room:?} {back_end:?} {micro_batch:?}");
+    let others = format!("{facts:?} {room:?} {back_end:?} {resolved}");
     let texts = map.iter().flat_map(|(_, file)| [file.name.as_str(), file.text.as_str()]);
     kept::key([build].into_iter().chain(texts).chain([others.as_str()]))
 }

@@ -115,7 +115,10 @@ pub fn compile_within(
     lap("codegen", &mut times);
     let identity = identity(program, &scheduled);
     let trajectory = trajectory(program, &scheduled, facts, numerics);
-    let run = plan_of::run(program, identity, trajectory);
+    let mut run = plan_of::run(program, identity, trajectory);
+    let weights = facts.and_then(|f| f.weights.as_ref());
+    run.start =
+        weights.map(|w| plan::Start { checkpoint: w.checkpoint.clone(), sha256: w.sha256.clone() });
     let Scheduled { schedule, memory, .. } = &scheduled;
     let plan = plan_of::plan(program, run, &target, schedule, memory, emitted);
     lap("plan", &mut times);
@@ -144,6 +147,9 @@ fn trajectory(
     let data = facts.and_then(|f| f.hash.clone()).unwrap_or_default();
     let mut parts =
         vec![format!("{module:?}"), format!("{lengths:?}"), format!("{:?}", cut(program)), data];
+    if let Some(weights) = facts.and_then(|f| f.weights.as_ref()) {
+        parts.push(weights.sha256.clone());
+    }
     if numerics == Numerics::Fast {
         parts.push("fast".to_owned());
     }

@@ -1,6 +1,7 @@
 //! The front end in one place: sources, overrides, the data's facts, the check.
 
 pub mod uses;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use data::{Corpus, scan};
 use diag::lints::{Allow, Flags, idle};
 use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
 use exec::error::Error;
-use sema::{CliOption, DataSource, Facts, Import, Input, Interface, Override, Program};
+use sema::{CliOption, DataSource, Facts, Import, Input, Interface, Origin, Override, Program};
 use syntax::ast::{Ident, Spec};
 
 use uses::Files;
@@ -175,6 +176,11 @@ impl Front {
         self.with_input(|input| sema::data_request(input).0)
     }
 
+    /// Where the job to run starts, where the spec says so.
+    pub fn origin(&self) -> Option<Origin> {
+        self.with_input(sema::origin)
+    }
+
     /// Checks with what is known of the data.
     pub fn check(&self, facts: Option<&Facts>) -> Checked {
         let (program, found) = self.with_input(|input| sema::check(input, facts));
@@ -206,12 +212,22 @@ impl Front {
         base: &Path,
     ) -> Result<(Checked, Option<(Facts, Corpus)>), Error> {
         let Some(request) = self.data_request() else { return Ok((self.check(None), None)) };
+        let weights = match self.weights(base) {
+            Ok(weights) => weights,
+            Err(wrong) => {
+                let mut checked = self.check(None);
+                checked.diagnostics.push(wrong);
+                checked.program = None;
+                return Ok((checked, None));
+            }
+        };
         match scan(&passes::plan_of::data_of(&request), base) {
             Ok((found, corpus)) => {
                 let facts = Facts {
                     vocab: Some(found.vocab),
                     tokens: found.tokens.clone(),
                     hash: Some(found.hash.clone()),
+                    weights,
                     ..Facts::default()
                 };
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
@@ -275,5 +291,13 @@ pub fn base_of(spec: &Path) -> PathBuf {
     match spec.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// The folder of a job's runs, unless the command line names another.
+pub fn run_folder(program: &Program) -> PathBuf {
+    match program.train.checkpoint.as_ref().and_then(|c| c.path.as_ref()) {
+        Some(path) => PathBuf::from(path),
+        None => Path::new("runs").join(&program.name),
     }
 }

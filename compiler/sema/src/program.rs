@@ -4,6 +4,7 @@
 //! declaration computes for given sizes ([`Program::trace_model`] and its like).
 
 mod data;
+mod origin;
 mod policy;
 mod sets;
 mod text;
@@ -15,6 +16,7 @@ pub use data::{
     Clean, Column, Columns, DataSource, Facts, Fields, Filter, Format, Limit, LossOn, Normal,
     Overlap, Pack, Shuffle, Source, Task, Tokenizer,
 };
+pub use origin::{Origin, OriginOf, Weights};
 pub use policy::{
     Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute,
     Schedule,
@@ -146,6 +148,8 @@ pub struct Sample {
 pub struct Train {
     /// The name the spec gives it, if any.
     pub name: Option<String>,
+    /// Where its first weights come from; `None`: they are made.
+    pub from: Option<Origin>,
     /// Tokens a sequence.
     pub context: u64,
     /// Sequences an optimizer step.

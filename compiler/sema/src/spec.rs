@@ -17,6 +17,7 @@ mod lengths;
 mod lines;
 mod lints;
 mod options;
+mod origin;
 mod overrides;
 mod policies;
 mod quantity;
@@ -47,6 +48,7 @@ pub(crate) use bind::is_later;
 use file::{BlockNode, Blocks};
 pub use input::{CliOption, Import, Input, variables};
 pub use interface::{ArgInfo, Interface, JobInfo, interface};
+pub use origin::origin;
 pub use overrides::Override;
 use units::Unit;
 pub(crate) use words::not_built;
@@ -240,7 +242,7 @@ fn run<'a>(cx: &mut Checker<'a>, job: Option<&BlockNode>) -> Option<Program> {
     if classes.is_none() && source.source.has_labels() {
         return None;
     }
-    let (data, name) = (source.source, cx.name.to_owned());
+    let (data, name) = (source.source, jobs::run_name(cx, job));
     let (library, model_name, model) = (cx.library.clone(), model.name, model.call);
     let program = Program { name, library, model, model_name, vocab, classes, data, train };
     if !cx.has_errors() {
@@ -267,6 +269,7 @@ fn trace_once(cx: &mut Checker<'_>, lines: &lines::Lines<'_>, program: &Program)
         return;
     }
     sets::check(cx, lines, program, &model.params);
+    origin::check_weights(cx, program, &model.params);
     if let Err(diagnostics) = program.trace_loss(1, time) {
         cx.report_all(diagnostics);
     }

@@ -134,7 +134,7 @@ fn the_longest_unused_go_first_and_strangers_stay() {
 #[test]
 fn a_change_of_any_input_is_another_key() {
     let of = |front: &Front, facts: &Facts| {
-        key("1", &front.map, Some(facts), Room::UNBOUNDED, BackEnd::Cpu, None)
+        key("1", &front.map, Some(facts), Room::UNBOUNDED, BackEnd::Cpu, "")
     };
     let plain = of(&front("3e-4"), &facts());
     assert_eq!(plain, of(&front("3e-4"), &facts()));
@@ -145,10 +145,10 @@ fn a_change_of_any_input_is_another_key() {
         key(build, &front("3e-4").map, Some(&facts()), room, back_end, kept)
     };
     let (any, cpu) = (Room::UNBOUNDED, BackEnd::Cpu);
-    assert_ne!(plain, other("2", any, cpu, None));
-    assert_ne!(plain, other("1", Room { beside_bytes: 1, ..any }, cpu, None));
-    assert_ne!(plain, other("1", any, BackEnd::Gpu(ptx_builder::Target::Sm80), None));
-    assert_ne!(plain, other("1", any, cpu, Some(1)));
+    assert_ne!(plain, other("2", any, cpu, ""));
+    assert_ne!(plain, other("1", Room { beside_bytes: 1, ..any }, cpu, ""));
+    assert_ne!(plain, other("1", any, BackEnd::Gpu(ptx_builder::Target::Sm80), ""));
+    assert_ne!(plain, other("1", any, cpu, "more"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::out::{say, say_part};
 use super::source::{Ready, ready};
 use crate::cache;
 use crate::cli;
+use crate::front::run_folder;
 use crate::machine::{Site, grids};
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
@@ -146,12 +147,7 @@ fn quoted(word: &str) -> String {
 }
 
 fn folder(args: &cli::Train, ready: &Ready) -> PathBuf {
-    let named = ready.program.train.checkpoint.as_ref().and_then(|c| c.path.clone());
-    match (&args.out, named) {
-        (Some(out), _) => out.clone(),
-        (None, Some(path)) => PathBuf::from(path),
-        (None, None) => Path::new("runs").join(&ready.program.name),
-    }
+    args.out.clone().unwrap_or_else(|| run_folder(&ready.program))
 }
 
 /// A run that goes on has the micro-batch that it started with, whatever fits here.

@@ -2,6 +2,8 @@
 
 use diag::Span;
 
+use super::origin::Weights;
+
 /// A `data` block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSource {
@@ -251,6 +253,8 @@ pub struct Facts {
     pub overlaps: Vec<Overlap>,
     /// Hash of the content.
     pub hash: Option<String>,
+    /// What the job starts from, where it says so.
+    pub weights: Option<Weights>,
 }
 
 /// Documents that two splits, or two sources of a mixture, share.

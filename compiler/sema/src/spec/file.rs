@@ -39,6 +39,8 @@ pub(super) struct BlockNode {
     pub(super) unit: usize,
     /// What it is like, and where that is said: `base.train`.
     pub(super) like: Option<(String, Span)>,
+    /// Where its first weights come from: the name of a job, or the path of a run.
+    pub(super) from: Option<ExprId>,
     /// The comment above it.
     pub(super) doc: Option<String>,
     /// The word that opens it.
@@ -171,8 +173,18 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
     let stmts = node.block.as_ref().map_or_else(Vec::new, |b: &Block| b.stmts.clone());
     let (unit, span, doc) = (cx.unit, stmt.span, stmt.doc.clone());
     let (name, head, like) = (None, node.value, None);
-    let mut read =
-        BlockNode { unit, like, doc, word: at, span, name, head, head_unit: unit, stmts };
+    let mut read = BlockNode {
+        unit,
+        like,
+        from: None,
+        doc,
+        word: at,
+        span,
+        name,
+        head,
+        head_unit: unit,
+        stmts,
+    };
     let mut rest = &words[1..];
     if let [first, more @ ..] = rest {
         let is_link =
@@ -202,22 +214,7 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
                 .help(format!("write `{block_word} name {{ .. }}`")),
         );
     }
-    if let Some(&extra) = rest.first() {
-        let extra_span = spec[extra].span;
-        match (word(spec, extra), rest.get(1).and_then(|&e| dotted(spec, e))) {
-            (Some("like"), Some(source)) if block_word != "model" && rest.len() == 2 => {
-                read.like = Some((source, spec[rest[1]].span));
-            }
-            (Some("like"), None) if block_word != "model" => {
-                let wrong = format!("`{block_word} .. like` needs the name of a `{block_word}`");
-                cx.report(Diagnostic::new(Code::E0301, extra_span, wrong));
-            }
-            (Some("from"), _) => {
-                cx.report(not_built(&format!("{block_word} .. from"), extra_span));
-            }
-            _ => cx.report(unexpected(cx, block_word, extra_span)),
-        }
-    }
+    links(cx, block_word, rest, &mut read);
     if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
         cx.report(unexpected(cx, block_word, spec[extra].span));
     }
@@ -230,6 +227,36 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
         );
     }
     read
+}
+
+/// `like other` and `from other`, each once.
+fn links(cx: &mut Checker<'_>, block_word: &str, mut rest: &[ExprId], read: &mut BlockNode) {
+    let spec = cx.spec;
+    while let [link, more @ ..] = rest {
+        let at = spec[*link].span;
+        let of = more.first();
+        match (word(spec, *link), of.and_then(|&e| dotted(spec, e)), of) {
+            (Some("like"), Some(source), Some(&e))
+                if block_word != "model" && read.like.is_none() =>
+            {
+                read.like = Some((source, spec[e].span));
+            }
+            (Some("like"), None, _) if block_word != "model" => {
+                let wrong = format!("`{block_word} .. like` needs the name of a `{block_word}`");
+                return cx.report(Diagnostic::new(Code::E0301, at, wrong));
+            }
+            (Some("from"), _, Some(&e)) if block_word == "train" && read.from.is_none() => {
+                read.from = Some(e);
+            }
+            (Some("from"), _, None) if block_word == "train" => {
+                let wrong =
+                    Diagnostic::new(Code::E0801, at, "`train .. from` needs a job or a run");
+                return cx.report(wrong.help("write `from pretrain`, or `from \"runs/pretrain\"`"));
+            }
+            _ => return cx.report(unexpected(cx, block_word, at)),
+        }
+        rest = &more[1..];
+    }
 }
 
 /// `data web text("a.txt")`, which lacks its `=`: the name, and what is wrong is reported.

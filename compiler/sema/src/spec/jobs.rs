@@ -34,6 +34,14 @@ pub(super) fn choose<'b>(cx: &mut Checker<'_>, blocks: &'b Blocks) -> Option<&'b
     found
 }
 
+/// What a run of the job is called: as the file, and as the job where the file has others.
+pub(super) fn run_name(cx: &Checker<'_>, job: &BlockNode) -> String {
+    match &job.name {
+        Some((name, _)) if cx.blocks[0].trains.len() > 1 => format!("{}-{name}", cx.name),
+        Some(_) | None => cx.name.to_owned(),
+    }
+}
+
 /// All jobs but that one.
 pub(super) fn others<'b>(
     blocks: &'b Blocks,

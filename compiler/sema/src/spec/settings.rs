@@ -26,6 +26,10 @@ pub(super) fn all(
     model: &Model,
 ) -> Vec<Setting> {
     let mut settings = vec![];
+    if let Some(from) = &train.from {
+        let found = (from.of.text(), "spec", Some(place(cx, from.span)));
+        settings.push(setting("from".to_owned(), found, SettingClass::Trajectory));
+    }
     for directive in Home::Train.directives().iter().filter(|d| d.status == Status::Built) {
         let name = directive.name;
         let (value, origin, place) = match stated(cx, lines, name) {

@@ -212,8 +212,17 @@ fn the_rest_of_the_language_is_known_but_not_built() {
 #[test]
 fn examples_of_directives_are_right() {
     // These state what the block around them has, or name what the small library here has not.
-    let left =
-        ["model", "data", "steps", "batch", "optimizer", "dropout", "label_smoothing", "freeze", "metric"];
+    let left = [
+        "model",
+        "data",
+        "steps",
+        "batch",
+        "optimizer",
+        "dropout",
+        "label_smoothing",
+        "freeze",
+        "metric",
+    ];
     let built = |d: &&crate::schema::Directive| d.status == Status::Built;
     for directive in Home::Train.directives().iter().filter(built) {
         if left.contains(&directive.name) || directive.example.is_empty() {

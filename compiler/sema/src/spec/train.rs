@@ -13,7 +13,7 @@ use super::lengths::Scale;
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use super::{policies, regular, rules, schedule, sets, stopping};
+use super::{origin, policies, regular, rules, schedule, sets, stopping};
 use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
@@ -63,11 +63,13 @@ pub(super) fn resolve(
         super::data::enough_data(cx, data, context, batch);
     }
 
+    let from = origin::resolve(cx, job);
     let memory = lines.get("memory").and_then(Line::value);
     // What depends on the data is not known without it; what is wrong is reported by now.
     sizes?;
     Some(Train {
         name: job.name.as_ref().map(|(n, _)| n.clone()),
+        from,
         context: context?,
         batch,
         micro_batch,
