@@ -5,12 +5,14 @@
 
 mod blocks;
 mod data;
+mod foreign;
 mod suggest;
 mod train;
 
 pub use blocks::{BLOCKS, Block};
 pub use data::{SOURCES, Source, SourceArg, Takes};
-pub use suggest::{foreign_word, nearest};
+pub use foreign::{Means, accumulates, foreign, foreign_value};
+pub use suggest::nearest;
 pub(crate) use train::DTYPES;
 
 use crate::SettingClass;

@@ -10,6 +10,7 @@ mod batch;
 mod bind;
 mod data;
 mod file;
+mod foreign;
 mod input;
 mod interface;
 mod jobs;

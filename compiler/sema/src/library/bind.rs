@@ -10,7 +10,7 @@ use syntax::ast::{self, Arg, DeclKind, ExprId, ExprKind};
 
 use super::{Library, Provenance};
 use crate::dim::Poly;
-use crate::schema::nearest;
+use crate::schema::{foreign_value, nearest};
 use crate::tracer::Tracer;
 use crate::tracer::value::{Module, ModuleKind, Value};
 use crate::{Call, StaticArg, StaticEnv};
@@ -108,7 +108,14 @@ impl Library {
             None => Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"))
                 .primary(format!("no {kind} of this name")),
         };
-        if let Some(near) = nearest(name, self.names(want)) {
+        let lists: &[&str] = match want {
+            DeclKind::Rule => &["optimizer"],
+            DeclKind::Fn => &["schedule", "loss"],
+            DeclKind::Layer => &[],
+        };
+        if let Some(meant) = lists.iter().find_map(|list| foreign_value(list, name)) {
+            diagnostic = diagnostic.fix(format!("`{name}` is called `{meant}` here"), span, meant);
+        } else if let Some(near) = nearest(name, self.names(want)) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
         }
         Err(vec![diagnostic])
@@ -127,6 +134,7 @@ impl Library {
             DeclKind::Fn => declared.params.iter().take_while(|p| p.default.is_none()).count(),
             DeclKind::Layer | DeclKind::Rule => 0,
         };
+        given_by_the_run(declared, open, args)?;
         let tracer = Tracer::at_file_level(self, spec, self.names_of(env));
         let bound = tracer.static_args(decl, args, open, span)?;
         let mut call = Call { name: self.called(decl), args: vec![], written: vec![], span };
@@ -214,4 +222,32 @@ fn word(kind: DeclKind) -> &'static str {
         DeclKind::Fn => "function",
         DeclKind::Rule => "rule",
     }
+}
+
+/// Refuses names for what a function is called with: the step of a schedule, the logits of a loss.
+fn given_by_the_run(
+    declared: &ast::Decl,
+    open: usize,
+    args: &[Arg],
+) -> Result<(), Vec<Diagnostic>> {
+    // Two values of the run; what else has no default is an argument like others.
+    let (given, own) = declared.params.split_at(open.min(2));
+    let own: Vec<&str> = own.iter().map(|p| p.name.text.as_str()).collect();
+    let names = args.iter().filter_map(|arg| arg.name.as_ref());
+    let Some(wrong) = names.into_iter().find(|name| {
+        let is_given = given.iter().any(|p| p.name.text == name.text);
+        open > 0 && (is_given || !own.contains(&name.text.as_str()))
+    }) else {
+        return Ok(());
+    };
+    let callee = &declared.name.text;
+    let message = format!("`{callee}` has no argument `{}`", wrong.text);
+    let diagnostic = Diagnostic::new(Code::E0305, wrong.span, message);
+    let diagnostic = match nearest(&wrong.text, own.iter().copied()) {
+        Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), wrong.span, near),
+        None if own.is_empty() => diagnostic.help("it takes no arguments"),
+        None => diagnostic.help(format!("it takes {}", own.join(", "))),
+    };
+    let given: Vec<String> = given.iter().map(|p| format!("`{}`", p.name.text)).collect();
+    Err(vec![diagnostic.note(format!("the run gives it {}", given.join(" and ")))])
 }

@@ -1,4 +1,4 @@
-//! What a misspelt or foreign word probably means.
+//! What a misspelt word probably means.
 
 /// The candidate nearest to a word, when it is near enough to be a slip or is its beginning.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -15,70 +15,6 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     });
     near.min_by_key(|&(d, _)| d).map(|(_, c)| c)
 }
-
-/// The directive that a word of another tool stands for.
-pub fn foreign_word(word: &str) -> Option<&'static str> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    FOREIGN.iter().find(|(theirs, _)| *theirs == word).map(|&(_, ours)| ours)
-}
-
-/// Words of other tools, with the line that says the same here.
-const FOREIGN: &[(&str, &str)] = &[
-    ("gradient_accumulation_steps", "accumulate"),
-    ("grad_accum", "accumulate"),
-    ("accumulation_steps", "accumulate"),
-    ("accumulate_grad_batches", "accumulate"),
-    ("max_grad_norm", "clip"),
-    ("grad_clip", "clip"),
-    ("gradient_clip_val", "clip"),
-    ("grad_norm", "clip"),
-    ("learning_rate", "lr"),
-    ("batch_size", "batch"),
-    ("train_batch_size", "batch"),
-    ("micro_batch_size", "micro_batch"),
-    ("micro", "micro_batch"),
-    ("per_device_train_batch_size", "micro_batch"),
-    ("device_batch_size", "micro_batch"),
-    ("num_workers", "prefetch"),
-    ("workers", "data_parallel"),
-    ("world_size", "data_parallel"),
-    ("epochs", "steps N epochs"),
-    ("num_epochs", "steps N epochs"),
-    ("num_train_epochs", "steps N epochs"),
-    ("max_epochs", "steps N epochs"),
-    ("max_iters", "steps"),
-    ("max_steps", "steps"),
-    ("iterations", "steps"),
-    ("warmup_steps", "warmup"),
-    ("warmup_iters", "warmup"),
-    ("warmup_ratio", "warmup"),
-    ("lr_scheduler", "schedule"),
-    ("lr_scheduler_type", "schedule"),
-    ("scheduler", "schedule"),
-    ("seq_len", "context"),
-    ("seq_length", "context"),
-    ("sequence_length", "context"),
-    ("block_size", "context"),
-    ("max_length", "context"),
-    ("context_length", "context"),
-    ("wd", "weight_decay"),
-    ("decay", "weight_decay"),
-    ("optim", "optimizer"),
-    ("dtype", "precision"),
-    ("fp16", "precision fp16"),
-    ("bf16", "precision bf16"),
-    ("mixed_precision", "precision"),
-    ("random_seed", "seed"),
-    ("eval_interval", "eval every"),
-    ("eval_steps", "eval every"),
-    ("save_steps", "checkpoint every"),
-    ("save_every", "checkpoint every"),
-    ("out_dir", "checkpoint"),
-    ("output_dir", "checkpoint"),
-    ("dataset", "data"),
-    ("criterion", "loss"),
-    ("patience", "early_stop"),
-];
 
 /// Edits between two words: insert, delete, replace, or swap two neighbours.
 fn distance(a: &str, b: &str) -> usize {
@@ -109,15 +45,5 @@ mod tests {
         assert_eq!(nearest("acumulate", ["accumulate", "clip"]), Some("accumulate"));
         assert_eq!(nearest("trian", ["train", "data"]), Some("train"));
         assert_eq!(nearest("zebra", ["train", "data"]), None);
-    }
-
-    #[test]
-    fn words_of_other_tools_are_directives_here() {
-        for (theirs, ours) in FOREIGN {
-            let first = ours.split(' ').next().unwrap();
-            let known = crate::schema::Home::Train.find(first).is_some()
-                || crate::schema::Home::Data.find(first).is_some();
-            assert!(known, "`{theirs}` means `{ours}`, which is no directive");
-        }
     }
 }

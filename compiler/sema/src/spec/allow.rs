@@ -106,7 +106,7 @@ fn read(
 }
 
 /// A place widened to whole lines, where nothing else stands on them.
-fn whole_lines(map: &SourceMap, span: Span) -> Span {
+pub(super) fn whole_lines(map: &SourceMap, span: Span) -> Span {
     let text = &map.file(span.file).text;
     let start = text[..span.start as usize].rfind('\n').map_or(0, |newline| newline + 1);
     let rest = &text[span.end as usize..];

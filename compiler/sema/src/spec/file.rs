@@ -10,7 +10,7 @@ use super::allow::is_allow;
 use super::options::{self, ArgDecl};
 use super::units;
 use super::words::{clipped, did_you_mean, dotted, not_built, spaced_call, word};
-use crate::schema::{BLOCKS, Home, SOURCES, Status};
+use crate::schema::{BLOCKS, Home, SOURCES, Status, foreign};
 
 /// The blocks of a file that this version runs.
 #[derive(Debug, Default, Clone)]
@@ -157,6 +157,12 @@ fn unknown_block(name: &str, at: Span) -> Diagnostic {
             .primary("not inside any block")
             .help(format!("move it between the braces of `{block} {{ .. }}`"));
         }
+    }
+    if foreign(name).is_some() {
+        let wrong = format!("unknown block `{name}`: a setting belongs to a `train` block");
+        return Diagnostic::new(Code::E0201, at, wrong)
+            .primary("not inside any block")
+            .help("move it between the braces of `train { .. }`, where its name here is said");
     }
     let wrong = Diagnostic::new(Code::E0201, at, format!("unknown block `{name}`"))
         .primary("not a block, `layer`, `fn` or `rule`");

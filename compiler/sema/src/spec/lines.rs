@@ -6,12 +6,13 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtId, StmtKind};
 
 use super::Checker;
-use super::allow::{ALLOW, is_allow};
+use super::allow::{ALLOW, is_allow, whole_lines};
 use super::args::{Given, Item, Reader};
 use super::file::BlockNode;
+use super::foreign::{self, Written, unknown};
 use super::overrides::Override;
-use super::words::{clipped, did_you_mean, hyphenated, not_built, spaced_call, word};
-use crate::schema::{Directive, Home, Status, foreign_word, nearest};
+use super::words::{clipped, hyphenated, not_built, spaced_call, word};
+use crate::schema::{Directive, Home, Status, accumulates};
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub(super) struct Lines<'a> {
     is_cut_off: bool,
     /// The name of the block.
     pub(super) job: Option<String>,
+    /// Whether a line says, in some tool's words, how many micro-batches make a step.
+    accumulates: bool,
 }
 
 impl<'a> Lines<'a> {
@@ -124,8 +127,13 @@ pub(super) fn read<'a>(
 /// The lines that stand in a block.
 fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
     let spec = cx.spec;
+    let mut first_words = block.stmts.iter().filter_map(|&id| match &spec[id].kind {
+        StmtKind::Node(node) => word(spec, node.groups[0][0]),
+        StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
+    });
+    let accumulates = first_words.any(accumulates);
     let job = block.name.as_ref().map(|(name, _)| name.clone());
-    let mut lines = Lines { lines: vec![], broken: vec![], is_cut_off: false, job };
+    let mut lines = Lines { lines: vec![], broken: vec![], accumulates, is_cut_off: false, job };
     let mut seen: Vec<(&'static str, Span)> = vec![];
     for &id in &block.stmts {
         read_stmt(cx, id, spec, home, &mut lines, &mut seen);
@@ -145,7 +153,7 @@ fn read_stmt<'a>(
     match &stmt.kind {
         StmtKind::Node(node) if is_allow(spec, node) => {}
         StmtKind::Node(node) => {
-            let Some((directive, words)) = directive_of(cx, node, spec, home) else {
+            let Some((directive, words)) = directive_of(cx, node, spec, home, lines) else {
                 return;
             };
             let at = spec[node.groups[0][0]].span;
@@ -188,19 +196,34 @@ fn directive_of(
     node: &Node,
     spec: &Spec,
     home: Home,
+    lines: &mut Lines<'_>,
 ) -> Option<(&'static Directive, Vec<ExprId>)> {
     let first = node.groups[0][0];
     let at = spec[first].span;
-    let Some(text) = word(spec, first).map(str::to_owned).or_else(|| hyphenated(spec, first))
-    else {
+    let quoted = foreign::quoted(spec, first, home);
+    let named = word(spec, first).map(str::to_owned).or_else(|| hyphenated(spec, first));
+    let Some(text) = named.or(quoted) else {
         no_directive(cx, spec, first, home);
         return None;
     };
     let Some(directive) = home.find(&text) else {
-        let wrong = unknown(&text, at, home, node.groups[0].len() > 1);
+        let value = foreign::value_of(node, spec);
+        let written = Written {
+            value: value.map(|e| cx.map.text(spec[e].span)),
+            span: value.map_or(at, |e| at.to(spec[e].span)),
+            line: whole_lines(cx.map, value.map_or(at, |e| at.to(spec[e].span))),
+            accumulates: lines.accumulates,
+        };
+        // What it stands for is there, in other words: that it is missing is not said as well.
+        lines.broken.extend(foreign::meant(&text, home));
+        let wrong = unknown(&text, at, home, written);
         cx.report(wrong);
         return None;
     };
+    if matches!(spec[first].kind, ExprKind::Str(_)) {
+        let wrong = Diagnostic::new(Code::E0204, at, "directives are not quoted");
+        cx.report(wrong.fix(format!("write `{text}`"), at, text.clone()));
+    }
     let mut words = node.groups[0][1..].to_vec();
     if let Some(value) = node.ty.or(node.value) {
         let sign = if node.ty.is_some() { ":" } else { "=" };
@@ -236,41 +259,6 @@ fn no_directive(cx: &mut Checker<'_>, spec: &Spec, first: ExprId, home: Home) {
         Diagnostic::new(Code::E0210, at, "this value is not used")
             .primary(format!("a line of `{}` starts with a directive", home.word())),
     );
-}
-
-/// A word that is no directive of this block.
-pub(super) fn unknown(text: &str, at: Span, home: Home, has_value: bool) -> Diagnostic {
-    let block = home.word();
-    let other = home.other();
-    if other.find(text).is_some() {
-        let there = other.word();
-        return Diagnostic::new(Code::E0206, at, format!("`{text}` belongs to a `{there}` block"))
-            .primary(format!("inside `{block}`"))
-            .help(format!("move it to `{there}`"));
-    }
-    let wrong =
-        Diagnostic::new(Code::E0203, at, format!("unknown directive `{text}` in `{block}`"))
-            .primary(format!("not a `{block}` directive"));
-    let underscored = text.replace('-', "_");
-    let names: Vec<_> = home.directives().iter().map(|d| d.name).collect();
-    if let Some(same) = names.iter().find(|n| **n == underscored) {
-        return wrong.fix(format!("did you mean `{same}`?"), at, *same);
-    }
-    if let Some(ours) = foreign_word(text) {
-        // The whole line has to change where more than the word differs.
-        let renamed = has_value && names.contains(&ours);
-        return match renamed {
-            true => wrong.fix(format!("`{text}` is called `{ours}` here"), at, ours),
-            false => wrong.help(format!("write `{ours}` instead")),
-        };
-    }
-    match nearest(text, names.iter().copied()) {
-        Some(near) => did_you_mean(wrong, text, at, &[near]),
-        None => {
-            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            wrong.help(format!("a `{block}` block has {}", names.join(", ")))
-        }
-    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a line is made of")]

@@ -109,7 +109,7 @@ fn warmup_ends(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
             Diagnostic::new(Code::W0512, line.span, "warmup never ends")
                 .primary(format!("{warmup} steps of warmup"))
                 .label(steps.span, format!("the run has only {total} steps"))
-                .help("`warmup 10%` scales with `steps`"),
+                .fix("`warmup 10%` scales with `steps`", line.span, "warmup 10%"),
         );
     }
 }

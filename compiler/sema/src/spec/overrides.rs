@@ -9,8 +9,8 @@ use syntax::ast::{Ident, Node, Spec};
 
 use super::Checker;
 use super::file::{BlockNode, Blocks};
+use super::foreign::{Written, unknown};
 use super::input::node_of;
-use super::lines;
 use super::words::{did_you_mean, not_built};
 use crate::schema::{BLOCKS, Home, Status};
 
@@ -179,14 +179,16 @@ fn no_directive(cx: &Checker<'_>, word: &Ident) -> Diagnostic {
         let wrong = format!("there is no `{}` block for `{name}`", home.word());
         return Diagnostic::new(Code::E0201, word.span, wrong);
     }
-    lines::unknown(name, word.span, Home::Train, true)
+    let (span, line) = (word.span, word.span);
+    unknown(name, span, Home::Train, Written { value: None, span, line, accumulates: false })
 }
 
 /// What is wrong with the words after the block.
 fn wrong_member(rest: &[Ident], home: Home) -> Option<Diagnostic> {
     let name = &rest[0];
     let Some(directive) = home.find(&name.text) else {
-        return Some(lines::unknown(&name.text, name.span, home, true));
+        let written = Written { value: None, span: name.span, line: name.span, accumulates: false };
+        return Some(unknown(&name.text, name.span, home, written));
     };
     if let Some(deeper) = rest.get(2) {
         let wrong = format!("`{}` is not an option of an option", deeper.text);

@@ -5,6 +5,7 @@
 use diag::{Code, Diagnostic, Span};
 
 use super::Checker;
+use super::allow::whole_lines;
 use super::args::Given;
 use super::lines::{Line, Lines};
 use super::sets;
@@ -135,7 +136,11 @@ fn unscaled_fp16(cx: &mut Checker<'_>, lines: &Lines<'_>, off: &Line<'_>, comput
         Diagnostic::new(Code::E0601, off.span, "`precision fp16` needs loss scaling")
             .primary("turned off here")
             .label(fp16.span, "gradients below 6e-8 become zero in fp16")
-            .help("remove `loss_scale none`: the default is `loss_scale dynamic`"),
+            .fix(
+                "remove `loss_scale none`: the default is `loss_scale dynamic`",
+                whole_lines(cx.map, off.span),
+                "",
+            ),
     );
 }
 

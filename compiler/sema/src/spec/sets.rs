@@ -6,6 +6,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, DeclKind, Elem, ExprId, ExprKind};
 
 use super::Checker;
+use super::allow::whole_lines;
 use super::args::{Given, Reader, Value};
 use super::lines::{Line, Lines};
 use super::words::{alternatives, clipped, did_you_mean, word};
@@ -290,7 +291,8 @@ fn trainable(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, params: &[P
     let Some(line) = lines.get("freeze") else { return };
     if params.iter().all(|p| train.is_frozen(p)) {
         let wrong = format!("`freeze` leaves none of {} weights to train", params.len());
-        cx.report(Diagnostic::new(Code::E0302, line.span, wrong).help("remove the line"));
+        let span = whole_lines(cx.map, line.span);
+        cx.report(Diagnostic::new(Code::E0302, line.span, wrong).fix("remove the line", span, ""));
     }
 }
 

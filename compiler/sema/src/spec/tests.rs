@@ -93,9 +93,18 @@ fn says(lines: &str, expect: &str) {
 
 #[test]
 fn counts_are_checked_for_kind_and_range() {
-    says("accumulate 0", "6:12 E0302 `accumulate` must be within 1..65536, found 0");
-    says("accumulate -1", "6:12 E0302 `accumulate` must be within 1..65536, found -1");
-    says("accumulate 1e9", "6:12 E0302 `accumulate` must be within 1..65536, found 1e9");
+    says(
+        "accumulate 0",
+        "6:12 E0302 `accumulate` must be within 1..65536, found 0\n  without the line it is derived",
+    );
+    says(
+        "accumulate -1",
+        "6:12 E0302 `accumulate` must be within 1..65536, found -1\n  without the line it is derived",
+    );
+    says(
+        "accumulate 1e9",
+        "6:12 E0302 `accumulate` must be within 1..65536, found 1e9\n  without the line it is derived",
+    );
     says("accumulate 8.5", "6:12 E0301 `accumulate` takes a whole number, found `8.5`");
     says(
         "accumulate eight",
@@ -110,9 +119,15 @@ fn reals_are_checked_for_kind_and_range() {
     says("clip nan", "6:6 E0301 `clip` takes a number, found the name `nan`");
     says("clip 0", "6:6 E0302 `clip` must be above 0, found 0\n  `clip none` turns it off");
     says("clip -1", "6:6 E0302 `clip` must be above 0, found -1\n  `clip none` turns it off");
-    says("clip \"1\"", "6:6 E0301 `clip` takes a number, found the string `\"1\"`");
+    says(
+        "clip \"1\"",
+        "6:6 E0301 `clip` takes a number, found the string `\"1\"`\n  write `1`, without quotes",
+    );
     says("lr 30min", "6:4 E0303 `lr` takes a plain number, found `30min`");
-    says("lr 0", "6:4 E0302 `lr` must be above 0, found 0");
+    says(
+        "lr 0",
+        "6:4 E0302 `lr` must be above 0, found 0\n  without the line it is the rule's usual value",
+    );
     says("stop after 2GiB", "6:12 E0303 `stop` takes a time such as `30min`, found `2GiB`");
     says(
         "sample \"a\" temperature -1",
@@ -122,7 +137,10 @@ fn reals_are_checked_for_kind_and_range() {
         "sample \"a\" top_p 1.5",
         "6:18 E0302 `sample top_p` must be within 0..1, found 1.5\n  did you mean `1.5%`?",
     );
-    says("warmup 200%", "6:8 E0302 `warmup` must be within 0%..100%, found 200%");
+    says(
+        "warmup 200%",
+        "6:8 E0302 `warmup` must be within 0%..100%, found 200%\n  without the line it is 1%",
+    );
 }
 
 #[test]
@@ -138,16 +156,13 @@ fn unknown_words_name_what_was_meant() {
     );
     says(
         "learning_rate 1e-3",
-        "6:1 E0203 unknown directive `learning_rate` in `train`\n  `learning_rate` is called `lr` here",
+        "6:1 E0203 unknown directive `learning_rate` in `train`\n  `learning_rate` is called `lr` here: `lr 1e-3`",
     );
     says(
         "weight-decay 0.1",
         "6:1 E0203 unknown directive `weight-decay` in `train`\n  did you mean `weight_decay`?",
     );
-    says(
-        "epochs 3",
-        "6:1 E0203 unknown directive `epochs` in `train`\n  write `steps N epochs` instead",
-    );
+    says("epochs 3", "6:1 E0203 unknown directive `epochs` in `train`\n  write `steps 3 epochs`");
     says("split 1", "6:1 E0206 `split` belongs to a `data` block\n  move it to `data`");
     says(
         "checkpoint \"a\" evry 10",
@@ -201,7 +216,10 @@ fn the_rest_of_the_language_is_known_but_not_built() {
         }
     }
     // What stands on their lines is checked all the same.
-    says("data_parallel 0", "6:15 E0302 `data_parallel` must be within 1..65536, found 0");
+    says(
+        "data_parallel 0",
+        "6:15 E0302 `data_parallel` must be within 1..65536, found 0\n  without the line it is devices at launch",
+    );
     says("budget 3", "6:8 E0303 `budget` takes a time such as `30min`, found `3`");
     says(
         "lr 1e-3 layer_decay 2",

@@ -168,7 +168,7 @@ fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Op
                 format!("context {stated} exceeds the model's {most} positions"),
             )
             .label(model.call.span, format!("has {most} positions"))
-            .help(format!("use `context {most}`")),
+            .fix(format!("use `context {most}`"), line.span, format!("context {most}")),
         );
     }
     Some(stated)

@@ -4,10 +4,11 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, ExprId, ExprKind, StrLit, StrPart};
 
 use super::args::{Given, Reader, Stretch, Value};
+use super::foreign::percent;
 use super::options::Known;
 use super::quantity::{Amount, Of};
 use super::words::{alternatives, clipped, describe, dotted, not_built, word};
-use crate::schema::{Kind, SPAN_UNITS, Status, Word, nearest};
+use crate::schema::{Kind, SPAN_UNITS, Status, Word, foreign_value, nearest};
 use crate::value::StaticArg;
 
 /// The largest fp32: what updates weights is held in that.
@@ -352,9 +353,14 @@ impl Reader<'_, '_> {
                 let wrong = Diagnostic::new(Code::E0301, span, wrong)
                     .primary(format!("expected {}", alternatives(all.iter().copied())));
                 let text = text.map(str::to_owned);
-                self.cx.report(match text {
-                    Some(text) => suggest_near(wrong, &text, span, &all),
-                    None => wrong,
+                let written = self.cx.map.text(span).trim_matches('"').to_owned();
+                let meant = foreign_value(self.directive.name, &written);
+                self.cx.report(match (meant, text) {
+                    (Some(meant), _) => {
+                        wrong.fix(format!("`{written}` is called `{meant}` here"), span, meant)
+                    }
+                    (None, Some(text)) => suggest_near(wrong, &text, span, &all),
+                    (None, None) => wrong,
                 });
                 None
             }
@@ -489,15 +495,35 @@ impl Reader<'_, '_> {
     pub(super) fn wrong_kind<T>(&mut self, kind: Kind, expr: ExprId, called: &str) -> Option<T> {
         let found = describe(self.spec, self.cx.map, expr);
         let wrong = format!("`{called}` takes {}, found {found}", kind.wants());
-        let label = format!("expected {}", kind.wants_within());
-        let span = self.spec[expr].span;
+        let (label, span) = (format!("expected {}", kind.wants_within()), self.spec[expr].span);
         let wrong = Diagnostic::new(Code::E0301, span, wrong).primary(label);
-        let near =
-            word(self.spec, expr).and_then(|name| nearest(name, self.cx.arg_names(self.spec.file)));
+        let text = self.cx.map.text(span);
+        let bare = text.trim_matches('"');
+        let number: Option<f64> = bare.parse().ok();
+        let is_span = matches!(kind, Kind::Span | Kind::SpanOrTime);
+        let meant = foreign_value(self.directive.name, bare);
+        let names = self.cx.arg_names(self.spec.file);
+        let near = word(self.spec, expr).and_then(|name| nearest(name, names));
         let near = near.map(str::to_owned);
-        self.cx.report(match near {
-            Some(near) => wrong.fix(format!("did you mean `{near}`?"), span, near),
-            None => wrong,
+        self.cx.report(match number {
+            Some(_) if bare != text => {
+                wrong.fix(format!("write `{bare}`, without quotes"), span, bare)
+            }
+            Some(x) if is_span && x > 0.0 && x < 1.0 => {
+                let share = percent(x);
+                wrong.fix(format!("write `{share}` for a share of the run"), span, share)
+            }
+            Some(_) | None => match meant {
+                Some(meant) => wrong.fix(format!("`{bare}` is called `{meant}` here"), span, meant),
+                None if bare == "auto" => {
+                    let default = self.directive.default;
+                    wrong.help(format!("remove the line; the default is {default}"))
+                }
+                None => match near {
+                    Some(near) => wrong.fix(format!("did you mean `{near}`?"), span, near),
+                    None => wrong,
+                },
+            },
         });
         None
     }
@@ -508,9 +534,21 @@ impl Reader<'_, '_> {
         let must = if range.contains("..") { format!("within {range}") } else { range.to_owned() };
         let wrong =
             Diagnostic::new(Code::E0302, span, format!("`{called}` must be {must}, found {text}"));
-        let takes_none = self.directive.forms.iter().any(|f| f.lead == Some("none"));
+        let leads = |word| self.directive.forms.iter().any(|f| f.lead == Some(word));
+        let is_zero = text.parse() == Ok(0.0);
         let help = format!("`{} none` turns it off", self.directive.name);
-        self.cx.report(if takes_none { wrong.help(help) } else { wrong });
+        self.cx.report(match (leads("dynamic"), leads("none")) {
+            // So 0 is read by the tools that scale losses.
+            (true, _) if is_zero => {
+                wrong.fix("write `dynamic` for one that finds itself", span, "dynamic")
+            }
+            (_, true) if is_zero && called == self.directive.name => wrong.fix(help, span, "none"),
+            (_, true) => wrong.help(help),
+            (_, false) if called == self.directive.name && !self.directive.default.is_empty() => {
+                wrong.help(format!("without the line it is {}", self.directive.default))
+            }
+            (_, false) => wrong,
+        });
         None
     }
 
