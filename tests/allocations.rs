@@ -15,8 +15,8 @@ use data::Corpus;
 use exec::executor::Options;
 use exec::signal::Stop;
 use exec::train::{Event, train};
+use llmc::compile::{Compiled, compile};
 use llmc::front::Front;
-use llmc::{Compiled, compile};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]

@@ -3,7 +3,7 @@
 use exec::executor::{Executor, Options};
 use ir::graph::Role;
 use ir::schedule::Task;
-use llmc::Compiled;
+use llmc::compile::Compiled;
 use plan::{BufferId, Plan};
 
 use crate::backend::Silent;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use exec::executor::{Executor, Options};
-use llmc::compile::{BackEnd, compile_within};
-use llmc::{Compiled, Front};
+use llmc::Front;
+use llmc::compile::{BackEnd, Compiled, compile_within};
 use passes::fit::Room;
 use passes::pipeline;
 use plan::{Arg, Plan, Role, Step};

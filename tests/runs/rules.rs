@@ -9,7 +9,7 @@ use exec::executor::{Executor, Options};
 use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::tensor::Tensor;
 use ir::graph::Role;
-use llmc::Compiled;
+use llmc::compile::Compiled;
 
 use crate::backend::Silent;
 use crate::plans::compiled;

@@ -8,7 +8,7 @@ use exec::executor::{Executor, Options};
 use ir::eval::graph::{Precision, eval_graph};
 use ir::eval::tensor::Tensor;
 use ir::types::Type;
-use llmc::Compiled;
+use llmc::compile::Compiled;
 use plan::Role;
 
 use crate::backend::Silent;

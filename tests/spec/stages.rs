@@ -5,8 +5,9 @@
 //! case is also compiled twice, and each text form is parsed back.
 
 use llmc::cli::Stage;
+use llmc::compile::Compiled;
 use llmc::compile::{BackEnd, compile_within};
-use llmc::{Compiled, compile, emit::emit};
+use llmc::{compile, emit::emit};
 use passes::fit::Room;
 use plan::Plan;
 

@@ -9,8 +9,11 @@ use std::path::Path;
 use build::{Spec, call, function, k, layer, percent, rule, several, string};
 use tree::same;
 
-/// The example of a name and its twin.
-const TWINS: &[(&str, fn() -> Spec)] =
+/// What an example is in Rust.
+type Twin = fn() -> Spec;
+
+/// By the name of the example.
+const TWINS: &[(&str, Twin)] =
     &[("hello", hello), ("custom_optimizer", custom_optimizer), ("shakespeare", shakespeare)];
 
 fn hello() -> Spec {

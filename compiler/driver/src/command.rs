@@ -43,6 +43,19 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Self {
+        match error {
+            crate::Error::Spec(report) => {
+                eprint!("{report}");
+                Self::Spec
+            }
+            crate::Error::Usage(message) => Self::Usage(message),
+            crate::Error::World(error) => Self::World(error),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

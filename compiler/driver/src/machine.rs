@@ -1,10 +1,12 @@
 //! This machine as the compiler is told of it: whose code it runs, and its memory.
 
+use codegen::ptx::Numerics;
 use diag::{SourceMap, Span};
 use exec::device::cuda::driver::{Driver, Gpu};
 use exec::error::Error;
 use exec::executor::Grids;
 use passes::fit::Room;
+use passes::usage::size;
 use sema::Train;
 
 use crate::cli::Device;
@@ -83,6 +85,18 @@ impl Site {
             room: Room::UNBOUNDED,
             bound: String::new(),
         })
+    }
+
+    /// Writes among the settings what this machine decides where the spec does not say: how sums
+    /// are computed, and the bound on memory.
+    pub fn settle(&self, train: &mut Train) {
+        let is_fast = matches!(self.back_end.numerics(train), Ok(Numerics::Fast));
+        if train.numerics.is_none() && is_fast {
+            train.derive("numerics", "fast".to_owned());
+        }
+        if let (None, Some(bytes)) = (train.memory, self.room.default_bytes) {
+            train.derive("memory", format!("{} ({})", size(bytes), self.bound));
+        }
     }
 
     fn gpu(gpu: &Gpu) -> Result<Site, Error> {

@@ -19,3 +19,4 @@ pub mod signal;
 mod tiny;
 pub mod train;
 mod verify;
+pub mod weights;

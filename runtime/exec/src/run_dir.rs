@@ -268,6 +268,12 @@ pub fn finish(dir: &Path, ended: &Ended) -> Result<(), Error> {
     write(&dir.join("outcome.json"), &json(ended))
 }
 
+/// How a run ended, once it has.
+pub fn outcome(dir: &Path) -> Result<Option<Ended>, Error> {
+    let path = dir.join("outcome.json");
+    if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
 /// Notes why a run could not go on.
 pub fn fail(dir: &Path, failure: &Failure) -> Result<(), Error> {
     write(&dir.join("failure.json"), &json(failure))

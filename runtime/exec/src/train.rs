@@ -107,7 +107,18 @@ pub fn train(
     report: Report<'_>,
 ) -> Result<Outcome, Error> {
     room::check(&plan, options)?;
-    let executor = Executor::load(plan, options)?;
+    let mut executor = Executor::load(plan, options)?;
+    train_on(&mut executor, corpus, folder, stop, report)
+}
+
+/// The same on an executor that is loaded, which then has the state of the last step.
+pub fn train_on(
+    executor: &mut Executor,
+    corpus: &Corpus,
+    folder: &Path,
+    stop: &Stop,
+    report: Report<'_>,
+) -> Result<Outcome, Error> {
     Training::start(executor, corpus, folder, report)?.run(stop, report)
 }
 
@@ -128,7 +139,7 @@ fn better(earlier: Option<Best>, later: Best, min_delta: f64) -> Best {
 
 /// A run under way.
 struct Training<'t> {
-    executor: Executor,
+    executor: &'t mut Executor,
     corpus: &'t Corpus,
     folder: &'t Path,
     names: Names,
@@ -154,7 +165,7 @@ struct Training<'t> {
 
 impl<'t> Training<'t> {
     fn start(
-        mut executor: Executor,
+        executor: &'t mut Executor,
         corpus: &'t Corpus,
         folder: &'t Path,
         report: Report<'_>,
@@ -163,10 +174,10 @@ impl<'t> Training<'t> {
         let sequences = train_sequences(executor.plan(), corpus)?;
         let found = load::newest(folder)?;
         match &found {
-            Some(found) => resume(&mut executor, found, corpus, report)?,
+            Some(found) => resume(executor, found, corpus, report)?,
             None => {
-                init(&mut executor, &names)?;
-                start_from(&mut executor, corpus, report)?;
+                init(executor, &names)?;
+                start_from(executor, corpus, report)?;
                 report(Event::Started { parameters: parameters(executor.plan()) });
             }
         }
@@ -188,7 +199,7 @@ impl<'t> Training<'t> {
             }
         }
         Ok(Training {
-            ahead: Ahead::new(&executor, &names),
+            ahead: Ahead::new(executor, &names),
             executor,
             corpus,
             folder,
@@ -452,7 +463,7 @@ impl<'t> Training<'t> {
             let plan::Sample { length, temperature, top_k, top_p, .. } = sample;
             let sampling = Sampling { temperature, top_k, top_p, seed, ..Sampling::PLAIN };
             let request = Request { length, sampling, stops: vec![] };
-            let mut session = Session::new(&mut self.executor, vocabulary)?;
+            let mut session = Session::new(self.executor, vocabulary)?;
             session.read(&ids)?;
             let mut text = String::new();
             let mut give = |piece: &str| {

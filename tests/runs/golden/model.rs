@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use llmc::Compiled;
+use llmc::compile::Compiled;
 
 use super::{FP32_RELATIVE, Golden, are_close, distances, draws, numbers};
 use crate::clip::Update;

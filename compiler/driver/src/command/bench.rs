@@ -15,8 +15,9 @@ use super::Failure;
 use super::build::{compile_or_report, plan_or_report};
 use super::out::say;
 use super::source::ready;
-use super::train::options;
+
 use crate::cli;
+use crate::job;
 use crate::machine::Site;
 
 /// Steps whose parts are timed.
@@ -40,7 +41,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let (site, device) = Site::of_program(args.machine.device, train, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let corpus = ready.corpus.take().expect("a program that trains has data");
-    let options = options(&args.machine, device);
+    let options = job::options(args.machine.threads, device);
     let tokens = plan.run.batch * plan.run.context;
     let mut bench = Bench::new(plan.clone(), &corpus, &options)?;
     let first_step_begins_s = start.elapsed().as_secs_f64();

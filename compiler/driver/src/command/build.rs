@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use codegen::ptx::Numerics;
 use diag::Diagnostic;
 use passes::usage::size;
 use plan::Plan;
@@ -75,8 +74,7 @@ pub(super) fn compile_or_report(
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
     warn(ready, source, compiled.warnings.clone())?;
     ready.program.train = compiled.train.clone();
-    say_numerics(ready, back_end);
-    say_bound(ready, site);
+    site.settle(&mut ready.program.train);
     Ok(compiled)
 }
 
@@ -95,8 +93,7 @@ pub(super) fn plan_or_report(
     if train.micro_batch != plan.run.micro_batch {
         train.choose_micro_batch(plan.run.micro_batch);
     }
-    say_numerics(ready, back_end);
-    say_bound(ready, site);
+    site.settle(&mut ready.program.train);
     Ok(plan)
 }
 
@@ -107,22 +104,6 @@ fn refuse(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> F
 
 fn warn(ready: &mut Ready, source: &Source, found: Vec<Diagnostic>) -> Result<(), Failure> {
     if ready.say(source, found) { Err(Failure::Spec) } else { Ok(()) }
-}
-
-/// Among the settings, how the device computes sums where the spec does not say.
-fn say_numerics(ready: &mut Ready, back_end: BackEnd) {
-    let train = &mut ready.program.train;
-    if train.numerics.is_none() && matches!(back_end.numerics(train), Ok(Numerics::Fast)) {
-        train.derive("numerics", "fast".to_owned());
-    }
-}
-
-/// Among the settings, the bound that this machine gives where the spec has none.
-fn say_bound(ready: &mut Ready, site: &Site) {
-    let train = &mut ready.program.train;
-    if let (None, Some(bytes)) = (train.memory, site.room.default_bytes) {
-        train.derive("memory", format!("{} ({})", size(bytes), site.bound));
-    }
 }
 
 fn print(text: &str) {

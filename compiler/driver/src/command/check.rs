@@ -5,10 +5,11 @@ use passes::usage::{count, size};
 use super::Failure;
 use super::out::say;
 use super::rewrite::rewrite;
-use super::source::{flags, read, ready, request};
+use super::source::{flags, ready, request};
 use crate::cli::{Check, Source};
 use crate::front::{Front, base_of};
 use crate::machine::{Site, room};
+use crate::spec::read;
 
 pub(super) fn run(args: &Check) -> Result<(), Failure> {
     if args.fix {

@@ -3,23 +3,14 @@
 use std::path::Path;
 
 use data::Vocabulary;
-use exec::checkpoint::load;
 use exec::error::Error;
 use exec::executor::Executor;
 use exec::generate::{Request, Sampled, Sampling, Session};
-use exec::run_dir;
-use passes::fit::Room;
-use sema::Facts;
 
 use super::Failure;
 use super::out::{say, say_part};
-use super::source::report;
-use super::train::options;
-use crate::cache;
-use crate::cli::{self, ErrorFormat};
-use crate::front::uses::Files;
-use crate::front::{self, Checked, Front};
-use crate::machine::Site;
+use crate::cli;
+use crate::job;
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let mut request = request(&args.text)?;
@@ -105,59 +96,9 @@ pub(super) fn load_run(
     dir: &Path,
     machine: &cli::Machine,
 ) -> Result<(Executor, Vocabulary), Failure> {
-    if !dir.join("run.json").is_file() {
-        let what = "this is not the folder of a run; `llmc train` makes one";
-        return Err(Error::checkpoint(dir, what).into());
-    }
-    let info = run_dir::info(dir)?;
-    let found = load::newest(dir)?.ok_or_else(|| {
-        Failure::Usage(format!("{} has no checkpoint yet; train it first", dir.display()))
-    })?;
-    for warning in &found.warnings {
+    let loaded = job::load(dir, machine.threads, machine.device)?;
+    for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    let vocabulary = run_dir::vocabulary(dir)?;
-    let path = dir.join("spec.lt");
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-    let front = Front::read(&front::Request {
-        path: path.to_string_lossy().into_owned(),
-        text,
-        sets: info.sets.clone(),
-        options: info.options.clone(),
-        job: info.job.clone(),
-        files: Files::Texts(info.uses.clone()),
-        environment: Some(info.environment.clone()),
-    });
-    let facts = facts(&front, vocabulary.size());
-    let mut checked = front.check(Some(&facts));
-    let Some(program) = &mut checked.program else {
-        report(&front, &checked, ErrorFormat::Human);
-        return Err(Failure::Spec);
-    };
-    let micro_batch = info.settings.get("micro_batch").and_then(|n| n.parse().ok());
-    if let Some(n) = micro_batch
-        && program.train.may_keep_micro_batch(n)
-    {
-        program.train.keep_micro_batch(n);
-    }
-    // What trained elsewhere may be too large to train here.
-    let (site, device) = Site::of_program(machine.device, &program.train, &front.map)?;
-    let (room, back_end) = (Room::UNBOUNDED, site.back_end);
-    let done = cache::plan(program, &front.map, Some(&facts), room, back_end);
-    let (plan, _) = done.map_err(|diagnostics| {
-        report(&front, &Checked { program: None, diagnostics }, ErrorFormat::Human);
-        Failure::Spec
-    })?;
-    let mut executor = Executor::load(plan.clone(), &options(machine, device))?;
-    load::restore(&found, &plan, executor.memory_mut())?;
-    executor.refresh()?;
-    Ok((executor, vocabulary))
-}
-
-/// What the data was known to hold when the run started, without opening it again.
-fn facts(front: &Front, vocab: u64) -> Facts {
-    let splits = front.data_request().map(|d| d.splits).unwrap_or_default();
-    // Lengths in epochs do not matter for generation; any number of tokens will do.
-    let tokens = splits.into_iter().map(|(name, _)| (name, 1 << 30)).collect();
-    Facts { vocab: Some(vocab), tokens, ..Facts::default() }
+    Ok((loaded.executor, loaded.vocabulary))
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use exec::error::Error;
 use passes::decode::Why;
 use passes::usage::count;
-use plan::{Plan, Role, Step};
+use plan::Role;
 use sema::trace::Param;
 use sema::{Program, Train};
 
@@ -19,6 +19,7 @@ use super::show::{self, Origins};
 use super::source::{Ready, ready};
 use crate::cli;
 use crate::compile::{BackEnd, Compiled};
+use crate::compiled::flops_a_token;
 use crate::curve;
 use crate::machine::{Site, room};
 
@@ -111,22 +112,4 @@ fn updated(train: &Train, param: &Param) -> String {
     let decay = group.rule.arg("weight_decay").filter(|_| train.is_decayed(param));
     let decay = decay.map(|x| format!(" weight_decay {}", x.text())).unwrap_or_default();
     format!("{}{decay}", group.rule.name)
-}
-
-/// Multiplications and additions of all products of `micro`, a token of its batch.
-fn flops_a_token(plan: &Plan) -> u64 {
-    let Some(micro) = plan.function("micro") else { return 0 };
-    let flops: u64 = plan[micro].steps.iter().map(flops).sum();
-    flops / (plan.run.micro_batch * plan.run.context).max(1)
-}
-
-fn flops(step: &Step) -> u64 {
-    match step {
-        Step::Product { product, .. } => product.flops(),
-        Step::Tiles { count, body, .. } => count * body.iter().map(flops).sum::<u64>(),
-        Step::Attention { attention, .. } => attention.flops(),
-        Step::Launch { launch, .. } => launch.flops,
-        Step::Kernel { .. } | Step::Sort { .. } | Step::Loop { .. } => 0,
-        Step::Call(_) | Step::Yield(_) => 0,
-    }
 }

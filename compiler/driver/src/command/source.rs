@@ -1,13 +1,11 @@
 //! Reads a spec, checks it with its data, and prints what there is to say.
 
-use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::io::IsTerminal;
 
 use data::Corpus;
 use diag::lints::{Choice, Flags};
 use diag::render::{Style, render};
 use diag::{Diagnostic, Level};
-use exec::error::Error;
 use sema::schema::nearest;
 use sema::{Facts, Program};
 
@@ -44,7 +42,8 @@ impl Ready {
 
 /// Parses a spec from its file.
 pub(super) fn parse(source: &Source) -> Result<Front, Failure> {
-    let mut front = Front::read(&request(source, read(&source.spec)?));
+    let text = crate::spec::read(&source.spec)?;
+    let mut front = Front::read(&request(source, text));
     front.flags = flags(source)?;
     no_option_of_a_command(source, &front)?;
     Ok(front)
@@ -138,28 +137,4 @@ pub(super) fn report(front: &Front, checked: &Checked, format: ErrorFormat) {
         ErrorFormat::Github => Style::GitHub,
     };
     eprint!("{}", render(&front.map, &checked.diagnostics, style));
-}
-
-/// The text of a file: regular, of limited size, UTF-8.
-pub(crate) fn read(path: &Path) -> Result<String, Failure> {
-    let io = |action, error| Failure::Usage(Error::io(action, path, error).to_string());
-    let about = std::fs::metadata(path).map_err(|e| io("read", e))?;
-    let shown = path.display();
-    if !about.is_file() {
-        return Err(Failure::Usage(format!("{shown} is not a regular file")));
-    }
-    let limit = syntax::limits::FILE_BYTES as u64;
-    if about.len() > limit {
-        let size = about.len();
-        let message = format!("{shown} has {size} bytes; a spec may have {limit}");
-        return Err(Failure::Usage(message));
-    }
-    let mut bytes = vec![];
-    let file = std::fs::File::open(path).map_err(|e| io("open", e))?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| io("read", e))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
-        Failure::Usage(format!("{shown}:{line}: byte {at} is not UTF-8; save the file as UTF-8"))
-    })
 }

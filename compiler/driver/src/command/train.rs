@@ -1,41 +1,37 @@
 //! `llmc train`: compiles, decides where to train, trains, and says how to go on.
 
-mod logs;
-
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use data::Corpus;
 use exec::error::Error;
-use exec::executor::Options;
 use exec::log::Row;
 use exec::progress::{Pace, line};
-use exec::run_dir::{self, Decision, OnChange, RunInfo};
+use exec::run_dir::{Decision, OnChange};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
 use passes::usage::count;
-use plan::Plan;
-
-use logs::Logs;
 
 use super::Failure;
 use super::build::plan_or_report;
 use super::out::{say, say_part};
-use super::source::{Ready, ready};
-use crate::cache;
+use super::source::{ready, request};
 use crate::cli;
-use crate::front::run_folder;
-use crate::machine::{Site, grids};
+use crate::job;
+use crate::logs::Logs;
+use crate::machine::Site;
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
-    keep_micro_batch(args, &mut ready);
+    let folder = job::folder(&ready.program, args.out.as_deref());
+    job::keep_micro_batch(&mut ready.program.train, &folder);
     let (settings, map) = (&ready.program.train, &ready.front.map);
     let (site, device) = Site::of_program(args.machine.device, settings, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
-    let info = info(args, &ready, &plan);
-    let (decision, _lock) = run_dir::open(&folder(args, &ready), &info, on_change(args))?;
+    let settings = &ready.program.train;
+    let info = job::info(settings, &plan, &ready.front, &request(&args.source, String::new()));
+    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+    let text = job::resolved(settings, &ready.front.map.file(ready.front.file).text);
+    let (decision, _lock) = job::open(&folder, &info, on_change(args), corpus, &text)?;
     let dir = decision.folder().to_owned();
     match &decision {
         Decision::Finished(_, ended) => {
@@ -50,13 +46,8 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
         }
         Decision::Fresh(_) | Decision::Resume(..) => {}
     }
-    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
-    if is_new_to(&dir, &info, corpus)? {
-        let text = &ready.front.map.file(ready.front.file).text;
-        run_dir::create(&dir, &info, &resolved(&ready, text), corpus.vocabulary())?;
-    }
     let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
-    let options = options(&args.machine, device);
+    let options = job::options(args.machine.threads, device);
     let settings = &ready.program.train;
     let mut show = Show::new(settings.steps, every(settings));
     let mut logs = Logs::new(&settings.logs, &dir);
@@ -76,18 +67,6 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
 /// How often the terminal shows a step, where the spec says.
 fn every(train: &sema::Train) -> Option<u64> {
     train.logs.iter().filter(|log| log.file.is_none()).find_map(|log| log.every)
-}
-
-/// Whether the folder is no run's yet, or that of a run which goes on as another program.
-fn is_new_to(dir: &Path, info: &RunInfo, corpus: &Corpus) -> Result<bool, Error> {
-    if !dir.join("run.json").exists() {
-        return Ok(true);
-    }
-    // Before anything of the folder changes: its checkpoints mean nothing without their ids.
-    if run_dir::vocabulary(dir)? != *corpus.vocabulary() {
-        return Err(Error::checkpoint(dir, "it was trained with another vocabulary"));
-    }
-    Ok(run_dir::info(dir)?.trajectory != info.trajectory)
 }
 
 /// Says how the run ended and how to go on.
@@ -146,67 +125,12 @@ fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn folder(args: &cli::Train, ready: &Ready) -> PathBuf {
-    args.out.clone().unwrap_or_else(|| run_folder(&ready.program))
-}
-
-/// A run that goes on has the micro-batch that it started with, whatever fits here.
-fn keep_micro_batch(args: &cli::Train, ready: &mut Ready) {
-    let found = run_dir::micro_batch(&folder(args, ready), &settings(ready));
-    let train = &mut ready.program.train;
-    if let Some(n) = found
-        && train.may_keep_micro_batch(n)
-    {
-        train.keep_micro_batch(n);
-    }
-}
-
 fn on_change(args: &cli::Train) -> OnChange {
     match (&args.out, args.resume) {
         (_, true) => OnChange::GoOn,
         (Some(_), false) => OnChange::Refuse,
         (None, false) => OnChange::Sibling,
     }
-}
-
-/// What the settings of a program came out as, but for what is only watched.
-fn settings(ready: &Ready) -> BTreeMap<String, String> {
-    let all = ready.program.train.settings.iter();
-    let kept = all.filter(|s| s.class != sema::SettingClass::Observation);
-    kept.map(|s| (s.name.clone(), s.value.clone())).collect()
-}
-
-fn info(args: &cli::Train, ready: &Ready, plan: &Plan) -> RunInfo {
-    RunInfo {
-        name: plan.name.clone(),
-        compiler: plan.compiler.clone(),
-        identity: plan.run.identity.clone(),
-        trajectory: plan.run.trajectory.clone(),
-        settings: settings(ready),
-        sets: args.source.sets.clone(),
-        options: args.source.options(),
-        job: args.source.job.clone(),
-        environment: ready.front.environment.clone(),
-        uses: ready.front.texts.clone(),
-    }
-}
-
-/// The spec as it was read, under a table of what every setting came out as.
-fn resolved(ready: &Ready, text: &str) -> String {
-    let mut out = String::from("# Resolved settings:\n");
-    for s in &ready.program.train.settings {
-        out.push_str(&format!("#   {:<14} {:<34} {}\n", s.name, s.value, s.origin));
-    }
-    out.push('\n');
-    out.push_str(text);
-    out
-}
-
-/// How to run: with the threads that are asked for, or all cores.
-pub(super) fn options(machine: &cli::Machine, device: cli::Device) -> Options {
-    let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = machine.threads.unwrap_or_else(all).max(1);
-    Options { threads, grids: grids(device), kept: cache::of_user() }
 }
 
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.

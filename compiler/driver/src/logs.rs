@@ -32,11 +32,13 @@ const COLUMNS: [&str; 15] = [
 ];
 
 /// The files of a run.
-pub(super) struct Logs {
+#[derive(Debug)]
+pub(crate) struct Logs {
     folder: PathBuf,
     files: Vec<One>,
 }
 
+#[derive(Debug)]
 struct One {
     form: LogForm,
     path: PathBuf,
@@ -48,7 +50,7 @@ struct One {
 
 impl Logs {
     /// The files that a spec asks for; `folder` is that of the run.
-    pub(super) fn new(logs: &[LogTo], folder: &Path) -> Self {
+    pub(crate) fn new(logs: &[LogTo], folder: &Path) -> Self {
         let one = |log: &LogTo| {
             let (form, path) = log.file.clone()?;
             let (path, every) = (PathBuf::from(path), log.every.unwrap_or(1));
@@ -58,7 +60,7 @@ impl Logs {
     }
 
     /// Writes a row to every file that it is due in; what fails is said once.
-    pub(super) fn add(&mut self, row: &Row) -> Vec<String> {
+    pub(crate) fn add(&mut self, row: &Row) -> Vec<String> {
         let folder = &self.folder;
         let open = self.files.iter_mut().filter(|file| !file.failed);
         let failures = open.filter_map(|file| {

@@ -1,0 +1,6 @@
+//! `llmc` inside another program: specs built in Rust, checked, compiled, trained and read.
+
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
+mod places;
+mod runs;
