@@ -46,6 +46,7 @@ pub use exec::log::Row;
 pub use exec::signal::Stop;
 pub use exec::train::{Event, Outcome};
 pub use front::Front;
+pub use macros::{include_spec, spec};
 pub use report::{Finding, Report};
 pub use run::{Run, Weight};
 pub use spec::Spec;
