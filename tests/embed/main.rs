@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+mod macros;
 mod places;
 mod runs;

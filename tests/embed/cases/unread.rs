@@ -1,0 +1,10 @@
+//! Text that is no language at all, on two lines.
+
+fn main() {
+    let _ = macros::spec! {
+        train {
+          batch = 8 8 =
+          steps (
+        }
+    };
+}
