@@ -1,8 +1,8 @@
 //! What the documents say is so: commands run, specs check, files exist.
 //!
 //! The commands of the README run in order in a folder that holds a copy of `examples/`, with
-//! this build as `llmc`. `cargo run --release --` means it too; `cargo test` is only recognised,
-//! or it would run itself. A command ends with 0, or with what `$ echo $?` below it shows. Shown
+//! this build as `llmc`. `cargo run --release --` means it too, and `--example` an example of this
+//! build; `cargo test` is only recognised, or it would run itself. A command ends with 0, or with what `$ echo $?` below it shows. Shown
 //! lines must come in order; a number stands for any number, and `...` for any lines.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
@@ -21,7 +21,10 @@ const FOLDERS: &[&str] = &["compiler/", "runtime/", "stdlib/", "examples/", "tes
 /// What `cargo` is to the commands.
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
-  run) while [ "$1" != -- ]; do shift; done; shift; exec llmc "$@" ;;
+  run) case "$*" in
+      *--example*) exec "$EXAMPLES/${*##*--example }" ;;
+    esac
+    while [ "$1" != -- ]; do shift; done; shift; exec llmc "$@" ;;
   test) exit 0 ;;
   *) echo "no command of the README: cargo $1" >&2; exit 64 ;;
 esac
@@ -29,6 +32,19 @@ esac
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the examples as programs; they are built with the tests, unless one test is
+/// named.
+fn examples() -> PathBuf {
+    let of_tests = Path::new(env!("CARGO_BIN_EXE_llmc")).parent().unwrap().join("examples");
+    if !of_tests.join("embed").exists() {
+        let build = ["build", "--quiet", "--example", "embed"];
+        assert!(
+            Command::new(env!("CARGO")).args(build).current_dir(root()).status().unwrap().success()
+        );
+    }
+    of_tests
 }
 
 /// The README, the architecture and everything in `docs/`, by path.
@@ -144,7 +160,7 @@ impl Sandbox {
         let path = format!("{}:{}", self.0.join("bin").display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
         let shell = shell.args(["-c", command]).current_dir(&self.0).env("PATH", path);
-        let shell = shell.env("LLMC_CACHE", "off");
+        let shell = shell.env("LLMC_CACHE", "off").env("EXAMPLES", examples());
         let output = shell.output().unwrap();
         let (out, err) = (&output.stdout, &output.stderr);
         let text = String::from_utf8_lossy(out) + String::from_utf8_lossy(err);

@@ -48,16 +48,11 @@ impl Spec {
         self.line("data", &head.into(), Some(fill(Block::default())))
     }
 
-    /// Adds data under a name.
+    /// Adds data under a name: `data plays = text("plays.txt")`.
     #[must_use]
     #[track_caller]
-    pub fn data_named(
-        self,
-        name: &str,
-        head: impl Into<Value>,
-        fill: impl FnOnce(Block) -> Block,
-    ) -> Self {
-        self.line("data", &named(name, &head.into()), Some(fill(Block::default())))
+    pub fn data_named(self, name: &str, head: impl Into<Value>) -> Self {
+        self.line("data", &named(name, &head.into()), None)
     }
 
     /// Adds the training job.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+mod formats;
 mod tree;
 
 use std::path::Path;
@@ -13,8 +14,58 @@ use tree::same;
 type Twin = fn() -> Spec;
 
 /// By the name of the example.
-const TWINS: &[(&str, Twin)] =
-    &[("hello", hello), ("custom_optimizer", custom_optimizer), ("shakespeare", shakespeare)];
+const TWINS: &[(&str, Twin)] = &[
+    ("authors", formats::authors),
+    ("chat", formats::chat),
+    ("classics_bpe", formats::classics_bpe),
+    ("classics_chars", formats::classics_chars),
+    ("compressed", formats::compressed),
+    ("custom_optimizer", custom_optimizer),
+    ("hello", hello),
+    ("hidden", formats::hidden),
+    ("mixture", formats::mixture),
+    ("poems", formats::poems),
+    ("shakespeare", shakespeare),
+    ("sizes", sizes),
+    ("tokens", formats::tokens),
+];
+
+/// Arguments, two models and a job that goes on from another one's lines.
+fn sizes() -> Spec {
+    let gpt = |layers: u32, width: &str, heads: u32| {
+        call("gpt").with("layers", layers).with("width", width).with("heads", heads)
+    };
+    Spec::new()
+        .doc("Peak of the learning rate.")
+        .set("arg", "peak: real = 3e-3 in 1e-5..1e-1")
+        .doc("Width of the large model; the small one has half.")
+        .set("arg", "width: dim = 128 in 32..512")
+        .set("arg", ("out: path =", string("{env.RUNS:runs}")))
+        .model_named("small", gpt(1, "width / 2", 2))
+        .model_named("large", gpt(2, "width", 4))
+        .data_named("play", shakespeare_text().with("tokenizer", "bytes"))
+        .doc("A quick look.")
+        .train_named("quick", |t| {
+            t.set("model", "small")
+                .set("batch", 16)
+                .set("context", 64)
+                .set("lr", "peak")
+                .set("warmup", percent(5))
+                .set("steps", 200)
+                .set("checkpoint", (string("{out}/{name}-{run}"), "every", percent(50)))
+                .set("log", ("csv", string("{out}/{name}-{run}.csv"), "every", 10))
+        })
+        .doc("The same for longer: the lines of `quick`, but for these.")
+        .train_named("full like quick", |t| {
+            t.set("model", "large")
+                .set("steps", "5 * 200")
+                .set("early_stop", ("val.loss", "patience", percent(40)))
+        })
+}
+
+fn shakespeare_text() -> build::Call {
+    call("text").arg(string("data/shakespeare.txt"))
+}
 
 fn hello() -> Spec {
     Spec::new()

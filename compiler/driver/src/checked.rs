@@ -10,7 +10,7 @@ use sema::{Facts, Program, Setting};
 use crate::compile::compile_within;
 use crate::compiled::Compiled;
 use crate::error::Error;
-use crate::front::{self, Front};
+use crate::front::{self, Front, Request};
 use crate::job;
 use crate::machine::Site;
 use crate::report::Report;
@@ -21,7 +21,7 @@ pub struct Checked {
     pub(crate) front: Front,
     pub(crate) program: Option<Program>,
     pub(crate) data: Option<(Facts, Corpus)>,
-    pub(crate) sets: Vec<String>,
+    pub(crate) request: Request,
     pub(crate) out: Option<PathBuf>,
     places: Option<Places>,
     found: Vec<Diagnostic>,
@@ -34,12 +34,12 @@ impl Checked {
         checked: front::Checked,
         data: Option<(Facts, Corpus)>,
         places: Option<Places>,
-        sets: Vec<String>,
+        request: Request,
         out: Option<PathBuf>,
     ) -> Self {
         let front::Checked { program, diagnostics: found } = checked;
         let report = Report::default();
-        let mut checked = Self { front, program, data, sets, out, places, found, report };
+        let mut checked = Self { front, program, data, request, out, places, found, report };
         checked.report = checked.report_with(&[]);
         checked
     }

@@ -29,6 +29,7 @@ pub mod emit;
 pub mod error;
 pub mod front;
 pub mod job;
+mod logs;
 pub mod machine;
 pub mod report;
 mod run;

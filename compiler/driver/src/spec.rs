@@ -7,7 +7,8 @@ use build::Built;
 
 use crate::checked::Checked;
 use crate::error::Error;
-use crate::front::{Front, base_of};
+use crate::front::uses::Files;
+use crate::front::{Front, Request, base_of};
 
 /// A spec that is not checked yet.
 ///
@@ -20,26 +21,26 @@ use crate::front::{Front, base_of};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Spec {
-    path: String,
-    text: String,
+    request: Request,
     base: PathBuf,
-    sets: Vec<String>,
     out: Option<PathBuf>,
     built: Option<Built>,
 }
 
 impl Spec {
     /// A spec from its text. Messages call it `name`, and its run is called after that name
-    /// without its ending; paths of data start at the working directory.
+    /// without its ending; paths of data start at the working directory. It is one text: it has no
+    /// files to `use`.
     pub fn from_text(name: impl Into<String>, text: impl Into<String>) -> Self {
-        let (path, base) = (name.into(), PathBuf::from("."));
-        Self { path, text: text.into(), base, sets: vec![], out: None, built: None }
+        let request = Request { path: name.into(), text: text.into(), ..Request::default() };
+        Self { request, base: PathBuf::from("."), out: None, built: None }
     }
 
     /// A spec from its file; paths of data start at the file's folder.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let spec = Self::from_text(path.to_string_lossy(), read(path)?);
+        let mut spec = Self::from_text(path.to_string_lossy(), read(path)?);
+        spec.request.files = Files::Below(base_of(path));
         Ok(spec.relative_to(base_of(path)))
     }
 
@@ -67,7 +68,28 @@ impl Spec {
     /// The same with a directive set from outside, as `--set` does: `train.steps=20`.
     #[must_use]
     pub fn set(mut self, directive: impl Into<String>) -> Self {
-        self.sets.push(directive.into());
+        self.request.sets.push(directive.into());
+        self
+    }
+
+    /// The same with a value for an argument that it declares with `arg`.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request.options.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// The same for one of its jobs, in place of the last one.
+    #[must_use]
+    pub fn job(mut self, name: impl Into<String>) -> Self {
+        self.request.job = Some(name.into());
+        self
+    }
+
+    /// The same called `name`, after which its run is called.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.request.path = name.into() + ".lt";
         self
     }
 
@@ -79,7 +101,7 @@ impl Spec {
 
     /// The text of the language.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.request.text
     }
 
     /// Checks everything that can be known before a run, with what the data hold.
@@ -89,14 +111,14 @@ impl Spec {
     /// # Errors
     /// Data that are there and cannot be read.
     pub fn check(&self) -> Result<Checked, Error> {
-        let mut front = Front::parse(&self.path, &self.text, &self.sets);
+        let mut front = Front::read(&self.request);
         if let Some(built) = self.built.as_ref().filter(|_| front.diagnostics.is_empty()) {
             front.diagnostics = built.faults(front.file, &front.spec);
         }
         let (checked, data) = front.check_with_data(&self.base)?;
         let places = self.built.as_ref().map(|built| built.places.clone());
-        let (sets, out) = (self.sets.clone(), self.out.clone());
-        Ok(Checked::new(front, checked, data, places, sets, out))
+        let (request, out) = (self.request.clone(), self.out.clone());
+        Ok(Checked::new(front, checked, data, places, request, out))
     }
 }
 

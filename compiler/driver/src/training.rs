@@ -14,6 +14,7 @@ use exec::train::{Event, Outcome, train_on};
 use crate::compiled::Compiled;
 use crate::error::Error;
 use crate::job;
+use crate::logs::Logs;
 use crate::run::Run;
 
 /// A closure that watches a run; breaking ends it.
@@ -104,7 +105,7 @@ impl<'w> Training<'w> {
     pub fn start(mut self) -> Result<Run, Error> {
         let Compiled { checked, compiled, device, folder, .. } = self.compiled;
         let (_, corpus) = checked.data.as_ref().expect("a program that trains has data");
-        let info = job::info(&compiled.train, &compiled.plan, &checked.sets);
+        let info = job::info(&compiled.train, &compiled.plan, &checked.front, &checked.request);
         let text = &checked.front.map.file(checked.front.file).text;
         let text = job::resolved(&compiled.train, text);
         let (decision, _lock) = job::open(folder, &info, self.on_change, corpus, &text)?;
@@ -116,12 +117,21 @@ impl<'w> Training<'w> {
             Decision::Finished(_, ended) => finished(&mut executor, &dir, ended)?,
             Decision::Fresh(_) | Decision::Resume(..) | Decision::NewSibling(..) => {
                 let stop = self.stop.clone();
-                let mut report = |event: Event| {
+                let mut logs = Logs::new(&compiled.train.logs, &dir);
+                let watchers = &mut self.watchers;
+                let mut tell = |event: &Event| {
                     // Every watcher sees every event, whoever wants to end the run.
-                    let wishes = self.watchers.iter_mut().map(|watch| watch(&event).is_break());
+                    let wishes = watchers.iter_mut().map(|watch| watch(event).is_break());
                     if wishes.fold(false, |ends, wish| ends | wish) {
                         stop.request();
                     }
+                };
+                let mut report = |event: Event| {
+                    if let Event::Step(row) = &event {
+                        let failures = logs.add(row);
+                        failures.into_iter().for_each(|what| tell(&Event::Warning(what)));
+                    }
+                    tell(&event);
                 };
                 train_on(&mut executor, corpus, &dir, &self.stop, &mut report)?
             }

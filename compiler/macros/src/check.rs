@@ -24,7 +24,18 @@ pub(crate) fn check(name: &str, text: String) -> Found {
         library.push(syntax::parse(&map, file).0);
     }
     let library: Vec<_> = library.iter().collect();
-    let (_, diagnostics) = sema::check("spec", &spec, &[], &library, &map, None);
+    let input = sema::Input {
+        name: "spec",
+        spec: &spec,
+        std: &library,
+        map: &map,
+        overrides: &[],
+        options: &[],
+        environment: &[],
+        imports: &[],
+        job: None,
+    };
+    let (_, diagnostics) = sema::check(&input, None);
     Found { map, diagnostics }
 }
 

@@ -84,9 +84,7 @@ fn token(span: Span) -> Token {
 fn ahead(from: (usize, usize), text: &str) -> (usize, usize) {
     match text.rsplit_once('\n') {
         None => (from.0, from.1 + text.chars().count()),
-        Some((lines, last)) => {
-            (from.0 + lines.matches('\n').count() + 1, last.chars().count() + 1)
-        }
+        Some((lines, last)) => (from.0 + lines.matches('\n').count() + 1, last.chars().count() + 1),
     }
 }
 

@@ -8,7 +8,7 @@ mod check;
 mod errors;
 mod invocation;
 
-use proc_macro::{Literal, Span, TokenStream, TokenTree};
+use proc_macro::{Delimiter, Group, Literal, Span, TokenStream, TokenTree};
 
 use invocation::Invocation;
 
@@ -46,7 +46,9 @@ fn written(input: TokenStream) -> Result<String, TokenStream> {
             errors::at(first, last, &errors::message(&found.map, &invocation, d))
         })
         .collect();
-    if errors.is_empty() { Ok(invocation.text) } else { Err(errors) }
+    // Several errors are no expression, a block of them is.
+    let all = || TokenTree::Group(Group::new(Delimiter::Brace, errors.clone()));
+    if errors.is_empty() { Ok(invocation.text) } else { Err(all().into()) }
 }
 
 /// The spec of a file, by its path from the file of this invocation; its value is an `llmc::Spec`
@@ -76,7 +78,8 @@ fn included(input: TokenStream) -> Result<TokenStream, (Span, String)> {
     let source = here.local_file().ok_or((at, "this source is no file".to_owned()))?;
     let file = source.parent().unwrap_or(&source).join(path);
     let shown = file.display().to_string();
-    let text = std::fs::read_to_string(&file).map_err(|e| (at, format!("cannot read {shown}: {e}")))?;
+    let text =
+        std::fs::read_to_string(&file).map_err(|e| (at, format!("cannot read {shown}: {e}")))?;
     let found = check::check(&shown, text);
     if found.errors().next().is_some() {
         return Err((at, format!("{shown} is not a spec that can run\n{}", found.rendered())));

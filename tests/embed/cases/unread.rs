@@ -4,7 +4,7 @@ fn main() {
     let _ = macros::spec! {
         train {
           batch = 8 8 =
-          steps (
+          steps 10 =
         }
     };
 }

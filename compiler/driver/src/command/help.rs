@@ -7,10 +7,11 @@ use sema::{ArgInfo, Interface, JobInfo};
 
 use super::Failure;
 use super::out::{say, say_part};
-use super::source::{read, report};
+use super::source::report;
 use crate::cli::{Cli, ErrorFormat};
 use crate::front::uses::Files;
 use crate::front::{Checked, Front, Request, base_of};
+use crate::spec::read;
 
 pub(super) fn run(what: Option<&str>) -> Result<(), Failure> {
     let mut cli = Cli::command();

@@ -11,8 +11,6 @@ use diag::{Code, Diagnostic, SourceMap, Span};
 use sema::Import;
 use syntax::ast::{Spec, StmtKind, StrLit};
 
-use crate::command::source;
-
 /// Files behind one another at most.
 const MAX_DEPTH: usize = 16;
 
@@ -163,7 +161,7 @@ impl Reader<'_> {
         if !real.starts_with(&real_root) {
             return Err(outside());
         }
-        source::read(&path).map_err(|failure| failure.to_string())
+        crate::spec::read(&path).map_err(|failure| failure.to_string())
     }
 
     fn folder_of_spec(&self) -> &Path {
