@@ -1,4 +1,4 @@
-//! What the command line and embedders share of a run: its folder and what goes there.
+//! What the command line and embedders share of a run: its folder, its start.
 //!
 //! In: a checked program and its plan. Out: a folder that is this run's, locked, and an executor.
 

@@ -1,4 +1,4 @@
-//! A run of an embedder: watched by closures, stopped by them, and what it leaves behind.
+//! A run of an embedder: watched by closures, stopped by them, left in a folder.
 
 use std::fmt;
 use std::ops::ControlFlow;
