@@ -53,6 +53,5 @@ pub(crate) fn made_up(front: &Front) -> Facts {
         documents: request.splits.iter().map(|(name, s)| (name.clone(), share(*s) / ROW)).collect(),
         hash: Some("made up".to_owned()),
         weights: front.origin().map(|_| trained()),
-        ..Facts::default()
     }
 }

@@ -8,7 +8,7 @@ mod bind;
 use std::sync::Arc;
 
 use diag::{Code, Diagnostic, FileId, SourceMap};
-use syntax::ast::{self, DeclKind, ExprKind};
+use syntax::ast::{self, DeclKind, ExprId};
 
 use crate::Call;
 use crate::trace::{self, Trace};
@@ -328,16 +328,9 @@ impl Library {
     pub(crate) fn has_params(&self, i: usize) -> bool {
         let entry = &self.entries[i];
         let body = entry.decl.body.span;
-        entry.spec.exprs.iter().any(|expr| {
+        (0u32..).zip(&entry.spec.exprs).any(|(id, expr)| {
             let inside = body.start <= expr.span.start && expr.span.end <= body.end;
-            let name = match &expr.kind {
-                ExprKind::Name(name) => name.clone(),
-                ExprKind::Field { base, name } => match &entry.spec[*base].kind {
-                    ExprKind::Name(base) => format!("{base}.{}", name.text),
-                    _ => return false,
-                },
-                _ => return false,
-            };
+            let Some(name) = bind::dotted(&entry.spec, ExprId(id)) else { return false };
             let is_layer = || {
                 let callee = self.resolve(&name, entry.by);
                 callee.is_some_and(|c| c != i && self.decl(c).kind == DeclKind::Layer)

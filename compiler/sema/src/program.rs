@@ -268,7 +268,8 @@ impl Train {
     /// Replaces the text of a setting by a value that was derived.
     pub fn derive(&mut self, name: &str, value: String) {
         if let Some(setting) = self.settings.iter_mut().find(|s| s.name == name) {
-            let (origin, place) = ("derived".to_owned(), Some("from memory".to_owned()));
+            let from = (name != "memory").then(|| "from memory".to_owned());
+            let (origin, place) = ("derived".to_owned(), from);
             *setting = Setting { value, origin, place, ..setting.clone() };
         }
     }

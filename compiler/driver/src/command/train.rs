@@ -52,10 +52,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut show = Show::new(settings.steps, every(settings));
     let mut logs = Logs::new(&settings.logs, &dir);
     let mut report = |event: Event| {
-        let failures = match &event {
-            Event::Step(row) => logs.add(row),
-            _ => vec![],
-        };
+        let failures = if let Event::Step(row) = &event { logs.add(row) } else { vec![] };
         show.event(event);
         failures.into_iter().for_each(|failure| show.event(Event::Warning(failure)));
     };

@@ -105,7 +105,7 @@ impl Reader<'_> {
         let own = chain.last().expect("the spec is first").0.clone();
         let key = normal(&own.parent().unwrap_or(Path::new("")).join(&text));
         if let Some(first) = chain.iter().position(|(path, _)| *path == key) {
-            return Err(Box::new(cycle(wrong(String::new()), &chain[first..], &key)));
+            return Err(Box::new(cycle(*wrong(String::new()), &chain[first..], &key)));
         }
         if chain.len() > MAX_DEPTH {
             let message = format!("files use one another more than {MAX_DEPTH} deep");
@@ -153,9 +153,9 @@ impl Reader<'_> {
         if !normal(&folder.join(key)).starts_with(&real_root) {
             return Err(outside());
         }
-        let real = path.canonicalize().map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => format!("there is no file {shown}"),
-            _ => format!("cannot read {shown}: {e}"),
+        let real = path.canonicalize().map_err(|e| {
+            let is_missing = e.kind() == std::io::ErrorKind::NotFound;
+            if is_missing { format!("there is no file {shown}") } else { format!("{shown}: {e}") }
         })?;
         // A link may lead elsewhere.
         if !real.starts_with(&real_root) {
@@ -170,11 +170,10 @@ impl Reader<'_> {
 }
 
 /// E0212: `a.lt` uses itself through `b.lt`, with each line on the way.
-fn cycle(wrong: Box<Diagnostic>, chain: &[(PathBuf, Option<Span>)], key: &Path) -> Diagnostic {
+fn cycle(mut wrong: Diagnostic, chain: &[(PathBuf, Option<Span>)], key: &Path) -> Diagnostic {
     let first = key.display();
     let between: Vec<String> =
         chain[1..].iter().map(|(path, _)| format!("`{}`", path.display())).collect();
-    let mut wrong = *wrong;
     wrong.message = match between.as_slice() {
         [] => format!("`{first}` uses itself"),
         between => format!("`{first}` uses itself through {}", between.join(", ")),

@@ -208,7 +208,7 @@ impl Library {
 }
 
 /// A name, maybe behind that of a used file.
-fn dotted(spec: &ast::Spec, expr: ExprId) -> Option<String> {
+pub(super) fn dotted(spec: &ast::Spec, expr: ExprId) -> Option<String> {
     match &spec[expr].kind {
         ExprKind::Name(name) => Some(name.clone()),
         ExprKind::Field { base, name } => Some(format!("{}.{}", dotted(spec, *base)?, name.text)),

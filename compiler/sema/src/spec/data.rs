@@ -11,6 +11,7 @@ use diag::{Code, Diagnostic, Span};
 use super::args::Value;
 use super::file::{BlockNode, Blocks};
 use super::lines::{self, Lines};
+use super::settings;
 use super::words::did_you_mean;
 use super::{Checker, Override};
 use crate::program::{DataSource, Format, Pack, Source, Task, Tokenizer};
@@ -134,7 +135,8 @@ fn resolve<'a>(
         );
     }
     let spec = cx.units[block.head_unit].spec;
-    let text = block.head.map_or("", |expr| cx.map.text(spec[expr].span)).to_owned();
+    let text = block.head.map(|expr| settings::expanded(cx, spec, spec[expr].span));
+    let text = text.unwrap_or_default();
     finish(cx, block, lines, vec![head.source], head.tokenizer, text)
 }
 

@@ -60,9 +60,9 @@ pub(super) fn data(
     let job = job?;
     let all = cx.blocks.clone();
     let stated = lines.and_then(|l| l.get("data"));
-    let path = stated.and_then(|line| match &line.value()?.value {
-        Value::Name(path) => Some((line, path.clone())),
-        _ => None,
+    let path = stated.and_then(|line| {
+        let Value::Name(path) = &line.value()?.value else { return None };
+        Some((line, path.clone()))
     });
     let unit = match path {
         Some((line, path)) => cx.target_in(line.spec, &path)?.0,

@@ -3,6 +3,11 @@
 //! Arguments are read in the order of the file, so that a default may use those above it. Their
 //! values are names of the file from then on: what is written with a name follows it.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is neither a range nor a list is refused alike"
+)]
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, Elem, ExprId, ExprKind, Node, Spec};
 
@@ -333,7 +338,7 @@ fn within(cx: &mut Checker<'_>, decl: &ArgDecl, found: &Read, at: Span) -> Optio
                 cx.report(Diagnostic::new(Code::E0302, spec[range].span, wrong));
                 return None;
             }
-            (x < low.0 || x > high.0).then(|| "is outside")
+            (x < low.0 || x > high.0).then_some("is outside")
         }
         ExprKind::List(elems) => {
             let mut texts = vec![];
@@ -341,7 +346,7 @@ fn within(cx: &mut Checker<'_>, decl: &ArgDecl, found: &Read, at: Span) -> Optio
                 let Elem::Arg(one) = elem else { continue };
                 texts.push(read(cx, spec, decl, (one.value, &[]))?.text);
             }
-            (!texts.contains(&found.text)).then(|| "is not one of")
+            (!texts.contains(&found.text)).then_some("is not one of")
         }
         _ => {
             let wrong = format!("`in` takes a range or a list, found `{allowed}`");

@@ -3,6 +3,11 @@
 //! Units are checked, never guessed: only like is added to like, and a unit is multiplied and
 //! divided by plain numbers alone. What has no unit is left to the evaluator of the language.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is no number, and units that do not go together, are refused alike"
+)]
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, ExprId, ExprKind, Number, UnaryOp, Unit};
 

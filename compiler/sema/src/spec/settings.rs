@@ -1,7 +1,7 @@
 //! Every directive's effective value and where it came from, as people read it.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{StrLit, StrPart};
+use syntax::ast::{ExprKind, Spec, StrLit, StrPart};
 
 use super::Checker;
 use super::args::{Given, Value};
@@ -51,6 +51,13 @@ pub(super) fn all(
                 (value, origin, place)
             }
         };
+        let call = match (name, &train.schedule) {
+            ("model", _) => Some(&model.call),
+            ("loss", _) => Some(&train.loss),
+            ("schedule", Schedule::Fn(call)) => Some(call),
+            _ => None,
+        };
+        let value = call.and_then(|call| with_values(cx, call)).unwrap_or(value);
         if !value.is_empty() {
             settings.push(setting(name.to_owned(), (value, origin, place), directive.class));
         }
@@ -112,22 +119,62 @@ fn said(cx: &Checker<'_>, line: &Line<'_>) -> String {
             format!("{}, like {} at {}", place(cx, line.span), cx.map.text(at), place(cx, at))
         }
     };
-    let inside = line.spec.exprs.iter().filter(|e| {
-        let span = e.span;
-        span.file == line.span.file && line.span.start <= span.start && span.end <= line.span.end
-    });
+    out.push_str(&args_from(cx, line.spec, line.span));
+    out
+}
+
+/// Where the arguments that a text names have their values from: `; peak from --peak 1e-3`.
+fn args_from(cx: &Checker<'_>, spec: &Spec, within: Span) -> String {
     let mut names: Vec<String> = vec![];
-    for expr in inside {
-        for (name, at, is_given) in cx.args_in(line.spec, expr) {
+    let mut out = String::new();
+    for expr in spec.exprs.iter().filter(|e| is_within(e.span, within)) {
+        for (name, at, is_given) in cx.args_in(spec, expr) {
             if !names.contains(&name) {
-                let from = if is_given { cx.map.text(at).to_owned() } else { place(cx, at) };
-                let from = if is_given { format!("--{name} {from}") } else { from };
+                let text = cx.map.text(at);
+                let from = if is_given { format!("--{name} {text}") } else { place(cx, at) };
                 out.push_str(&format!("; {name} from {from}"));
                 names.push(name);
             }
         }
     }
     out
+}
+
+fn is_within(span: Span, all: Span) -> bool {
+    span.file == all.file && all.start <= span.start && span.end <= all.end
+}
+
+/// A text with the names in its strings replaced, as far as they have values.
+pub(super) fn expanded(cx: &Checker<'_>, spec: &Spec, within: Span) -> String {
+    let mut out = String::new();
+    let mut at = within.start;
+    let mut strings: Vec<&StrLit> = spec
+        .exprs
+        .iter()
+        .filter(|e| is_within(e.span, within))
+        .filter_map(|e| if let ExprKind::Str(text) = &e.kind { Some(text) } else { None })
+        .filter(|text| text.plain().is_none())
+        .collect();
+    strings.sort_by_key(|text| text.span.start);
+    for text in strings {
+        let Ok(Some(value)) = expand(cx, text, None) else { continue };
+        out.push_str(cx.map.text(Span { start: at, end: text.span.start, ..within }));
+        out.push_str(&format!("{value:?}"));
+        at = text.span.end;
+    }
+    out.push_str(cx.map.text(Span { start: at, ..within }));
+    out
+}
+
+/// A call that names arguments, with their values in their place.
+fn with_values(cx: &Checker<'_>, call: &Call) -> Option<String> {
+    let spec = cx.spec_of(call.span.file)?;
+    if args_from(cx, spec, call.span).is_empty() {
+        return None;
+    }
+    let args = call.args.iter().filter(|(name, _)| call.written.contains(name));
+    let args: Vec<String> = args.map(|(n, value)| format!("{n}: {}", value.text())).collect();
+    Some(format!("{}({})", call.name, args.join(", ")))
 }
 
 /// `base.lt:4:3`.
@@ -146,7 +193,11 @@ fn unstated_place(
 ) -> Option<String> {
     let from = |words: &str| Some(format!("from {words}"));
     match (name, origin) {
-        ("model", _) => Some(place(cx, model.word)),
+        ("model", _) => {
+            let spec = cx.spec_of(model.call.span.file);
+            let args = spec.map(|spec| args_from(cx, spec, model.call.span));
+            Some(place(cx, model.word) + &args.unwrap_or_default())
+        }
         ("data", _) => Some(place(cx, data.word)),
         ("weight_decay", "spec") => lines.get("optimizer").map(|line| said(cx, line)),
         ("batch", "derived") => from("micro_batch, accumulate"),

@@ -163,6 +163,11 @@ impl<'a> Checker<'a> {
         self.units.iter().position(|unit| unit.spec.file == file).unwrap_or(0)
     }
 
+    /// The tree of a file; none of the library's and of the command line's.
+    pub(super) fn spec_of(&self, file: FileId) -> Option<&'a Spec> {
+        self.units.iter().map(|unit| unit.spec).find(|spec| spec.file == file)
+    }
+
     /// The names that expressions of a file may use.
     pub(super) fn env_of(&self, file: FileId) -> &StaticEnv {
         let unit = self.unit_of(file);

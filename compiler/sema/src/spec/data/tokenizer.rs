@@ -1,5 +1,7 @@
 //! `tokenizer bpe(8k)`: how text becomes ids.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is no word or call is refused alike")]
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Spec};
 

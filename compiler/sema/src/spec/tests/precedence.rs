@@ -6,7 +6,7 @@ const BASE: &str = "model gpt(layers: 1, width: 4, heads: 2)\ndata text(\"a.txt\
 
 /// What `clip` comes out as when these levels say something: the command line, the block, the
 /// source it is like, and that of the source.
-fn clip_of(cli: bool, block: bool, like: bool, deeper: bool) -> (String, String) {
+fn clip_of([cli, block, like, deeper]: [bool; 4]) -> (String, String) {
     let line = |says: bool, text: &'static str| if says { text } else { "" };
     let text = format!(
         "{BASE}train deep {{ steps 10; batch 2; context 4\n{}\n}}\ntrain source like deep {{\n{}\n}}\ntrain job like source {{\n{}\n}}\n",
@@ -24,8 +24,9 @@ fn clip_of(cli: bool, block: bool, like: bool, deeper: bool) -> (String, String)
 fn each_level_goes_before_every_one_after_it() {
     // The first that speaks counts, whichever of the others speak too.
     for says in 0..16 {
-        let [cli, block, like, deeper] = [8, 4, 2, 1].map(|bit| says & bit != 0);
-        let (value, origin) = clip_of(cli, block, like, deeper);
+        let levels = [8, 4, 2, 1].map(|bit| says & bit != 0);
+        let (value, origin) = clip_of(levels);
+        let [cli, block, like, deeper] = levels;
         let expect = match (cli, block, like, deeper) {
             (true, ..) => ("1.0 linf", "--set job.clip=1.0 linf"),
             (false, true, ..) => ("2.0 linf", "spec.lt:10:1"),

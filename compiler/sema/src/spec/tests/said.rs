@@ -64,9 +64,8 @@ pub(super) fn program(files: &[(&str, &str)], said: &Said<'_>) -> Result<Program
 }
 
 fn imports(spec: &Spec, all: &[(&str, Arc<Spec>)]) -> Vec<Import> {
-    let uses = spec.body.iter().filter_map(|&id| match &spec[id].kind {
-        StmtKind::Use { path, .. } => Some(path),
-        _ => None,
+    let uses = spec.body.iter().filter_map(|&id| {
+        if let StmtKind::Use { path, .. } = &spec[id].kind { Some(path) } else { None }
     });
     let import = |path: &syntax::ast::StrLit| {
         let name = path.plain().unwrap();
