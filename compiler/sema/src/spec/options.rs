@@ -1,4 +1,4 @@
-//! `arg peak: real = 6e-4 in 1e-5..1e-2`: settings of a spec that the command line gives.
+//! `arg peak: real = 6e-4 in 1e-5..1e-2`: what the command line gives a spec.
 //!
 //! Arguments are read in the order of the file, so that a default may use those above it. Their
 //! values are names of the file from then on: what is written with a name follows it.

@@ -1,4 +1,4 @@
-//! Files put together by `use`: each reads its own names, and those of a used file behind its name.
+//! Files put together by `use`: each has its own names.
 //!
 //! `use "base.lt" as base` makes everything of the file available as `base.x`; without `as` its
 //! layers, functions and rules become names of the file that uses it, and nothing else does.

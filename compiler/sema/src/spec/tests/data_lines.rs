@@ -1,4 +1,4 @@
-//! Sources, tokenizers, the lines of a `data` block, and what the files turned out to hold.
+//! Sources, tokenizers and lines of a `data` block, and what its files hold.
 
 use super::run;
 use crate::program::{

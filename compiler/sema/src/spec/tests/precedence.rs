@@ -1,4 +1,4 @@
-//! The command line before the block, that before what it is like, that before defaults.
+//! Which of those who say a value has the last word.
 
 use super::said::{Said, program, setting};
 
