@@ -104,10 +104,13 @@ impl One {
 
 /// A row as a line.
 fn line(form: LogForm, row: &Row) -> String {
-    let row = serde_json::to_value(row).expect("a row has names as keys");
+    let known = "a row has names as keys";
     match form {
-        LogForm::Jsonl => row.to_string(),
-        LogForm::Csv => COLUMNS.map(|column| cell(&row[column])).join(","),
+        LogForm::Jsonl => serde_json::to_string(row).expect(known),
+        LogForm::Csv => {
+            let row = serde_json::to_value(row).expect(known);
+            COLUMNS.map(|column| cell(&row[column])).join(",")
+        }
     }
 }
 
