@@ -1,4 +1,4 @@
-//! A training program inside of a Rust program: built, checked, trained, watched and read.
+//! A training program in a Rust program: built, checked, watched and read.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::ops::ControlFlow::{Break, Continue};

@@ -1,4 +1,4 @@
-//! Specs inside Rust code: what they are, and what the Rust compiler says of wrong ones.
+//! Specs inside Rust code, and what the Rust compiler says of wrong ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `llmc` inside another program: specs built in Rust, checked, compiled, trained and read.
+//! `llmc` inside another program: specs checked, compiled, trained and read.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 

@@ -57,7 +57,7 @@ impl Invocation {
             let span = before.map_or(self.call, |token| token.span);
             return (span, span);
         };
-        (first.span, inside.last().unwrap_or(first).span)
+        (first.span, inside.next_back().unwrap_or(first).span)
     }
 }
 
