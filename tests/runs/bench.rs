@@ -43,7 +43,7 @@ impl Left {
 impl Bench {
     pub(crate) fn new(name: &str, plan: &Plan) -> Self {
         let folder = Folder::new(name);
-        let (_, corpus) = scan(&plan.run.data, &folder.at("")).unwrap();
+        let (_, corpus) = scan(&plan.run.data, &folder.at(""), None).unwrap();
         Self { folder, corpus }
     }
 

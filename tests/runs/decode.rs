@@ -173,7 +173,7 @@ fn decode_has_them_in_16_bits_as_far_as_the_type_allows() {
 /// The text after a prompt by the likeliest tokens.
 fn greedy(plan: &Plan, length: u64) -> String {
     let mut executor = loaded(plan);
-    let vocabulary = Vocabulary::Bytes;
+    let vocabulary = Vocabulary::bytes();
     let mut session = Session::new(&mut executor, &vocabulary).unwrap();
     session.read(&[65, 66, 67]).unwrap();
     let sampling = Sampling { temperature: 0.0, repetition_penalty: 1.3, ..Sampling::PLAIN };

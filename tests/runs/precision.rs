@@ -39,7 +39,7 @@ fn an_update_leaves_the_copies_that_refresh_makes() {
 
 /// Trains to the end, or until a step is done.
 fn train(folder: &Folder, plan: &Plan, name: &str, until: u64) -> Outcome {
-    let (_, corpus) = data::scan(&plan.run.data, &folder.at("")).unwrap();
+    let (_, corpus) = data::scan(&plan.run.data, &folder.at(""), None).unwrap();
     let stop = Stop::default();
     let mut report = |event| {
         if let Event::Step(row) = event

@@ -62,7 +62,7 @@ fn threads_do_not_change_a_wide_model() {
 fn run(folder: &Folder, plan: &plan::Plan, cell: &str, threads: usize) -> (String, Vec<String>) {
     let at = folder.at(cell);
     fs::create_dir(&at).unwrap();
-    let (_, corpus) = data::scan(&plan.run.data, &folder.at("")).unwrap();
+    let (_, corpus) = data::scan(&plan.run.data, &folder.at(""), None).unwrap();
     let options = Options::threads(threads);
     train::train(plan.clone(), &corpus, &at, &options, &Stop::default(), &mut |_| {}).unwrap();
     (folder.hash(&format!("{cell}/step-{STEPS}")), folder.rows(cell))

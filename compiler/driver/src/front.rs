@@ -221,11 +221,15 @@ impl Front {
                 return Ok((checked, None));
             }
         };
-        match scan(&passes::plan_of::data_of(&request), base) {
+        let cache = crate::cache::of_user().map(|kept| kept.folder);
+        match scan(&passes::plan_of::data_of(&request), base, cache.as_deref()) {
             Ok((found, corpus)) => {
                 let facts = Facts {
                     vocab: Some(found.vocab),
+                    classes: Some(found.classes.len() as u64).filter(|n| *n > 0),
+                    pad: found.pad.map(u64::from),
                     tokens: found.tokens.clone(),
+                    documents: found.documents.clone(),
                     hash: Some(found.hash.clone()),
                     weights,
                     ..Facts::default()

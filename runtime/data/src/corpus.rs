@@ -1,165 +1,263 @@
-//! Text files as one row of tokens, cut into splits.
+//! All data of a spec: vocabulary, tokens and splits.
 //!
 //! In: the data of a plan and the spec's folder. Out: the facts that compilation needs and the
-//! corpus that training reads. Bytes stay in the mapped files; characters become ids once.
+//! corpus that training reads. Bytes of plain text and files of ids stay where they are; all other
+//! text becomes ids once, file by file, and is kept in the cache folder when there is one.
 
 use std::{
-    collections::BTreeSet,
-    ops::Range,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
+use plan::{Clean, Data, Format, LossOn, Pack, Task};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    error::{Error, Position},
+    check::check,
+    encode,
+    error::Error,
+    facts::Facts,
     hash,
     mmap::Map,
     paths,
-    tokenizer::Vocabulary,
+    shard::{self, Shard},
+    source::{self, is_packed, tokens},
+    split::{self, Stream},
+    tokenizer::{self, Needs, Start, Vocabulary},
 };
 
-/// Largest vocabulary.
-const MAX_VOCABULARY: usize = 1 << 24;
-
-/// What compilation needs to know of the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// Size of the vocabulary.
-    pub vocab: u64,
-    /// Tokens of each split, in order.
-    pub tokens: Vec<(String, u64)>,
-    /// SHA-256 of tokenizer, sizes and contents.
-    pub hash: String,
-    /// The files, in order.
-    pub files: Vec<PathBuf>,
-}
-
-/// The tokens of all files in order, and the splits.
+/// The tokens of all files, and the splits.
 #[derive(Debug)]
 pub struct Corpus {
-    vocabulary: Vocabulary,
-    tokens: Tokens,
-    splits: Vec<(String, Range<u64>)>,
+    pub(crate) data: Data,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) shards: Vec<Shard>,
+    /// Of each shard the number of each of its classes.
+    pub(crate) class_numbers: Vec<Vec<u32>>,
+    pub(crate) classes: Vec<String>,
+    pub(crate) splits: Vec<Split>,
     hash: String,
 }
 
+/// A split: a stream, or one for each source of a mixture.
 #[derive(Debug)]
-enum Tokens {
-    /// Ids are bytes; each map with the position of its first token.
-    Bytes(Vec<(u64, Map)>),
-    /// Ids of characters.
-    Ids(Vec<u32>),
+pub(crate) struct Split {
+    pub(crate) name: String,
+    pub(crate) streams: Vec<Stream>,
 }
 
-/// Opens and checks all files.
-pub fn scan(data: &plan::Data, base: &Path) -> Result<(Facts, Corpus), Error> {
-    built(data)?;
-    let files = paths::resolve(&data.sources[0].paths, base)?;
-    let maps = files.iter().map(|path| Map::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut hasher = Sha256::new();
-    let is_bytes = data.tokenizer == plan::Tokenizer::Bytes;
-    hasher.update(if is_bytes { b"bytes" } else { b"chars" });
-    for map in &maps {
-        hasher.update(map.len().to_le_bytes());
-        hasher.update(map.bytes()?);
-    }
-    let hash = hash::hex(&hasher.finalize());
-    let (vocabulary, tokens) =
-        if is_bytes { (Vocabulary::Bytes, bytes(maps)) } else { chars(&maps)? };
-    let splits = cut(&data.splits, tokens.len());
-    let corpus = Corpus { vocabulary, tokens, splits, hash: hash.clone() };
-    let lengths = corpus.splits.iter().map(|(name, r)| (name.clone(), r.end - r.start));
-    let facts = Facts { vocab: corpus.vocabulary.size(), tokens: lengths.collect(), hash, files };
+/// A file of a source.
+struct Input<'d> {
+    map: Map,
+    format: &'d Format,
+    source: usize,
+    /// Whether it is read as it lies: bytes that are ids.
+    is_ids: bool,
+    /// SHA-256 of its bytes, where something is kept under it.
+    hash: String,
+}
+
+/// Opens and checks all files; `cache` is the folder where ids are kept.
+pub fn scan(data: &Data, base: &Path, cache: Option<&Path>) -> Result<(Facts, Corpus), Error> {
+    check(data)?;
+    let folder = cache.map(|folder| folder.join("data"));
+    let mut inputs = inputs(data, base)?;
+    let hash = hash_of(data, &mut inputs)?;
+    let needs = needs(data);
+    let vocabulary = vocabulary(data, base, &inputs, needs, folder.as_deref())?;
+    let files: Vec<PathBuf> = inputs.iter().map(|input| input.map.path().to_owned()).collect();
+    let sources: Vec<usize> = inputs.iter().map(|input| input.source).collect();
+    let shards = inputs
+        .into_iter()
+        .map(|input| shard_of(input, data, &vocabulary, folder.as_deref()))
+        .collect::<Result<Vec<Shard>, Error>>()?;
+    let (classes, class_numbers) = classes(&shards, data)?;
+    let chosen = split::choose(data, &shards, &sources, &class_numbers)?;
+    let splits = chosen.splits;
+    let corpus =
+        Corpus { data: data.clone(), vocabulary, shards, class_numbers, classes, splits, hash };
+    let facts = crate::facts::of(&corpus, files, chosen.duplicates)?;
     Ok((facts, corpus))
 }
 
-/// Refuses what the reader does not do yet.
-fn built(data: &plan::Data) -> Result<(), Error> {
-    let paths = data.paths().cloned().collect();
-    let plain = plan::Data {
-        splits: data.splits.clone(),
-        shuffle: data.shuffle,
-        ..plan::Data::text(paths, data.tokenizer.clone())
+/// Special tokens that the data asks for.
+fn needs(data: &Data) -> Needs {
+    let roles = |format: &Format| match format {
+        Format::Jsonl(plan::Fields::Pair { .. } | plan::Fields::Messages(_)) => true,
+        Format::Table { columns: plan::Columns::Pair { .. }, .. } => true,
+        Format::Text | Format::Tokens | Format::Jsonl(_) | Format::Table { .. } => false,
     };
-    let is_known = matches!(data.tokenizer, plan::Tokenizer::Bytes | plan::Tokenizer::Chars);
-    let has_window = matches!(data.shuffle, plan::Shuffle::Window(_));
-    if is_known && !has_window && *data == plain {
-        return Ok(());
+    Needs {
+        end: data.sources.iter().any(|s| source::has_documents(&s.format)),
+        pad: data.pack == Pack::Rows || matches!(data.task, Task::Classes { .. }),
+        mask: matches!(data.task, Task::Masked { .. }),
+        roles: data.sources.iter().any(|s| roles(&s.format)),
     }
-    let path = data.paths().next().map_or("the data", String::as_str);
-    Err(Error::new(path, "the reader takes one `text` with `bytes` or `chars` so far"))
 }
 
-fn bytes(maps: Vec<Map>) -> Tokens {
-    let mut start = 0;
-    let mut placed = Vec::with_capacity(maps.len());
-    for map in maps {
-        let len = map.len();
-        placed.push((start, map));
-        start += len;
+/// All files, in order.
+fn inputs<'d>(data: &'d Data, base: &Path) -> Result<Vec<Input<'d>>, Error> {
+    let mut inputs = Vec::new();
+    for (source, one) in data.sources.iter().enumerate() {
+        for path in paths::resolve(&one.paths, base)? {
+            let map = Map::open(&path)?;
+            let is_ids = match one.format {
+                Format::Tokens => true,
+                Format::Text => {
+                    data.tokenizer == plan::Tokenizer::Bytes
+                        && data.clean.normalize.is_empty()
+                        && !is_packed(&path)?
+                }
+                Format::Jsonl(_) | Format::Table { .. } => false,
+            };
+            inputs.push(Input { map, format: &one.format, source, is_ids, hash: String::new() });
+        }
     }
-    Tokens::Bytes(placed)
+    Ok(inputs)
 }
 
-fn chars(maps: &[Map]) -> Result<(Vocabulary, Tokens), Error> {
-    let mut seen = BTreeSet::new();
-    let mut texts = Vec::with_capacity(maps.len());
-    for map in maps {
-        let text = std::str::from_utf8(map.bytes()?).map_err(|error| {
-            let message = "not valid UTF-8, which `tokenizer chars` needs; \
-                           `tokenizer bytes` reads any file";
-            Error::at(map.path(), Position::Byte(error.valid_up_to() as u64), message)
-        })?;
-        // A look into a table is much cheaper than one into the set for nearly all of a text.
-        let mut ascii = [false; 128];
-        for c in text.chars() {
-            match ascii.get_mut(c as usize) {
-                Some(flag) => *flag = true,
-                None => _ = seen.insert(c),
+/// The hash of settings and contents; those of the files are noted.
+fn hash_of(data: &Data, inputs: &mut [Input<'_>]) -> Result<String, Error> {
+    let name = match data.tokenizer {
+        plan::Tokenizer::Bytes => Some("bytes"),
+        plan::Tokenizer::Chars => Some("chars"),
+        plan::Tokenizer::Words(_) | plan::Tokenizer::Bpe(_) | plan::Tokenizer::WordPiece(_) => None,
+        plan::Tokenizer::Gpt2 | plan::Tokenizer::File(_) | plan::Tokenizer::Ids(_) => None,
+    };
+    let is_text = data.sources.iter().all(|s| s.format == Format::Text && s.share.is_none());
+    let is_plain = is_text && data.clean == Clean::default() && data.task == Task::NextToken;
+    let mut hasher = Sha256::new();
+    match name.filter(|_| is_plain) {
+        Some(name) => hasher.update(name),
+        None => {
+            for source in &data.sources {
+                hasher.update(format!("{:?} {:?}\n", source.format, source.share));
             }
-        }
-        seen.extend((0u8..128).filter(|&b| ascii[b as usize]).map(char::from));
-        texts.push(text);
-    }
-    if seen.len() > MAX_VOCABULARY {
-        let message = format!("{} different characters; the limit is {MAX_VOCABULARY}", seen.len());
-        return Err(Error::new(maps[0].path(), message));
-    }
-    let vocabulary = Vocabulary::Chars(seen.into_iter().collect());
-    let mut ids = Vec::new();
-    for (map, text) in maps.iter().zip(texts) {
-        let part = vocabulary.encode(text);
-        ids.extend(part.map_err(|unknown| unknown.within(&map.path().display().to_string()))?);
-    }
-    Ok((vocabulary, Tokens::Ids(ids)))
-}
-
-/// Shares to ranges, in order from the start; no split at all is all `train`.
-fn cut(splits: &[plan::Split], total: u64) -> Vec<(String, Range<u64>)> {
-    if splits.is_empty() {
-        return vec![("train".to_owned(), 0..total)];
-    }
-    let mut ranges = Vec::with_capacity(splits.len());
-    let (mut share, mut start) = (0.0, 0);
-    for split in splits {
-        share += split.share;
-        // Shares of 0.9 and 0.1 need not add up to 1 exactly; the last token still belongs.
-        let end = if share > 1.0 - 1e-9 { total } else { (share * total as f64).floor() as u64 };
-        let end = end.clamp(start, total);
-        ranges.push((split.name.clone(), start..end));
-        start = end;
-    }
-    ranges
-}
-
-impl Tokens {
-    fn len(&self) -> u64 {
-        match self {
-            Tokens::Bytes(maps) => maps.last().map_or(0, |(start, map)| start + map.len()),
-            Tokens::Ids(ids) => ids.len() as u64,
+            let Data { tokenizer, clean, task, loss_on, pack, .. } = data;
+            hasher.update(format!("{tokenizer:?} {clean:?} {task:?} {loss_on:?} {pack:?}\n"));
         }
     }
+    for input in inputs {
+        let bytes = input.map.bytes()?;
+        hasher.update(input.map.len().to_le_bytes());
+        hasher.update(bytes);
+        if !input.is_ids {
+            input.hash = hash::sha256(bytes);
+        }
+    }
+    Ok(hash::hex(&hasher.finalize()))
+}
+
+/// The vocabulary, which may have to be learnt from the text.
+fn vocabulary(
+    data: &Data,
+    base: &Path,
+    inputs: &[Input<'_>],
+    needs: Needs,
+    folder: Option<&Path>,
+) -> Result<Vocabulary, Error> {
+    let mut learner = match tokenizer::start(&data.tokenizer, needs, base)? {
+        Start::Known(vocabulary) => return Ok(vocabulary),
+        Start::Learns(learner) => learner,
+    };
+    let mut key = Sha256::new();
+    key.update(format!("vocabulary 1 {:?} {needs:?} {:?}\n", data.tokenizer, data.clean));
+    for input in inputs {
+        key.update(format!("{:?} {}\n", input.format, input.hash));
+    }
+    let key = hash::hex(&key.finalize());
+    let kept = folder.map(|folder| folder.join(format!("{key}.json")));
+    let text = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    if let Some(vocabulary) = text.and_then(|text| Vocabulary::from_json(&text).ok()) {
+        return Ok(vocabulary);
+    }
+    for input in inputs {
+        if input.is_ids {
+            continue;
+        }
+        let mut see = |text: &str| learner.read(text);
+        encode::texts(input.map.path(), input.format, data, &mut see)?;
+    }
+    let vocabulary = Vocabulary::learnt(learner, needs)?;
+    if vocabulary.size() > 1 << 24 {
+        let message =
+            format!("{} different characters; the limit is {}", vocabulary.size(), 1 << 24);
+        return Err(Error::new(inputs[0].map.path(), message));
+    }
+    if let (Some(folder), Some(path)) = (folder, kept) {
+        keep(folder, &path, &vocabulary.to_json());
+    }
+    Ok(vocabulary)
+}
+
+/// Writes a file that only saves time: what goes wrong does no harm.
+fn keep(folder: &Path, path: &Path, text: &str) {
+    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&temporary, text))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+}
+
+/// The tokens of a file: as they lie, kept from before, or made now.
+fn shard_of(
+    input: Input<'_>,
+    data: &Data,
+    vocabulary: &Vocabulary,
+    folder: Option<&Path>,
+) -> Result<Shard, Error> {
+    if *input.format == Format::Tokens {
+        return tokens::open(input.map, vocabulary.size());
+    }
+    if input.is_ids {
+        let n = input.map.len();
+        return Ok(Shard::of_ids(input.map, 0, shard::Width::One, n));
+    }
+    let path = input.map.path();
+    let Some(folder) = folder else {
+        return encode::shard(path, input.format, data, vocabulary, None);
+    };
+    let settings = format!("{:?} {:?} {:?}", input.format, data.clean, data.loss_on);
+    let is_masked = data.loss_on == LossOn::Completion;
+    let parts = [&settings, &input.hash, &vocabulary.hash(), &is_masked.to_string()];
+    let key = hash::sha256(format!("shard 1 {parts:?}").as_bytes());
+    if let Some(shard) = shard::file::open(folder, &key) {
+        return Ok(shard);
+    }
+    let writer = shard::file::Writer::new(folder, &key)?;
+    encode::shard(path, input.format, data, vocabulary, Some(writer))
+}
+
+/// The classes of all shards in order, and the number of each class of each shard.
+fn classes(shards: &[Shard], data: &Data) -> Result<(Vec<String>, Vec<Vec<u32>>), Error> {
+    let mut all: Vec<&String> = shards.iter().flat_map(|shard| &shard.layout.classes).collect();
+    let is_numbers = all.iter().all(|name| name.parse::<i64>().is_ok());
+    if is_numbers {
+        all.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), name.as_str()));
+    } else {
+        all.sort();
+    }
+    all.dedup();
+    if let Task::Classes { n } = data.task {
+        let path = data.paths().next().map_or("the data", String::as_str);
+        let shown: Vec<String> = all.iter().take(12).map(|name| format!("`{name}`")).collect();
+        let shown = shown.join(", ");
+        if all.len() < 2 {
+            let message = format!("classes need at least two, the data has {}: {shown}", all.len());
+            return Err(Error::new(path, message));
+        }
+        if n.is_some_and(|n| n != all.len() as u64) {
+            let n = n.unwrap_or_default();
+            let message = format!("`classes {n}`, but the data has {}: {shown}", all.len());
+            return Err(Error::new(path, message));
+        }
+    }
+    let numbers: BTreeMap<&String, u32> = all.iter().copied().zip(0..).collect();
+    let of_shard = |shard: &Shard| shard.layout.classes.iter().map(|name| numbers[name]).collect();
+    let class_numbers = shards.iter().map(of_shard).collect();
+    Ok((all.into_iter().cloned().collect(), class_numbers))
 }
 
 impl Corpus {
@@ -168,130 +266,47 @@ impl Corpus {
         &self.vocabulary
     }
 
-    /// Hash of tokenizer, sizes and contents.
+    /// Hash of settings and contents.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// The tokens of a split.
-    pub fn split(&self, name: &str) -> Option<Range<u64>> {
-        self.splits.iter().find(|(n, _)| n == name).map(|(_, range)| range.clone())
+    /// The classes by number; none where the data has no classes.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
     }
 
-    /// Copies the tokens from `start` on; all of them must exist.
-    pub fn read(&self, start: u64, out: &mut [i32]) -> Result<(), Error> {
-        match &self.tokens {
-            Tokens::Bytes(maps) => read_bytes(maps, start, out),
-            Tokens::Ids(ids) => {
-                let start = usize::try_from(start).expect("a position in memory");
-                for (to, &from) in out.iter_mut().zip(&ids[start..]) {
-                    *to = i32::try_from(from).expect("ids stay below 2^24");
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-fn read_bytes(maps: &[(u64, Map)], start: u64, out: &mut [i32]) -> Result<(), Error> {
-    let mut at = start;
-    let mut idx = maps.partition_point(|(first, _)| *first <= start) - 1;
-    let mut rest = out;
-    while !rest.is_empty() {
-        let (first, map) = &maps[idx];
-        let skip = usize::try_from(at - first).expect("a position in memory");
-        let here = &map.bytes()?[skip..];
-        let n = here.len().min(rest.len());
-        let (now, later) = rest.split_at_mut(n);
-        for (to, &from) in now.iter_mut().zip(here) {
-            *to = i32::from(from);
-        }
-        (rest, at, idx) = (later, at + n as u64, idx + 1);
-    }
-    Ok(())
-}
-
-/// A corpus of bytes in two files, for tests of what reads one.
-#[cfg(test)]
-pub(crate) fn sample(scratch: &Path, text: &[u8]) -> Corpus {
-    let half = text.len() / 2;
-    std::fs::write(scratch.join("1.txt"), &text[..half]).unwrap();
-    std::fs::write(scratch.join("2.txt"), &text[half..]).unwrap();
-    let split = |name: &str, share| plan::Split { name: name.to_owned(), share };
-    let data = plan::Data {
-        splits: vec![split("train", 0.9), split("val", 0.1)],
-        ..plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Bytes)
-    };
-    scan(&data, scratch).unwrap().1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scratch::Scratch;
-
-    fn chars_of(scratch: &Scratch) -> Result<(Facts, Corpus), Error> {
-        let data = plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Chars);
-        scan(&data, scratch.path())
+    /// The class of a document of a stream.
+    pub(crate) fn class(&self, stream: &Stream, document: u64) -> Result<i32, Error> {
+        let (shard, number) = stream.document(document);
+        let class = self.shards[shard].class(number)?;
+        let number = class.map(|class| self.class_numbers[shard][class as usize]);
+        Ok(number.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))
     }
 
-    #[test]
-    fn bytes_run_across_files() {
-        let scratch = Scratch::new("text_bytes");
-        let text: Vec<u8> = (0..200).collect();
-        let corpus = sample(scratch.path(), &text);
-        let mut out = [0; 20];
-        corpus.read(90, &mut out).unwrap();
-        assert_eq!(out.to_vec(), (90..110).collect::<Vec<i32>>());
-        assert_eq!(corpus.split("train"), Some(0..180));
-        assert_eq!(corpus.split("val"), Some(180..200));
-        assert_eq!(corpus.split("test"), None);
+    pub(crate) fn split(&self, name: &str) -> Option<&Split> {
+        self.splits.iter().find(|split| split.name == name)
     }
 
-    #[test]
-    fn characters_come_in_code_point_order() {
-        let scratch = Scratch::new("text_chars");
-        std::fs::write(scratch.path().join("a.txt"), "zébé\n").unwrap();
-        let (facts, corpus) = chars_of(&scratch).unwrap();
-        assert_eq!(corpus.vocabulary(), &Vocabulary::Chars(vec!['\n', 'b', 'z', 'é']));
-        assert_eq!((facts.vocab, facts.tokens), (4, vec![("train".to_owned(), 5)]));
-        let mut out = [0; 5];
-        corpus.read(0, &mut out).unwrap();
-        assert_eq!(out, [2, 3, 1, 3, 0]);
+    /// Whether there is a split of that name.
+    pub fn has_split(&self, name: &str) -> bool {
+        self.split(name).is_some()
     }
 
-    #[test]
-    fn invalid_utf8_is_located() {
-        let scratch = Scratch::new("text_utf8");
-        std::fs::write(scratch.path().join("a.txt"), b"ab\xffc").unwrap();
-        let error = chars_of(&scratch).unwrap_err();
-        assert!(error.to_string().contains("a.txt: byte 2: not valid UTF-8"), "{error}");
+    /// How many tokens a split has.
+    pub fn n_tokens(&self, name: &str) -> u64 {
+        let streams = self.split(name).map_or(&[][..], |split| &split.streams);
+        streams.iter().map(Stream::n_tokens).sum()
     }
 
-    #[test]
-    fn splits_cover_every_token_once() {
-        for total in [0, 1, 2, 10, 999] {
-            for shares in [vec![0.9, 0.1], vec![0.7, 0.2, 0.1], vec![1.0], vec![0.5]] {
-                let splits: Vec<plan::Split> = shares
-                    .iter()
-                    .map(|&share| plan::Split { name: String::new(), share })
-                    .collect();
-                let ranges = cut(&splits, total);
-                let mut at = 0;
-                for (_, range) in &ranges {
-                    assert_eq!(range.start, at);
-                    at = range.end;
-                }
-                assert!(at == total || shares == [0.5]);
-            }
-        }
-    }
-
-    #[test]
-    fn the_hash_follows_contents_and_cuts() {
-        let scratch = Scratch::new("text_hash");
-        let one = sample(scratch.path(), b"abcdef").hash().to_owned();
-        assert_eq!(sample(scratch.path(), b"abcdef").hash(), one);
-        assert_ne!(sample(scratch.path(), b"abcdeg").hash(), one);
+    /// The first tokens of a split, `most` at most.
+    pub fn first_tokens(&self, name: &str, most: usize) -> Result<Vec<u32>, Error> {
+        let Some(stream) = self.split(name).and_then(|split| split.streams.first()) else {
+            return Ok(Vec::new());
+        };
+        let n = usize::try_from(stream.n_tokens()).map_or(most, |n| n.min(most));
+        let mut ids = vec![0; n];
+        stream.read(&self.shards, 0, &mut ids)?;
+        Ok(ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect())
     }
 }

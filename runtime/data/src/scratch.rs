@@ -26,3 +26,16 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// A corpus of bytes in two files, nine tenths of it for training.
+pub(crate) fn sample(folder: &Path, text: &[u8]) -> crate::Corpus {
+    let half = text.len() / 2;
+    std::fs::write(folder.join("1.txt"), &text[..half]).unwrap();
+    std::fs::write(folder.join("2.txt"), &text[half..]).unwrap();
+    let split = |name: &str, share| plan::Split { name: name.to_owned(), share };
+    let data = plan::Data {
+        splits: vec![split("train", 0.9), split("val", 0.1)],
+        ..plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Bytes)
+    };
+    crate::scan(&data, folder, None).unwrap().1
+}

@@ -351,7 +351,7 @@ mod tests {
 
     fn start(dir: &Path, info: &RunInfo) {
         fs::create_dir_all(dir).unwrap();
-        create(dir, info, "model gpt()", &Vocabulary::Bytes).unwrap();
+        create(dir, info, "model gpt()", &Vocabulary::bytes()).unwrap();
     }
 
     #[test]
@@ -377,7 +377,7 @@ mod tests {
         finish(&dir, &ended).unwrap();
         let decision = decide(&dir, &info, OnChange::Sibling).unwrap();
         assert_eq!(decision, Decision::Finished(dir.clone(), ended));
-        assert_eq!(vocabulary(&dir).unwrap(), Vocabulary::Bytes);
+        assert_eq!(vocabulary(&dir).unwrap(), Vocabulary::bytes());
     }
 
     #[test]

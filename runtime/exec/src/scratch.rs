@@ -37,5 +37,5 @@ pub(crate) fn corpus_of(folder: &Path, text: &[u8]) -> data::Corpus {
         splits: vec![split("train", 0.9), split("val", 0.1)],
         ..plan::Data::text(vec!["*.txt".to_owned()], plan::Tokenizer::Bytes)
     };
-    data::scan(&data, folder).unwrap().1
+    data::scan(&data, folder, None).unwrap().1
 }

@@ -387,9 +387,10 @@ impl<'t> Training<'t> {
         let (context, batch, micro_batch) = (run.context, run.batch, run.micro_batch);
         let limit = run.eval.as_ref().and_then(|eval| eval.batches);
         let limit = limit.filter(|_| step != run.steps).unwrap_or(u64::MAX);
-        let Some(split) = self.corpus.split("val") else { return Ok(None) };
+        let Some(sequences) = Sequences::new(self.corpus, "val", context, run.seed) else {
+            return Ok(None);
+        };
         let names = EvalNames::of(self.executor.plan())?;
-        let sequences = Sequences::new(split, context, None);
         let n = sequences.n_all();
         let whole = n.div_ceil(batch);
         let batches = whole.min(limit);
@@ -504,18 +505,18 @@ fn train_sequences(plan: &Plan, corpus: &Corpus) -> Result<Sequences, Error> {
         let size = corpus.vocabulary().size();
         return refuse(format!("the data have {size} different tokens, the model {}", run.vocab));
     }
-    let Some(split) = corpus.split("train") else {
+    let Some(sequences) = Sequences::new(corpus, "train", run.context, run.seed) else {
         return refuse("the data have no split `train`".to_owned());
     };
-    let tokens = split.end - split.start;
-    let shuffle = (run.data.shuffle == plan::Shuffle::Full).then_some(run.seed);
-    let sequences = Sequences::new(split, run.context, shuffle);
     if sequences.n_whole() == 0 {
-        let needed = run.context + 1;
-        return refuse(format!(
-            "the training split has {tokens} tokens; a context of {} needs {needed}",
-            run.context
-        ));
+        let (tokens, needed) = (corpus.n_tokens("train"), run.context + 1);
+        return refuse(match run.data.pack {
+            plan::Pack::Documents => format!(
+                "the training split has {tokens} tokens; a context of {} needs {needed}",
+                run.context
+            ),
+            plan::Pack::Rows => "the training split has no document".to_owned(),
+        });
     }
     Ok(sequences)
 }
@@ -573,18 +574,22 @@ fn parameters(plan: &Plan) -> u64 {
     weights.map(|b| b.shape.iter().product::<u64>()).sum()
 }
 
-/// The first whole line of the validation split that is not empty, from its first tokens.
+/// The first whole line of the validation split that is not empty, from its first tokens, or of its
+/// first document.
 fn first_line(corpus: &Corpus) -> Result<String, Error> {
-    let Some(split) = corpus.split("val").or_else(|| corpus.split("train")) else {
-        return Ok(String::new());
-    };
-    let length = usize::try_from((split.end - split.start).min(1000)).expect("at most 1000");
-    let mut ids = vec![0; length];
-    corpus.read(split.start, &mut ids)?;
-    let ids: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
-    let text = String::from_utf8_lossy(&corpus.vocabulary().decode(&ids)).into_owned();
+    let split = if corpus.has_split("val") { "val" } else { "train" };
+    let ids = corpus.first_tokens(split, 1000)?;
+    let vocabulary = corpus.vocabulary();
+    let roles = data::Role::ALL.map(|role| vocabulary.opening(role).unwrap_or_default());
+    // Marks between texts are no text.
+    let is_mark = |id: &u32| roles.iter().any(|ids| ids.as_slice() == [*id]);
+    let has_documents = ids.iter().any(|id| Some(*id) == vocabulary.end());
+    let mut parts = ids.split(|id| Some(*id) == vocabulary.end() || is_mark(id));
+    let ids = parts.find(|part| !part.is_empty()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&vocabulary.decode(ids)).into_owned();
     // A split may begin inside a line, even inside a character.
-    let whole = text.split_once('\n').map_or(text.as_str(), |(_, rest)| rest);
+    let cut = text.split_once('\n').filter(|_| !has_documents);
+    let whole = cut.map_or(text.as_str(), |(_, rest)| rest);
     let line = whole.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     Ok(line.to_owned())
 }

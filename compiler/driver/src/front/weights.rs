@@ -44,7 +44,9 @@ impl Front {
                 let request = self.with_input(|input| {
                     sema::data_request(&sema::Input { job: job.as_ref(), ..*input }).0
                 })?;
-                let (found, _) = data::scan(&passes::plan_of::data_of(&request), base).ok()?;
+                let cache = crate::cache::of_user().map(|kept| kept.folder);
+                let data = passes::plan_of::data_of(&request);
+                let (found, _) = data::scan(&data, base, cache.as_deref()).ok()?;
                 let (vocab, hash) = (Some(found.vocab), Some(found.hash));
                 let facts = Facts { vocab, tokens: found.tokens, hash, ..Facts::default() };
                 let program = self.with_input(|input| {

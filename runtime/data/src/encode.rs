@@ -1,0 +1,170 @@
+//! Files to texts, and texts to the ids of a shard.
+
+use std::path::Path;
+
+use plan::{Data, Format, Limit, LossOn};
+
+use crate::{
+    check::has_replies,
+    clean,
+    error::{Error, Position},
+    shard::{Builder, Shard, Width, file::Writer},
+    source::{self, Document, Item, Next, Role},
+    tokenizer::{Unknown, Vocabulary},
+};
+
+/// Shows every text of a file that stays, cleaned.
+pub(crate) fn texts(
+    path: &Path,
+    format: &Format,
+    data: &Data,
+    see: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    let (mut at, mut n) = (0, 0);
+    source::read(path, format, &mut |item| {
+        match item {
+            Item::Text(bytes) => {
+                see(&piece(path, bytes, &mut at, data)?);
+            }
+            Item::Document(mut document) => {
+                if stays(&mut document, data) {
+                    document.parts.iter().for_each(|part| see(&part.text));
+                    n += 1;
+                }
+            }
+        }
+        Ok(if enough(data, n, 0) { Next::Stop } else { Next::More })
+    })
+}
+
+/// Whether a file need not be read further.
+fn enough(data: &Data, n_documents: u64, n_tokens: u64) -> bool {
+    match data.clean.limit {
+        // What is left out later does not count yet.
+        Some(Limit::Documents(most)) => !data.clean.dedup && n_documents >= most,
+        Some(Limit::Tokens(most)) => !data.clean.dedup && n_tokens >= most,
+        None => false,
+    }
+}
+
+/// A piece of text without documents, cleaned.
+fn piece(path: &Path, bytes: &[u8], at: &mut u64, data: &Data) -> Result<String, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let place = Position::Byte(*at + error.valid_up_to() as u64);
+        let message = if data.tokenizer == plan::Tokenizer::Chars {
+            "not valid UTF-8, which `tokenizer chars` needs; `tokenizer bytes` reads any file"
+        } else {
+            "not valid UTF-8; save the file as UTF-8, or read it with `tokenizer bytes`"
+        };
+        Error::at(path, place, message)
+    })?;
+    *at += bytes.len() as u64;
+    let mut text = text.to_owned();
+    for step in &data.clean.normalize {
+        let ends_line = text.ends_with('\n');
+        text = clean::normalized(&text, *step);
+        if ends_line && !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// Cleans a document; whether it stays.
+fn stays(document: &mut Document, data: &Data) -> bool {
+    clean::normalize(document, &data.clean);
+    let has_text = document.parts.iter().any(|part| !part.text.is_empty());
+    has_text && clean::passes(document, &data.clean)
+}
+
+/// Makes the shard of a file, in memory or into a file of its own.
+pub(crate) fn shard(
+    path: &Path,
+    format: &Format,
+    data: &Data,
+    vocabulary: &Vocabulary,
+    writer: Option<Writer>,
+) -> Result<Shard, Error> {
+    let has_mask = data.loss_on == LossOn::Completion && has_replies(format);
+    let mut builder = Builder::new(Width::of(vocabulary.size()), has_mask, writer);
+    let (mut at, mut ids) = (0, Vec::new());
+    source::read(path, format, &mut |item| {
+        match item {
+            Item::Text(bytes) if vocabulary.takes_bytes() && data.clean.normalize.is_empty() => {
+                ids.clear();
+                ids.extend(bytes.iter().map(|&byte| u32::from(byte)));
+                builder.push(&ids, true)?;
+            }
+            Item::Text(bytes) => {
+                let start = at;
+                let text = piece(path, bytes, &mut at, data)?;
+                ids.clear();
+                vocabulary.encode_into(&text, &mut ids).map_err(|unknown| {
+                    let offset = usize::try_from(start).unwrap_or_default() + unknown.offset;
+                    Unknown { offset, ..unknown }.within(&path.display().to_string())
+                })?;
+                builder.push(&ids, true)?;
+            }
+            Item::Document(mut document) => {
+                if stays(&mut document, data) {
+                    let pushed = push_document(&mut builder, &document, vocabulary, &mut ids);
+                    pushed.map_err(|refused| refused.within(path, document.position))?;
+                } else {
+                    builder.filtered();
+                }
+            }
+        }
+        let is_enough = enough(data, builder.n_documents(), builder.n_tokens());
+        Ok(if is_enough { Next::Stop } else { Next::More })
+    })?;
+    builder.finish(source::has_documents(format))
+}
+
+/// Why a document has no ids.
+enum Refused {
+    /// The shard cannot be written.
+    Shard(Error),
+    /// A character is not known.
+    Unknown(Unknown),
+}
+
+impl Refused {
+    fn within(self, path: &Path, position: Position) -> Error {
+        match self {
+            Refused::Shard(error) => error,
+            Refused::Unknown(unknown) => Error::at(path, position, unknown.within("").message),
+        }
+    }
+}
+
+/// Adds a document: its turns, then the end. Targets are what the model says, and what ends it.
+fn push_document(
+    builder: &mut Builder,
+    document: &Document,
+    vocabulary: &Vocabulary,
+    ids: &mut Vec<u32>,
+) -> Result<(), Refused> {
+    builder.open_document(clean::hash(document), document.label.as_deref());
+    let mut was_reply = false;
+    for part in &document.parts {
+        let Some(role) = part.role else {
+            ids.clear();
+            vocabulary.encode_into(&part.text, ids).map_err(Refused::Unknown)?;
+            builder.push(ids, true).map_err(Refused::Shard)?;
+            continue;
+        };
+        let opening = vocabulary.opening(role).map_err(Refused::Unknown)?;
+        // Who is to answer learns that another one speaks next.
+        builder.push(&opening, was_reply && role != Role::Reply).map_err(Refused::Shard)?;
+        ids.clear();
+        vocabulary.encode_into(&part.text, ids).map_err(Refused::Unknown)?;
+        ids.extend(vocabulary.closing().map_err(Refused::Unknown)?);
+        was_reply = role == Role::Reply;
+        builder.push(ids, was_reply).map_err(Refused::Shard)?;
+    }
+    if let Some(end) = vocabulary.end() {
+        let is_plain = document.parts.iter().all(|part| part.role.is_none());
+        builder.push(&[end], was_reply || is_plain).map_err(Refused::Shard)?;
+    }
+    Ok(())
+}
