@@ -1,4 +1,4 @@
-//! The tokens of one file of a source: ids, where documents start, their hashes and classes.
+//! The tokens of one file: ids, where documents start, hashes and classes.
 //!
 //! A shard is one stretch of bytes, in memory or mapped, so that both are read by the same code.
 //! Layout of one that was made here: ids, starts of documents (u64, one more than documents),

@@ -1,4 +1,4 @@
-//! Every format, tokenizer and task through the front door: settings and files in, rows out.
+//! Every format and task from the outside: settings and files in, rows out.
 
 use std::path::{Path, PathBuf};
 

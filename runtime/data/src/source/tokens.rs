@@ -1,5 +1,6 @@
-//! Files of ids: nanoGPT's, which are nothing but 16-bit ids, and llm.c's, which have a header.
+//! Files of ids, as nanoGPT and llm.c write them.
 //!
+//! Those of nanoGPT are nothing but 16-bit ids, those of llm.c have a header.
 //! The header is 256 i32: a magic number, a version, the number of ids. All numbers are
 //! little-endian. Every id is looked at before any of them is used.
 

@@ -1,6 +1,6 @@
-//! Learns which neighbours to join: byte pair encoding, Gage 1994; Sennrich et al. 2016,
-//! arXiv:1508.07909.
+//! Learns which neighbours to join: byte pair encoding.
 //!
+//! Gage 1994; Sennrich et al. 2016, arXiv:1508.07909.
 //! In: words as symbols, each with how often it occurs. Out: the joins, in order. The most frequent
 //! pair comes first, among equals the one of smaller symbols, so that nothing depends on the order
 //! of the words. The work follows the symbols that change: a text without spaces, where nearly
