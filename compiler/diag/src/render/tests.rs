@@ -39,6 +39,38 @@ fn human() {
 }
 
 #[test]
+fn carets_stand_under_characters_of_two_columns() {
+    let text = "# 训练设置\ntrain { checkpoint \"模型/结果\" every 50; lr 学习率 }\n";
+    let mut map = SourceMap::new();
+    let file = map.add("训练.lt", text);
+    let error = Diagnostic::new(Code::E0301, place(file, text, "学习率"), "`lr` takes a number")
+        .primary("这里需要一个数")
+        .label(place(file, text, "\"模型/结果\""), "a path of its own")
+        .help("例如 `lr 3e-4`");
+    let warning = Diagnostic::new(Code::W0513, place(file, text, "every 50"), "从不保存")
+        .label(place(file, text, "训练设置"), "说明");
+    insta::assert_snapshot!(render(&map, &[error, warning], Style::Human), @r#"
+    warning[W0513]: 从不保存
+      ┌─ 训练.lt:2:28
+      │
+    1 │ # 训练设置
+      │   -------- 说明
+    2 │ train { checkpoint "模型/结果" every 50; lr 学习率 }
+      │                                ^^^^^^^^
+
+    error[E0301]: `lr` takes a number
+      ┌─ 训练.lt:2:41
+      │
+    2 │ train { checkpoint "模型/结果" every 50; lr 学习率 }
+      │                    -----------              ^^^^^^ 这里需要一个数
+      │                    │                          
+      │                    a path of its own
+      │
+      = help: 例如 `lr 3e-4`
+    "#);
+}
+
+#[test]
 fn colour_holds_the_same_text() {
     let (map, d) = warmup();
     let text = render(&map, &[d], Style::HumanColour);
