@@ -1,4 +1,4 @@
-//! Mistakes that people made with other trainers, and what is said to them here.
+//! Mistakes made with other trainers, and what is said to them here.
 //!
 //! A case in `tests/mistakes/` starts with the public thread where it was seen and with a line on
 //! what went wrong there; its snapshot holds what is said and what `check --fix` makes of it.

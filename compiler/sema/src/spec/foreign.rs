@@ -1,4 +1,4 @@
-//! A word that is no directive: misspelt, of the other block, or of another tool.
+//! Words that are no directive: misspelt, or of another block or tool.
 
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Node, Spec, StrPart};
