@@ -164,7 +164,8 @@ pub fn lint(word: &str) -> Result<Code, String> {
         Some(code) => {
             let name = code.name();
             Err(format!(
-                "{name} is an error, with which nothing can run; `llmc explain {name}` says how to mend it"
+                "{name} is an error, with which nothing can run; \
+                 `llmc explain {name}` says how to mend it"
             ))
         }
         None => Err(match near(word) {
