@@ -238,7 +238,7 @@ fn run<'a>(cx: &mut Checker<'a>, job: Option<&BlockNode>) -> Option<Program> {
     let (model, source) = (model?, source?);
     train.settings = settings::all(cx, &lines, &train, &source, &model);
     lints::check(cx, &lines, &train);
-    data::lints(cx, &source, &train);
+    data::lints(cx, &lines, &source, &train);
     let (vocab, classes) = (source.vocab?, source.classes);
     if classes.is_none() && source.source.has_labels() {
         return None;

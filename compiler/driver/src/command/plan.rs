@@ -53,7 +53,9 @@ pub(super) fn run(args: &cli::Plan) -> Result<(), Failure> {
     if let Some(path) = &args.svg {
         write(path, &memory::svg(&compiled))?;
     }
-    say(format_args!("\ngeneration   {}", generation(&compiled)));
+    if ready.program.writes_text() {
+        say(format_args!("\ngeneration   {}", generation(&compiled)));
+    }
     say(format_args!("\nsettings"));
     say_part(format_args!("{}", show::table(&train.settings, Origins::Shown)));
     say(format_args!("\nlr over {} steps", train.steps));

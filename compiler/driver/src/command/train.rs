@@ -58,7 +58,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     };
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
     show.end_line();
-    finish(&dir, args, outcome?)
+    finish(&dir, args, &ready, outcome?)
 }
 
 /// How often the terminal shows a step, where the spec says.
@@ -67,7 +67,12 @@ fn every(train: &sema::Train) -> Option<u64> {
 }
 
 /// Says how the run ended and how to go on.
-fn finish(dir: &Path, args: &cli::Train, outcome: Outcome) -> Result<(), Failure> {
+fn finish(
+    dir: &Path,
+    args: &cli::Train,
+    ready: &Ready,
+    outcome: Outcome,
+) -> Result<(), Failure> {
     let shown = dir.display();
     match outcome {
         Outcome::Finished(ended) => {
@@ -79,7 +84,9 @@ fn finish(dir: &Path, args: &cli::Train, outcome: Outcome) -> Result<(), Failure
                 number(ended.val_loss)
             ));
             say(format_args!("run folder {shown}"));
-            say(format_args!("generate with: llmc generate {shown} \"your prompt\""));
+            if ready.program.writes_text() {
+                say(format_args!("generate with: llmc generate {shown} \"your prompt\""));
+            }
             Ok(())
         }
         Outcome::Preempted { step, saved } => {

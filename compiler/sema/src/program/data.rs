@@ -27,8 +27,6 @@ pub struct DataSource {
     pub task: Task,
     /// What is done to documents before they become ids.
     pub clean: Clean,
-    /// Batches that are read ahead.
-    pub prefetch: u64,
     /// The whole block.
     pub span: Span,
 }
@@ -247,8 +245,8 @@ pub struct Facts {
     pub tokens: Vec<(String, u64)>,
     /// Documents of each split, by name.
     pub documents: Vec<(String, u64)>,
-    /// How many documents of the training split have so many tokens, ascending.
-    pub lengths: Vec<(u64, u64)>,
+    /// Tokens of documents, ascending, evenly spaced where there are many.
+    pub lengths: Vec<u64>,
     /// What is in two splits at once.
     pub overlaps: Vec<Overlap>,
     /// Hash of the content.
@@ -264,8 +262,8 @@ pub struct Overlap {
     pub between: [String; 2],
     /// How many documents.
     pub documents: u64,
-    /// One of them, shortened; a file where whole files are the same.
-    pub example: String,
+    /// The file, where a whole one is in both.
+    pub file: Option<String>,
 }
 
 impl DataSource {

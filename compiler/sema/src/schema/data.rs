@@ -142,13 +142,16 @@ pub(super) const DATA: &[Directive] = &[
         .with(FILTERS)
         .may_be_bare()
         .repeated(),
-    directive(
-        "prefetch",
-        &[value(Kind::Count { min: 0, max: 1 << 10 })],
-        "1",
-        Observation,
-        "How many batches are read ahead while a device computes.",
-    ),
+    Directive {
+        status: Status::NotYet,
+        ..directive(
+            "prefetch",
+            &[value(Kind::Count { min: 0, max: 1 << 10 })],
+            "the first micro-batch of a step",
+            Observation,
+            "How many batches are read ahead while a device computes.",
+        )
+    },
     ALLOW,
 ];
 

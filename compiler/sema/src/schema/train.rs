@@ -13,7 +13,7 @@ const METRICS: &[Word] = &[
     built("perplexity"),
     built("grad_norms"),
     built("noise_scale"),
-    later("accuracy"),
+    built("accuracy"),
     later("f1"),
     later("bits_per_byte"),
 ];

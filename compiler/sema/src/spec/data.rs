@@ -161,7 +161,6 @@ fn finish<'a>(
         loss_on: directives::loss_on(&lines),
         task: Task::NextToken,
         clean: directives::clean(cx, &lines),
-        prefetch: directives::prefetch(&lines),
         span: block.span,
     };
     directives::task(cx, &lines, &mut source, block.word);

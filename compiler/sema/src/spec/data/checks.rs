@@ -3,6 +3,7 @@
 use diag::{Code, Diagnostic, Span};
 
 use super::super::Checker;
+use super::super::lines::Lines;
 use super::Resolved;
 use crate::program::{Pack, Task, Train};
 
@@ -53,11 +54,30 @@ pub(in super::super) fn enough_data(
     }
 }
 
-/// W0705, W0707 and W0708.
-pub(in super::super) fn lints(cx: &mut Checker<'_>, data: &Resolved<'_>, train: &Train) {
+/// W0705, W0707 and W0708, and E0706 for a measure of labels.
+pub(in super::super) fn lints(
+    cx: &mut Checker<'_>,
+    lines: &Lines<'_>,
+    data: &Resolved<'_>,
+    train: &Train,
+) {
+    metrics(cx, lines, data);
     leaks(cx, data);
     cut_rows(cx, data, train.context);
     epochs(cx, data, train);
+}
+
+/// The accuracy is measured wherever rows have labels, and nowhere else.
+fn metrics(cx: &mut Checker<'_>, lines: &Lines<'_>, data: &Resolved<'_>) {
+    let items = lines.all("metric").flat_map(|line| &line.items);
+    let asked = items.filter_map(|item| item.value.as_ref());
+    for given in asked.filter(|g| g.word() == Some("accuracy") && !data.source.has_labels()) {
+        cx.report(
+            Diagnostic::new(Code::E0706, given.span, "`metric accuracy` needs labels")
+                .label(data.word, "names none")
+                .help("remove it, or name the labels of the data"),
+        );
+    }
 }
 
 fn split_line(data: &Resolved<'_>) -> Span {
@@ -69,18 +89,22 @@ fn leaks(cx: &mut Checker<'_>, data: &Resolved<'_>) {
     let Some(facts) = cx.facts else { return };
     for overlap in &facts.overlaps {
         let [a, b] = &overlap.between;
-        let n = overlap.documents;
-        let what = if n == 1 { "document is".to_owned() } else { format!("{n} documents are") };
-        let what = if n == 1 { format!("a {what}") } else { what };
+        let what = match (&overlap.file, overlap.documents) {
+            (Some(file), _) => format!("the file `{file}` is"),
+            (None, 1) => "a document is".to_owned(),
+            (None, n) => format!("{n} documents are"),
+        };
         let wrong =
-            Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and {b}"))
-                .primary(format!("for example `{}`", overlap.example));
-        let is_split = b == "val" || b == "test";
-        cx.report(match is_split {
-            true => wrong
-                .note(format!("the loss on `{b}` is better than it would be on new text"))
-                .help("`dedup exact` keeps the first of equal documents"),
-            false => wrong.help("remove one of them, or use `dedup exact`"),
+            Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and in {b}"));
+        let wrong = match b.as_str() {
+            "val" | "test" => {
+                wrong.note(format!("the loss on `{b}` is better than it would be on new text"))
+            }
+            _ => wrong,
+        };
+        cx.report(match overlap.file {
+            Some(_) => wrong.help("name each file once"),
+            None => wrong.help("add `dedup exact`, which keeps the first of equal documents"),
         });
     }
 }
@@ -90,35 +114,22 @@ fn cut_rows(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64) {
     let Some(facts) = cx.facts.filter(|_| data.source.pack == Pack::Rows) else { return };
     // A row of next tokens has one more than its targets.
     let room = context + u64::from(data.source.task == Task::NextToken);
-    let all: u64 = facts.lengths.iter().map(|(_, n)| n).sum();
-    let cut: u64 = facts.lengths.iter().filter(|(len, _)| *len > room).map(|(_, n)| n).sum();
-    if all == 0 || cut * 100 < all {
+    let (all, kept) = (facts.lengths.len(), facts.lengths.partition_point(|n| *n <= room));
+    if all == 0 || (all - kept) * 100 < all {
         return;
     }
-    let percent = (cut as f64 / all as f64 * 100.0).round();
-    let longest = facts.lengths.last().map_or(0, |(len, _)| *len);
+    let percent = ((all - kept) as f64 / all as f64 * 100.0).round();
+    let at = |share: f64| facts.lengths[(share * (all - 1) as f64).round() as usize];
+    let (half, most, longest) = (at(0.5), at(0.9), at(1.0));
     cx.report(
         Diagnostic::new(
             Code::W0707,
             data.word,
             format!("{percent}% of rows are longer than context {context}"),
         )
-        .primary(format!("{cut} of {all} rows are cut; the longest has {longest} tokens"))
-        .help(format!("use `context {}`, which holds nine of ten", quantile(facts, 0.9))),
+        .primary(format!("half have up to {half} tokens, the longest {longest}"))
+        .help(format!("use `context {most}`, which holds nine of ten")),
     );
-}
-
-/// The length that this share of rows does not exceed.
-fn quantile(facts: &crate::program::Facts, share: f64) -> u64 {
-    let all: u64 = facts.lengths.iter().map(|(_, n)| n).sum();
-    let mut seen = 0;
-    for (len, n) in &facts.lengths {
-        seen += n;
-        if seen as f64 >= share * all as f64 {
-            return *len;
-        }
-    }
-    0
 }
 
 /// W0708: a run that sees little text many times.

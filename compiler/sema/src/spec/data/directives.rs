@@ -14,9 +14,6 @@ use crate::program::{
 /// (Devlin et al. 2018, arXiv:1810.04805).
 const KEPT: f64 = 0.1;
 
-/// Batches read ahead without a line.
-const PREFETCH: u64 = 1;
-
 /// Shares in order; those of the default where the line is missing or wrong.
 pub(super) fn splits(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Vec<(String, f64)> {
     let default = vec![("train".to_owned(), 0.9), ("val".to_owned(), 0.1)];
@@ -79,10 +76,6 @@ pub(super) fn loss_on(lines: &Lines<'_>) -> LossOn {
         Some("completion") => LossOn::Completion,
         _ => LossOn::Everything,
     }
-}
-
-pub(super) fn prefetch(lines: &Lines<'_>) -> u64 {
-    lines.get("prefetch").and_then(Line::value).and_then(Given::count).unwrap_or(PREFETCH)
 }
 
 pub(super) fn clean(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Clean {

@@ -169,7 +169,6 @@ fn lines_become_values() {
     );
     let masked = Task::Masked { share: 0.15, keep: 0.1, random: 0.0 };
     assert_eq!(of("mask 15% random 0%").task, masked);
-    assert_eq!(of("prefetch 3").prefetch, 3);
 }
 
 #[test]
@@ -332,14 +331,14 @@ fn what_the_files_hold_is_held_against_the_run() {
     let overlaps = vec![Overlap {
         between: ["train".to_owned(), "val".to_owned()],
         documents: 2,
-        example: "abc".to_owned(),
+        file: None,
     }];
     assert_eq!(
         says(text, "100", Facts { overlaps, ..facts() }),
-        "2:1 W0705 2 documents are in train and val\n  `dedup exact` keeps the first of equal documents\n"
+        "2:1 W0705 2 documents are in train and in val\n  add `dedup exact`, which keeps the first of equal documents\n"
     );
     let rows = "jsonl(\"a\") { pack none }";
-    let lengths = vec![(5, 62), (10, 28), (40, 10)];
+    let lengths = [vec![5; 62], vec![10; 28], vec![40; 10]].concat();
     assert_eq!(
         says(rows, "100", Facts { lengths, ..facts() }),
         "2:1 W0707 38% of rows are longer than context 8\n  use `context 10`, which holds nine of ten\n"
