@@ -182,7 +182,7 @@ fn greedy(plan: &Plan, length: u64) -> String {
         text += piece;
         true
     };
-    session.write(&Request { length, sampling, stops: vec![] }, &mut give).unwrap();
+    session.write(&Request { length, sampling, stops: vec![], ends: vec![] }, &mut give).unwrap();
     text
 }
 

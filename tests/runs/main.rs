@@ -40,3 +40,4 @@ mod same;
 mod scaled;
 mod second;
 mod split;
+mod tasks;

@@ -73,6 +73,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("cranelift-native", &["exec"], "what this processor can do"),
     ("cranelift-reader", &["exec"], "CLIF text out of a plan"),
     ("cudarc", &["exec"], "NVIDIA's driver, found at run time: no toolkit to build, none to run"),
+    ("unicode-width", &["llmc"], "columns that line up under characters of double width"),
     ("glob", &["data", "llmc"], "patterns of data files"),
     ("memmap2", &["data", "exec"], "data files without a copy, and memory that the system clears"),
     ("csv", &["data"], "rows of tables with quotes"),

@@ -85,6 +85,8 @@ pub enum Command {
     Bench(Bench),
     /// Show what this machine has, and what of it is used
     Doctor,
+    /// Show what the model gets of the data of a spec
+    Data(Data),
     /// Generate text from a run
     Generate(Generate),
     /// Talk with the model of a run, a line and a reply at a time
@@ -173,6 +175,38 @@ pub struct Check {
     /// Make the edits that are certain, then check
     #[arg(long)]
     pub fix: bool,
+}
+
+/// `llmc data`
+#[derive(Debug, Args)]
+pub struct Data {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// What `llmc data` does.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Rows as training reads them, with targets, documents and labels, and how many there are
+    Show(DataShow),
+}
+
+/// `llmc data show`
+#[derive(Debug, Args)]
+pub struct DataShow {
+    /// The spec.
+    #[command(flatten)]
+    pub source: Source,
+    /// The split
+    #[arg(long, value_name = "NAME", default_value = "train")]
+    pub split: String,
+    /// How many rows
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub n: u64,
+    /// JSON: one object with the counts, and one for each row
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `llmc fmt`

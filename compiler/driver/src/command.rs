@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod chat;
 mod check;
+mod data;
 mod doctor;
 mod explain;
 mod format;
@@ -87,6 +88,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args, start),
         Command::Doctor => doctor::run(),
+        Command::Data(args) => data::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Show(args) => show::run(&args),

@@ -1,5 +1,6 @@
 //! The front end in one place: sources, overrides, the data's facts, the check.
 
+mod facts;
 pub mod uses;
 mod weights;
 
@@ -224,16 +225,7 @@ impl Front {
         let cache = crate::cache::of_user().map(|kept| kept.folder);
         match scan(&passes::plan_of::data_of(&request), base, cache.as_deref()) {
             Ok((found, corpus)) => {
-                let facts = Facts {
-                    vocab: Some(found.vocab),
-                    classes: Some(found.classes.len() as u64).filter(|n| *n > 0),
-                    pad: found.pad.map(u64::from),
-                    tokens: found.tokens.clone(),
-                    documents: found.documents.clone(),
-                    hash: Some(found.hash.clone()),
-                    weights,
-                    ..Facts::default()
-                };
+                let facts = Facts { weights, ..facts::of(&found) };
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
             Err(error) => {

@@ -13,7 +13,7 @@ use exec::lock::Lock;
 use exec::run_dir::{self, Decision, OnChange, RunInfo};
 use passes::fit::Room;
 use plan::Plan;
-use sema::{Facts, Program, Train};
+use sema::{Facts, Program, Task, Train};
 
 use crate::cache;
 use crate::cli::Device;
@@ -114,6 +114,8 @@ pub struct Loaded {
     pub executor: Executor,
     /// What its ids mean.
     pub vocabulary: Vocabulary,
+    /// Whether it learned from questions and answers.
+    pub is_dialogue: bool,
     /// The step of the checkpoint.
     pub step: u64,
     /// Why newer ones were not taken.
@@ -143,7 +145,13 @@ pub fn load(dir: &Path, threads: Option<usize>, device: Option<Device>) -> Resul
         files: Files::Texts(info.uses.clone()),
         environment: Some(info.environment.clone()),
     });
-    let facts = facts(&front, vocabulary.size());
+    let data = front.data_request();
+    if data.as_ref().is_some_and(|data| data.task != Task::NextToken) {
+        let what = "it learned labels or hidden tokens, not to write text";
+        return Err(Error::Usage(format!("{}: {what}", dir.display())));
+    }
+    let is_dialogue = data.is_some_and(|data| data.has_completions());
+    let facts = facts(&front, &vocabulary);
     let checked = front.check(Some(&facts));
     let Some(mut program) = checked.program else {
         return Err(Error::Spec(Report { map: front.map, diagnostics: checked.diagnostics }));
@@ -163,13 +171,16 @@ pub fn load(dir: &Path, threads: Option<usize>, device: Option<Device>) -> Resul
     let mut executor = Executor::load(plan.clone(), &options(threads, device))?;
     load::restore(&found, &plan, executor.memory_mut())?;
     executor.refresh()?;
-    Ok(Loaded { executor, vocabulary, step: found.manifest.step, warnings: found.warnings })
+    let (step, warnings) = (found.manifest.step, found.warnings);
+    Ok(Loaded { executor, vocabulary, is_dialogue, step, warnings })
 }
 
 /// What the data was known to hold when the run started, without opening it again.
-fn facts(front: &Front, vocab: u64) -> Facts {
+fn facts(front: &Front, vocabulary: &Vocabulary) -> Facts {
     let splits = front.data_request().map(|d| d.splits).unwrap_or_default();
     // Lengths in epochs do not matter for generation; any number of tokens will do.
-    let tokens = splits.into_iter().map(|(name, _)| (name, 1 << 30)).collect();
-    Facts { vocab: Some(vocab), tokens, ..Facts::default() }
+    let many: Vec<_> = splits.into_iter().map(|(name, _)| (name, 1 << 30)).collect();
+    let (tokens, documents) = (many.clone(), many);
+    let pad = vocabulary.pad().map(u64::from);
+    Facts { vocab: Some(vocabulary.size()), pad, tokens, documents, ..Facts::default() }
 }

@@ -36,6 +36,8 @@ pub struct Request {
     pub sampling: Sampling,
     /// The text ends before the first of these; none of them is empty.
     pub stops: Vec<String>,
+    /// It ends before the first of these ids, too.
+    pub ends: Vec<u32>,
 }
 
 /// Why a text ended.
@@ -44,7 +46,7 @@ pub struct Request {
 pub enum End {
     /// It has its length.
     Length,
-    /// A stop string came.
+    /// A stop string came, or an id that ends a text.
     Stop,
     /// Who reads it wants no more.
     Refused,
@@ -206,6 +208,12 @@ impl<'s> Session<'s> {
             self.run()?;
             let logits = self.executor.memory().f32(self.prefill.logits);
             let token = self.sampler.choose(logits, &request.sampling, n)?;
+            if request.ends.contains(&token) {
+                text.clear();
+                stream.end(&mut text);
+                give(&text);
+                return Ok((n + 1, End::Stop));
+            }
             self.push(token);
             bytes.clear();
             text.clear();

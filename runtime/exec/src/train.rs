@@ -463,7 +463,8 @@ impl<'t> Training<'t> {
                 .map_err(|unknown| unknown.within("the prompt of `sample`"))?;
             let plan::Sample { length, temperature, top_k, top_p, .. } = sample;
             let sampling = Sampling { temperature, top_k, top_p, seed, ..Sampling::PLAIN };
-            let request = Request { length, sampling, stops: vec![] };
+            let ends = vocabulary.end().into_iter().collect();
+            let request = Request { length, sampling, stops: vec![], ends };
             let mut session = Session::new(self.executor, vocabulary)?;
             session.read(&ids)?;
             let mut text = String::new();

@@ -1,11 +1,13 @@
 //! `llmc chat`: a line from the user, a reply of the model, and so on.
 //!
 //! Both are one text that the model goes on with: each line as it was typed, with its end, and
-//! each reply, which gets an end of line if it has none. Ctrl-C ends a reply, or the program when
-//! none is under way.
+//! each reply, which gets an end of line if it has none. A model that learned from questions and
+//! answers gets them as such, each under its role. Ctrl-C ends a reply, or the program when none
+//! is under way.
 
 use std::io::{BufRead, IsTerminal};
 
+use data::{Role, Unknown, Vocabulary};
 use exec::error::Error;
 use exec::generate::{End, Request, Session};
 use exec::signal::Interrupt;
@@ -14,10 +16,14 @@ use super::Failure;
 use super::generate::{load_run, request};
 use super::out::{say, say_part};
 use crate::cli;
+use crate::job::Loaded;
 
 pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
     let mut request = request(&args.text)?;
-    let (mut executor, vocabulary) = load_run(&args.run, &args.machine)?;
+    let Loaded { mut executor, vocabulary, is_dialogue, .. } = load_run(&args.run, &args.machine)?;
+    if is_dialogue {
+        end_turns(&vocabulary, &mut request);
+    }
     let watch = Interrupt::watch();
     let interrupt = watch.map_err(|e| Error::io("watch signals for", &args.run, e))?;
     let mut session = Session::new(&mut executor, &vocabulary)?;
@@ -28,7 +34,8 @@ pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
         }
         let Some(line) = line(args)? else { return Ok(()) };
         let ids = line.and_then(|line| {
-            vocabulary.encode(&line).map_err(|unknown| unknown.within("your line").to_string())
+            let ids = if is_dialogue { turn(&vocabulary, &line) } else { vocabulary.encode(&line) };
+            ids.map_err(|unknown| unknown.within("your line").to_string())
         });
         match ids {
             Ok(ids) => session.read(&ids)?,
@@ -40,12 +47,36 @@ pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
         }
         match reply(&mut session, &request, &interrupt)? {
             Reply::Closed => return Ok(()),
+            Reply::Line | Reply::Open if is_dialogue => {
+                session.read(&vocabulary.closing().unwrap_or_default())?;
+            }
             Reply::Line => {}
             // A text without ends of lines has no id for them.
             Reply::Open => session.read(&vocabulary.encode("\n").unwrap_or_default())?,
         }
         // The same line twice need not give the same reply.
         request.sampling.seed = request.sampling.seed.wrapping_add(1);
+    }
+}
+
+/// A line of the user, as data with questions and answers has it, and the start of an answer.
+fn turn(vocabulary: &Vocabulary, line: &str) -> Result<Vec<u32>, Unknown> {
+    let mut ids = vocabulary.opening(Role::User)?;
+    ids.extend(vocabulary.encode(line.trim_end())?);
+    ids.extend(vocabulary.closing()?);
+    ids.extend(vocabulary.opening(Role::Reply)?);
+    Ok(ids)
+}
+
+/// An answer ends where the document does, or where the next turn would start.
+fn end_turns(vocabulary: &Vocabulary, request: &mut Request) {
+    request.ends.extend(vocabulary.end());
+    for role in Role::ALL {
+        match vocabulary.opening(role).as_deref() {
+            Ok([id]) => request.ends.push(*id),
+            // Roles that are text of several ids.
+            Ok(_) | Err(_) => request.stops.push(format!("\n{}:", role.name())),
+        }
     }
 }
 

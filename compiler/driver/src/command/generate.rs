@@ -2,22 +2,21 @@
 
 use std::path::Path;
 
-use data::Vocabulary;
 use exec::error::Error;
-use exec::executor::Executor;
 use exec::generate::{Request, Sampled, Sampling, Session};
 
 use super::Failure;
 use super::out::{say, say_part};
 use crate::cli;
-use crate::job;
+use crate::job::{self, Loaded};
 
 pub(super) fn run(args: &cli::Generate) -> Result<(), Failure> {
     let mut request = request(&args.text)?;
     if args.samples == 0 {
         return Err(Failure::Usage("--samples must be 1 or more, found 0".to_owned()));
     }
-    let (mut executor, vocabulary) = load_run(&args.run, &args.machine)?;
+    let Loaded { mut executor, vocabulary, .. } = load_run(&args.run, &args.machine)?;
+    request.ends.extend(vocabulary.end());
     let ids = vocabulary.encode(&args.prompt).map_err(|e| Error::from(e.within("the prompt")))?;
     let mut session = Session::new(&mut executor, &vocabulary)?;
     session.read(&ids)?;
@@ -88,17 +87,14 @@ pub(super) fn request(args: &cli::Text) -> Result<Request, Failure> {
         repetition_penalty: args.repetition_penalty,
         seed: args.seed,
     };
-    Ok(Request { length: args.length, sampling, stops: args.stops.clone() })
+    Ok(Request { length: args.length, sampling, stops: args.stops.clone(), ends: vec![] })
 }
 
-/// The newest checkpoint of a run, ready to write, and what its ids mean.
-pub(super) fn load_run(
-    dir: &Path,
-    machine: &cli::Machine,
-) -> Result<(Executor, Vocabulary), Failure> {
+/// The newest checkpoint of a run, ready to write.
+pub(super) fn load_run(dir: &Path, machine: &cli::Machine) -> Result<Loaded, Failure> {
     let loaded = job::load(dir, machine.threads, machine.device)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    Ok((loaded.executor, loaded.vocabulary))
+    Ok(loaded)
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use diag::{Code, Diagnostic};
 use exec::checkpoint::{FILES, start};
-use sema::{Facts, Origin, OriginOf, Weights};
+use sema::{Origin, OriginOf, Weights};
 use syntax::ast::Ident;
 
-use super::Front;
+use super::{Front, facts};
 
 impl Front {
     /// What the job to run starts from; `None` where it makes its weights.
@@ -47,8 +47,7 @@ impl Front {
                 let cache = crate::cache::of_user().map(|kept| kept.folder);
                 let data = passes::plan_of::data_of(&request);
                 let (found, _) = data::scan(&data, base, cache.as_deref()).ok()?;
-                let (vocab, hash) = (Some(found.vocab), Some(found.hash));
-                let facts = Facts { vocab, tokens: found.tokens, hash, ..Facts::default() };
+                let facts = facts::of(&found);
                 let program = self.with_input(|input| {
                     sema::check(&sema::Input { job: job.as_ref(), ..*input }, Some(&facts)).0
                 })?;
