@@ -40,7 +40,7 @@ impl Run {
     /// its spec names.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
-        let Loaded { executor, vocabulary, step, warnings: _ } = job::load(&folder, None, None)?;
+        let Loaded { executor, vocabulary, step, .. } = job::load(&folder, None, None)?;
         let outcome = match run_dir::outcome(&folder)? {
             Some(ended) => Outcome::Finished(ended),
             None => Outcome::Preempted { step, saved: false },
@@ -99,7 +99,8 @@ impl Run {
     pub fn generate(&mut self, prompt: &str, length: u64, seed: u64) -> Result<String, Error> {
         let sampling = Sampling { temperature: TEMPERATURE, seed, ..Sampling::PLAIN };
         let mut text = String::new();
-        let request = Request { length, sampling, stops: vec![] };
+        let ends = self.vocabulary.end().into_iter().collect();
+        let request = Request { length, sampling, stops: vec![], ends };
         self.write(prompt, &request, |piece| {
             text.push_str(piece);
             true
