@@ -180,7 +180,11 @@ fn data_is_shown_as_the_model_gets_it() {
     // The question is no target, the answer is.
     let lines: Vec<&str> = shown.out.lines().collect();
     let at = lines.iter().position(|line| line.contains("w h a t")).unwrap();
-    assert!(lines[at + 1].contains("- - - -") && lines[at + 1].contains(" t ␣ i s"), "{}", shown.out);
+    assert!(
+        lines[at + 1].contains("- - - -") && lines[at + 1].contains(" t ␣ i s"),
+        "{}",
+        shown.out
+    );
     let json = show(&folder, &["--n", "2", "--json", "--split", "val"]).exits(0).out;
     let objects: Vec<Value> = json.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(objects.len(), 3);

@@ -75,9 +75,7 @@ impl<'a> Summary<'a> {
     }
 
     fn json(&self) -> Value {
-        let one = |(name, tokens, documents)| {
-            json!({ "name": name, "tokens": tokens, "documents": documents })
-        };
+        let one = |(name, tokens, documents)| json!({ "name": name, "tokens": tokens, "documents": documents });
         let [median, p90, longest] = [0.5, 0.9, 1.0].map(|share| self.length(share));
         json!({
             "tokenizer": self.ready.program.data.tokenizer.text(),

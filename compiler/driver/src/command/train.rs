@@ -14,7 +14,7 @@ use passes::usage::count;
 use super::Failure;
 use super::build::plan_or_report;
 use super::out::{say, say_part};
-use super::source::{ready, request};
+use super::source::{Ready, ready, request};
 use crate::cli;
 use crate::job;
 use crate::logs::Logs;
@@ -67,12 +67,7 @@ fn every(train: &sema::Train) -> Option<u64> {
 }
 
 /// Says how the run ended and how to go on.
-fn finish(
-    dir: &Path,
-    args: &cli::Train,
-    ready: &Ready,
-    outcome: Outcome,
-) -> Result<(), Failure> {
+fn finish(dir: &Path, args: &cli::Train, ready: &Ready, outcome: Outcome) -> Result<(), Failure> {
     let shown = dir.display();
     match outcome {
         Outcome::Finished(ended) => {

@@ -277,6 +277,11 @@ impl DataSource {
         self.sources.iter().any(|s| s.format.has_completion())
     }
 
+    /// Whether a model of this data goes on with a text that people can read.
+    pub fn gives_text(&self) -> bool {
+        self.task == Task::NextToken && !matches!(self.tokenizer, Tokenizer::Ids(_))
+    }
+
     /// Every path, in order.
     pub fn paths(&self) -> impl Iterator<Item = &(String, Span)> {
         self.sources.iter().flat_map(|s| &s.paths)

@@ -50,7 +50,7 @@ pub(super) fn resolve(
     let mut scale = Scale { batch, context: context.unwrap_or(1), train_tokens, steps: None };
     let steps = steps(cx, lines, &scale);
     scale.steps = steps;
-    let writes_text = data.is_none_or(|d| d.source.task == Task::NextToken);
+    let writes_text = data.is_none_or(|d| d.source.gives_text());
     let cadence = Cadence { scale, has_val, writes_text };
     let eval = cadence.eval(cx, lines);
     let checkpoint = cadence.checkpoint(cx, lines);
@@ -372,7 +372,7 @@ impl Cadence {
                 let wrong = "`sample` needs a model of the next token";
                 cx.report(
                     Diagnostic::new(Code::E0706, line.span, wrong)
-                        .primary("this data has labels or hidden tokens to predict")
+                        .primary("this data has labels, hidden tokens, or ids without text")
                         .help("remove the line"),
                 );
             }

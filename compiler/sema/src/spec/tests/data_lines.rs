@@ -328,11 +328,8 @@ fn what_the_files_hold_is_held_against_the_run() {
         says(text, "20k", facts()),
         "2:1 W0708 71 epochs over 9000 tokens: expect over-fitting\n  `steps 2810` are ten epochs; more text or dropout helps, too\n"
     );
-    let overlaps = vec![Overlap {
-        between: ["train".to_owned(), "val".to_owned()],
-        documents: 2,
-        file: None,
-    }];
+    let overlaps =
+        vec![Overlap { between: ["train".to_owned(), "val".to_owned()], documents: 2, file: None }];
     assert_eq!(
         says(text, "100", Facts { overlaps, ..facts() }),
         "2:1 W0705 2 documents are in train and in val\n  add `dedup exact`, which keeps the first of equal documents\n"
