@@ -159,7 +159,7 @@ pub enum Pack {
 pub enum LossOn {
     /// All.
     Everything,
-    /// Those of a completion, or of what the assistant says.
+    /// Those of a completion, or of replies.
     Completion,
 }
 

@@ -1,4 +1,4 @@
-//! Tokens side by side, what goes in above what is to come out, at the width of a screen.
+//! Tokens side by side: what goes in above what comes out, at a screen's width.
 //!
 //! Columns line up for characters of double width, too.
 
