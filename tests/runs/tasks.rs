@@ -194,7 +194,7 @@ fn data_is_shown_as_the_model_gets_it() {
     folder.write("a.lt", labels("steps 4"));
     let shown = show(&folder, &[]).exits(0);
     shown.prints("labels      3: air, land, sea");
-    shown.prints("label `sea`");
+    shown.prints("label `land`");
     shown.prints("of padding");
 }
 
