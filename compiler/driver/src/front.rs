@@ -217,7 +217,7 @@ impl Front {
             Ok(weights) => weights,
             Err(wrong) => {
                 let mut checked = self.check(None);
-                checked.diagnostics.push(wrong);
+                checked.diagnostics.push(*wrong);
                 checked.program = None;
                 return Ok((checked, None));
             }

@@ -11,7 +11,7 @@ use super::{Front, facts};
 
 impl Front {
     /// What the job to run starts from; `None` where it makes its weights.
-    pub(super) fn weights(&self, base: &Path) -> Result<Option<Weights>, Diagnostic> {
+    pub(super) fn weights(&self, base: &Path) -> Result<Option<Weights>, Box<Diagnostic>> {
         let Some(origin) = self.origin() else { return Ok(None) };
         let Some(folder) = self.run_folder(&origin, base) else {
             // What is wrong with the other job is said with the rest of the spec.
@@ -21,12 +21,12 @@ impl Front {
             let shown = folder.display();
             let wrong = format!("there is no run in {shown} to start from");
             let wrong = Diagnostic::new(Code::E0801, origin.span, wrong).primary(error.to_string());
-            wrong.help(match &origin.of {
+            Box::new(wrong.help(match &origin.of {
                 OriginOf::Job(name) => format!("train that job first: `llmc train .. {name}`"),
                 OriginOf::Folder(_) => {
                     "paths of runs start at the folder that `llmc` runs in".into()
                 }
-            })
+            }))
         })?;
         let tensors = found.manifest.tensors.iter().filter(|t| t.file == FILES[0]);
         Ok(Some(Weights {
