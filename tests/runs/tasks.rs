@@ -47,8 +47,9 @@ fn answers(lines: &str) -> String {
     )
 }
 
-const TASKS: [(&str, fn(&str) -> String); 3] =
-    [("labels", labels), ("hidden", hidden), ("answers", answers)];
+type Spec = fn(&str) -> String;
+
+const TASKS: [(&str, Spec); 3] = [("labels", labels), ("hidden", hidden), ("answers", answers)];
 
 /// A folder with what these specs read.
 fn folder(name: &str) -> Folder {

@@ -144,6 +144,8 @@ struct Training<'t> {
     folder: &'t Path,
     names: Names,
     sequences: Sequences,
+    /// Those of the evaluation, where there is a split for it.
+    val_sequences: Option<Sequences>,
     ahead: Ahead,
     log: Log,
     /// Seconds of training before this process.
@@ -172,6 +174,8 @@ impl<'t> Training<'t> {
     ) -> Result<Training<'t>, Error> {
         let names = Names::of(executor.plan())?;
         let sequences = train_sequences(executor.plan(), corpus)?;
+        let run = &executor.plan().run;
+        let val_sequences = Sequences::new(corpus, "val", run.context, run.seed);
         let found = load::newest(folder)?;
         match &found {
             Some(found) => resume(executor, found, corpus, report)?,
@@ -205,6 +209,7 @@ impl<'t> Training<'t> {
             folder,
             names,
             sequences,
+            val_sequences,
             log,
             earlier_s: last.as_ref().map_or(0.0, |row| row.seconds),
             began: Instant::now(),
@@ -384,12 +389,10 @@ impl<'t> Training<'t> {
     /// At the last step it is the whole split, whatever the number of batches.
     fn evaluate(&mut self, step: u64, report: Report<'_>) -> Result<Option<Evaluated>, Error> {
         let run = &self.executor.plan().run;
-        let (context, batch, micro_batch) = (run.context, run.batch, run.micro_batch);
+        let (batch, micro_batch) = (run.batch, run.micro_batch);
         let limit = run.eval.as_ref().and_then(|eval| eval.batches);
         let limit = limit.filter(|_| step != run.steps).unwrap_or(u64::MAX);
-        let Some(sequences) = Sequences::new(self.corpus, "val", context, run.seed) else {
-            return Ok(None);
-        };
+        let Some(sequences) = &self.val_sequences else { return Ok(None) };
         let names = EvalNames::of(self.executor.plan())?;
         let n = sequences.n_all();
         let whole = n.div_ceil(batch);

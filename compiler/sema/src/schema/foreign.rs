@@ -350,7 +350,8 @@ mod tests {
             let lines = match *means {
                 Scaled(a, b) => vec![a, b],
                 Bool(yes, no) => [yes].into_iter().chain(no).collect(),
-                other => other.directive().into_iter().collect(),
+                Under(_) | Put(_) | Off(_) | Percent(_) | Share(_) | Values(_) | Without(_)
+                | Advice(_) => means.directive().into_iter().collect(),
             };
             for line in lines {
                 let first = line.split(' ').next().unwrap();
