@@ -15,8 +15,9 @@ use crate::front::{Front, Request, base_of};
 /// ```
 /// let spec = llmc::Spec::from_text("tiny.lt", "train {\n  batsh 8\n  steps 10\n}");
 /// let checked = spec.check()?;
-/// let finding = checked.report().findings().next().expect("`batsh` is no directive");
-/// assert_eq!((finding.code, finding.line, finding.column), ("E0203", 2, 3));
+/// let finding = checked.report().findings().find(|f| f.code == "E0203");
+/// let finding = finding.expect("`batsh` is no directive");
+/// assert_eq!((finding.line, finding.column), (2, 3));
 /// # Ok::<(), llmc::Error>(())
 /// ```
 #[derive(Debug, Clone)]
