@@ -48,3 +48,14 @@ fn a_job_starts_from_the_folder_of_a_run_and_makes_what_is_not_there() {
     folder.write("c.lt", spec(&wider, "from \"runs/a-base\""));
     folder.llmc(&["check", "c.lt"]).exits(2).says("error[E0803]");
 }
+
+#[test]
+fn a_job_whose_origin_cannot_be_read_does_not_make_new_weights() {
+    let folder = Folder::new("from-broken");
+    let text = spec(SMALL, "from base");
+    let broken = text.replacen("steps 12", "steps 12\nclip -1", 1);
+    folder.write("a.lt", broken);
+    let ended = folder.llmc(&["train", "a.lt", "tuned"]).exits(2);
+    ended.says("the run of `base` is not known");
+    assert!(!folder.at("runs/a-tuned").exists());
+}
