@@ -359,6 +359,7 @@ fn no_run() -> plan::Run {
         early_stop: None,
         on_nan: plan::OnNan::Stop,
         start: None,
+        exact_resume: false,
         min_scale: None,
     }
 }

@@ -51,3 +51,34 @@ fn an_idle_allow_is_said_and_removed() {
     check(&folder, &["--fix"]).exits(0);
     assert!(!std::fs::read_to_string(folder.at("a.lt")).unwrap().contains("W0511"));
 }
+
+#[test]
+fn an_allow_of_a_block_that_is_not_looked_at_stays() {
+    let folder = with("others", "");
+    let job = |name: &str, line: &str| {
+        format!("train {name} {{\n  {line}\n  batch 4\n  context 8\n  steps 10\n  lr 1e-3\n}}\n")
+    };
+    let spec = "allow W0511 \"of the whole\"\n\
+                model gpt(layers: 1, width: 8, heads: 2)\n\
+                data one = text(\"text.txt\") { allow W0708 \"small\" }\n\
+                data other = text(\"text.txt\", tokenizer: bytes)\n";
+    let spec = [
+        spec,
+        &job("first", "data one; allow W0511 \"of the first\""),
+        &job("second", "data other; allow W0512 \"of the second\""),
+    ]
+    .concat();
+    folder.write("a.lt", spec);
+    let said = check(&folder, &[]).exits(0).err;
+    assert_eq!(said, "a.lt:13:21: warning[W0217]: `allow W0512` silences nothing\n");
+}
+
+#[test]
+fn an_allow_of_a_used_file_is_not_one_of_the_spec() {
+    let folder = with("used", "");
+    folder.write("base.lt", "allow W0512 \"of the base\"\nfn half(x: real) -> real { x / 2 }\n");
+    let spec = std::fs::read_to_string(folder.at("a.lt")).unwrap();
+    folder.write("a.lt", format!("use \"base.lt\" as base\n{spec}"));
+    let said = check(&folder, &[]).exits(0).err;
+    assert_eq!(said, "a.lt:9:3: warning[W0512]: warmup never ends\n");
+}

@@ -68,16 +68,16 @@ fn use_stays_in_its_folder_and_ends_where_it_started() {
         folder.write("in/a.lt", format!("use \"{path}\" as it\n{}", gpt("steps 1")));
         folder.llmc(&["check", "in/a.lt"])
     };
-    used("../outside.lt").exits(2).says("is outside of in, which `use` may not leave");
+    used("../outside.lt").exits(2).says("is outside of `in`, which `use` may not leave");
     used("/etc/passwd").exits(2).says("takes a path from its own file");
     used("deep").exits(2).says("is not a regular file");
-    used("none.lt").exits(2).says("there is no file in/none.lt");
+    used("none.lt").exits(2).says("there is no file `in/none.lt`");
     used("a.lt").exits(2).says("`a.lt` uses itself");
     used("deep/b.lt").exits(2).says("`a.lt` uses itself through `deep/b.lt`");
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(folder.at("outside.lt"), folder.at("in/link.lt")).unwrap();
-        used("link.lt").exits(2).says("is outside of in");
+        used("link.lt").exits(2).says("is outside of `in`");
     }
     used("../outside.lt").exits(2);
     folder.llmc(&["check", "in/a.lt", "--root", "."]).exits(0);
@@ -124,6 +124,7 @@ fn help_and_show_say_what_a_spec_takes_and_what_it_came_out_as() {
     assert!(
         row.contains("0.002") && row.contains("a.lt:") && row.contains("peak from --peak 2e-3")
     );
+    folder.llmc(&["data", "show", "a.lt", "--peak", "2e-3"]).exits(0);
     let json = folder.llmc(&["show", "a.lt", "--json", "--set", "clip=0.5"]).exits(0);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["clip"]["value"], "0.5");

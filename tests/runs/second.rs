@@ -40,10 +40,16 @@ fn a_named_folder_of_another_program_is_refused() {
     let folder = finished("refused");
     let words = ["train", "a.lt", "--out", "runs/a", "--set", "train.lr=1e-3"];
     let before = folder.hash("runs/a/step-12");
-    folder.llmc(&words).exits(2).says("runs/a holds a run of another program: lr 3e-3 -> 1e-3");
+    let refused = folder.llmc(&words).exits(2);
+    refused.says("runs/a holds a run of another program: lr 3e-3 -> 1e-3");
+    refused.says("warning[W0807]: `lr` was 3e-3 in the checkpoint, now it is 1e-3");
     assert_eq!(folder.hash("runs/a/step-12"), before);
     let other = ["train", "a.lt", "--resume", "--set", "train.context=8"];
-    folder.llmc(&other).exits(2).says("context 16 -> 8");
+    let refused = folder.llmc(&other).exits(2);
+    refused.says("context 16 -> 8");
+    refused.says("error[E0806]: `context` was 16 in the checkpoint, now it is 8");
+    let denied = ["train", "a.lt", "--resume", "--set", "train.lr=1e-3", "--deny", "W0807"];
+    folder.llmc(&denied).exits(2).says("error[W0807]: `lr` was 3e-3");
 }
 
 #[test]
@@ -61,6 +67,20 @@ fn resume_goes_on_with_the_change_and_belongs_to_it_from_then_on() {
     folder.llmc(&["train", "a.lt"]).exits(0).prints("runs/a finished at step 20");
 }
 
+/// A run of the very program is gone on with, before one of another that the change would fit.
+#[test]
+fn resume_takes_the_run_of_this_program() {
+    let folder = Folder::new("resume-beside");
+    let spec = |lr: &str| gpt("steps 12\ncheckpoint every 5").replace("lr 3e-3", lr);
+    for lr in ["lr 3e-3", "lr 1e-3"] {
+        folder.write("a.lt", spec(lr));
+        folder.llmc(&["train", "a.lt"]).exits(0);
+    }
+    let before = folder.hash("runs/a/step-12");
+    folder.llmc(&["train", "a.lt", "--resume"]).exits(0).prints("runs/a-2 finished at step 12");
+    assert_eq!(folder.hash("runs/a/step-12"), before);
+}
+
 /// The first ending is not that of the longer run which was stopped on its way.
 #[test]
 fn a_finished_run_that_goes_on_has_not_ended() {
@@ -69,9 +89,9 @@ fn a_finished_run_that_goes_on_has_not_ended() {
     let line = "llmc train a.lt --resume --threads 1 > log & \
                 while ! grep -q '^step' log; do :; done; kill -TERM $!; wait $!";
     folder.shell(line).exits(75);
-    let next = "llmc train a.lt --threads 1 > log & \
-                while ! grep -q '^step' log; do :; done; kill -TERM $!; wait $!; code=$?; \
-                cat log; exit $code";
+    let next = "llmc train a.lt --threads 1 > next & \
+                while ! grep -q '^step' next; do :; done; kill -TERM $!; wait $!; code=$?; \
+                cat next; exit $code";
     folder.shell(next).exits(75).prints("going on from step");
 }
 
@@ -99,4 +119,36 @@ fn a_directive_that_the_spec_lacks_can_be_set() {
     folder.write("a.lt", gpt("steps 20"));
     folder.llmc(&["train", "a.lt", "--set", "train.checkpoint.every=10"]).exits(0);
     assert_eq!(exec::checkpoint::load::steps(&folder.at("runs/a")), [1, 10, 20]);
+}
+
+/// The line that differs is shown, in the job that is trained.
+#[test]
+fn a_change_is_shown_at_its_line_in_its_job() {
+    let folder = Folder::new("changed-job");
+    let job = |name: &str, lr: &str| {
+        format!("train {name} {{\nbatch 4\ncontext 16\nsteps 12\nlr {lr}\n}}\n")
+    };
+    let head = gpt("").split("train").next().unwrap().to_owned();
+    let spec = |lr: &str| format!("{head}{}{}", job("one", "1e-3"), job("two", lr));
+    folder.write("a.lt", spec("2e-3"));
+    folder.llmc(&["train", "a.lt", "two"]).exits(0);
+    folder.write("a.lt", spec("4e-3"));
+    let changed = folder.llmc(&["train", "a.lt", "two", "--resume"]).exits(0);
+    changed.says("`lr` was 2e-3 in the checkpoint, now it is 4e-3");
+    changed.says("a.lt:13:1");
+    changed.says("lr 4e-3");
+}
+
+/// Nothing of a run is written over by its own `log` lines.
+#[test]
+fn logs_in_the_folder_of_the_run_are_refused() {
+    let folder = finished("log-inside");
+    let before = folder.rows("runs/a");
+    let lines = "steps 20\ncheckpoint every 5\nlog jsonl \"runs/../runs/a/metrics.jsonl\"";
+    folder.write("a.lt", gpt(lines));
+    let refused = folder.llmc(&["train", "a.lt", "--resume"]).exits(2);
+    refused.says("which only the run itself writes");
+    assert_eq!(folder.rows("runs/a"), before);
+    folder.write("a.lt", gpt("steps 20\nlog jsonl \"o\"\nlog csv \"./o\""));
+    folder.llmc(&["train", "a.lt"]).exits(2).says("two `log` lines name ./o");
 }

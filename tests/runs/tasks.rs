@@ -69,7 +69,7 @@ fn losses(folder: &Folder, run: &str) -> Vec<f64> {
 }
 
 #[test]
-fn every_example_of_a_format_trains() {
+fn every_example_of_a_format_is_short_and_trains() {
     let sets = ["--set", "train.steps=24", "--set", "train.batch=8", "--set", "train.warmup=4"];
     for (name, falls) in [
         ("chat", 0.3),
@@ -84,6 +84,7 @@ fn every_example_of_a_format_trains() {
     ] {
         let folder = Folder::new(&format!("example-{name}"));
         let spec = example(&format!("{name}.lt"));
+        assert!(fs::read_to_string(&spec).unwrap().lines().count() <= 12, "{name}");
         folder.llmc(&[&["train", &spec], &sets[..]].concat()).exits(0);
         let losses = losses(&folder, &format!("runs/{name}"));
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;

@@ -1,7 +1,9 @@
 //! What the data of a spec is taken to hold, where no file is read.
 
+use std::collections::BTreeSet;
+
 use llmc::Front;
-use sema::{DataSource, Facts, Overlap, Tokenizer, Weights};
+use sema::{DataSource, Facts, Overlap, Source, Tokenizer, Weights};
 
 /// Bytes and distinct characters of the play that specs are checked with.
 const PLAY: (f64, u64) = (1_115_394.0, 65);
@@ -11,11 +13,14 @@ const ROW: u64 = 256;
 
 /// A file that is named twice.
 fn twice(request: &DataSource) -> Vec<Overlap> {
-    let mut paths: Vec<&String> = request.paths().map(|(path, _)| path).collect();
+    // One source reads a file once, however often it is named.
+    let of_source =
+        |s: &Source| s.paths.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+    let mut paths: Vec<String> = request.sources.iter().flat_map(of_source).collect();
     paths.sort();
     let found = paths.windows(2).find(|pair| pair[0] == pair[1]);
     let between = ["train", "val"].map(str::to_owned);
-    let overlap = |pair: &[&String]| Overlap { between, documents: 1, file: Some(pair[0].clone()) };
+    let overlap = |pair: &[String]| Overlap { between, documents: 1, file: Some(pair[0].clone()) };
     found.map(overlap).into_iter().collect()
 }
 

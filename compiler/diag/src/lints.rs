@@ -3,7 +3,7 @@
 //! The first that holds decides: a flag of the command line that names the code; an `allow` of the
 //! spec; `warnings` on the command line; else a lint is a warning. Errors are never a choice.
 
-use crate::{Code, Diagnostic, Level, Span};
+use crate::{Code, Diagnostic, FileId, Level, Span};
 
 /// What the command line says of lints.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,15 @@ pub struct Allow {
     pub line: Span,
     /// What it holds for.
     pub scope: Scope,
+    /// The file that it stands in, where it holds for nothing outside of that: a spec speaks for
+    /// the files that it uses, they do not speak for it.
+    pub only_in: Option<FileId>,
+}
+
+impl Allow {
+    fn holds(&self, place: Span) -> bool {
+        self.only_in.is_none_or(|file| file == place.file) && self.scope.holds(place)
+    }
 }
 
 /// What an `allow` holds for, by the primary place of a diagnostic.
@@ -60,19 +69,16 @@ pub enum Scope {
 
 impl Scope {
     fn holds(&self, place: Span) -> bool {
-        let covers = |block: &Span| {
-            block.file == place.file && block.start <= place.start && place.end <= block.end
-        };
         match self {
             Self::All => true,
-            Self::Within(block) => covers(block),
-            Self::Outside(others) => !others.iter().any(covers),
+            Self::Within(block) => block.covers(place),
+            Self::Outside(others) => !others.iter().any(|block| block.covers(place)),
         }
     }
 }
 
 /// Lints that depend on a machine or a run: where they are not said today they may be tomorrow.
-const ELSEWHERE: &[Code] = &[Code::W0906, Code::W0907];
+const ELSEWHERE: &[Code] = &[Code::W0807, Code::W0903, Code::W0906, Code::W0907];
 
 impl Flags {
     /// Adds what follows a flag: a code, or `warnings` for all that nothing names.
@@ -112,7 +118,7 @@ impl Flags {
             }
             let mut is_allowed = false;
             for (allow, held) in allows.iter().zip(&mut held) {
-                if allow.code == d.code && allow.scope.holds(d.span()) {
+                if allow.code == d.code && allow.holds(d.span()) {
                     (*held, is_allowed) = (true, true);
                 }
             }
@@ -141,8 +147,13 @@ fn deny(mut d: Diagnostic, is_named: bool) -> Diagnostic {
 }
 
 /// W0217 for each `allow` that held for nothing, though all that it could hold for was looked at.
-pub fn idle(allows: &[Allow], held: &[bool]) -> Vec<Diagnostic> {
+pub fn idle(
+    allows: &[Allow],
+    held: &[bool],
+    is_looked_at: impl Fn(&Allow) -> bool,
+) -> Vec<Diagnostic> {
     let idle = allows.iter().zip(held).filter(|(a, held)| !**held && !ELSEWHERE.contains(&a.code));
+    let idle = idle.filter(|(allow, _)| is_looked_at(allow));
     idle.map(|(allow, _)| {
         let is_alone = allows.iter().filter(|other| other.line == allow.line).count() == 1;
         let name = allow.code.name();
@@ -216,6 +227,7 @@ mod tests {
             at: at(1, 2),
             line: at(0, 3),
             scope: Scope::Within(at(0, 20)),
+            only_in: None,
         };
         let allows = if is_allowed { vec![allow] } else { vec![] };
         let (left, _) = flags(words).settle(&allows, vec![found(Code::W0512, 10)]);
@@ -239,7 +251,8 @@ mod tests {
 
     #[test]
     fn an_allow_holds_where_it_stands_and_what_holds_for_nothing_is_said() {
-        let allow = |code, scope| Allow { code, at: at(1, 2), line: at(0, 3), scope };
+        let allow =
+            |code, scope| Allow { code, at: at(1, 2), line: at(0, 3), scope, only_in: None };
         let allows = [
             allow(Code::W0512, Scope::Within(at(0, 5))),
             allow(Code::W0512, Scope::Outside(vec![at(0, 9)])),
@@ -247,7 +260,23 @@ mod tests {
         ];
         let (left, held) = Flags::default().settle(&allows, vec![found(Code::W0512, 10)]);
         assert_eq!((left.len(), held.as_slice()), (0, &[false, true, false][..]));
-        assert_eq!(idle(&allows, &held).len(), 1, "W0906 may be said on another machine");
+        let n_idle = |is_looked_at: bool| idle(&allows, &held, |_| is_looked_at).len();
+        assert_eq!(n_idle(true), 1, "W0906 may be said on another machine");
+        assert_eq!(n_idle(false), 0);
+    }
+
+    #[test]
+    fn a_used_file_allows_nothing_outside_of_itself() {
+        let found = || vec![found(Code::W0512, 10)];
+        for (scope, only_in, n_left) in [
+            (Scope::All, None, 0),
+            (Scope::All, Some(FileId(0)), 0),
+            (Scope::All, Some(FileId(1)), 1),
+            (Scope::Outside(vec![]), Some(FileId(1)), 1),
+        ] {
+            let allow = Allow { code: Code::W0512, at: at(1, 2), line: at(0, 3), scope, only_in };
+            assert_eq!(Flags::default().settle(&[allow], found()).0.len(), n_left);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use data::Corpus;
 use diag::Diagnostic;
 use sema::{Facts, Program, Setting};
 
+use crate::budget::known;
 use crate::compile::compile_within;
 use crate::compiled::Compiled;
 use crate::error::Error;
@@ -79,6 +80,7 @@ impl Checked {
         match compile_within(&program, map, facts, site.room, site.back_end) {
             Ok(mut done) => {
                 site.settle(&mut done.train);
+                done.warnings.extend(known(&done.train, &folder));
                 self.report = self.report_with(&self.front.settle(done.warnings.clone()));
                 Ok(Compiled { checked: self, compiled: done, site, device, folder })
             }

@@ -27,7 +27,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Cli {
 /// The options of a command: their names, and whether each takes a value.
 pub fn options_of(command: &str) -> Vec<(String, bool)> {
     let cli = Cli::command();
-    let Some(command) = cli.find_subcommand(command) else { return vec![] };
+    cli.find_subcommand(command).map(options_in).unwrap_or_default()
+}
+
+fn options_in(command: &clap::Command) -> Vec<(String, bool)> {
     let long = |arg: &Arg| Some((arg.get_long()?.to_owned(), arg.get_action().takes_values()));
     let mut all: Vec<_> = command.get_arguments().filter_map(long).collect();
     all.extend(["help", "version"].map(|name| (name.to_owned(), false)));
@@ -35,7 +38,13 @@ pub fn options_of(command: &str) -> Vec<(String, bool)> {
 }
 
 fn with_args(words: Vec<OsString>) -> Vec<OsString> {
-    let options = words.get(1).and_then(|w| w.to_str()).map(options_of).unwrap_or_default();
+    let cli = Cli::command();
+    let mut command = &cli;
+    for word in words.iter().skip(1) {
+        let Some(inner) = command.find_subcommand(word) else { break };
+        command = inner;
+    }
+    let options = options_in(command);
     if !options.iter().any(|(name, _)| name == "arg") {
         return words;
     }

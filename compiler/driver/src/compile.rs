@@ -11,7 +11,7 @@ use passes::fit::{Fitted, Room, fit};
 use passes::pipeline::{self, Scheduled, Stage};
 use passes::plan_of::{self, Emitted};
 use plan::Plan;
-use sema::{Facts, Float, Program, Train};
+use sema::{Facts, Float, NumericsLine, Program, Train};
 use sha2::{Digest, Sha256};
 
 /// A plan and what it was made from.
@@ -50,12 +50,17 @@ impl BackEnd {
     pub(crate) fn numerics(self, train: &Train) -> Result<Numerics, Vec<Diagnostic>> {
         let is_narrow = train.precision.compute != Float::Fp32;
         match (self, train.numerics) {
-            (Self::Cpu, Some(sema::Numerics::Fast)) => {
-                let wrong = "`numerics fast` is not built yet for CPUs";
-                let wrong = Diagnostic::new(Code::E0213, train.span, wrong);
-                Err(vec![wrong.primary("their sums are exact").help("remove the line")])
+            (Self::Cpu, Some(NumericsLine { numerics: sema::Numerics::Fast, span })) => {
+                let wrong = "`numerics fast` needs a GPU, and this is a CPU";
+                let wrong = Diagnostic::new(Code::E0606, span, wrong);
+                let wrong = wrong.primary("sums in the order of tensor cores");
+                Err(vec![wrong.help("remove the line, or compute on a GPU: `device cuda`")])
             }
-            (Self::Gpu(_), Some(sema::Numerics::Fast) | None) if is_narrow => Ok(Numerics::Fast),
+            (Self::Gpu(_), Some(NumericsLine { numerics: sema::Numerics::Fast, .. }) | None)
+                if is_narrow =>
+            {
+                Ok(Numerics::Fast)
+            }
             (Self::Cpu | Self::Gpu(_), _) => Ok(Numerics::Exact),
         }
     }

@@ -1,6 +1,7 @@
 //! The front end in one place: sources, overrides, the data's facts, the check.
 
 mod facts;
+mod missing;
 pub mod uses;
 mod weights;
 
@@ -8,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use data::{Corpus, scan};
-use diag::lints::{Allow, Flags, idle};
-use diag::{Code, Diagnostic, FileId, Level, SourceMap, Span};
+use diag::lints::{Allow, Flags, Scope, idle};
+use diag::{Diagnostic, FileId, Level, SourceMap, Span};
 use exec::error::Error;
 use sema::{CliOption, DataSource, Facts, Import, Input, Interface, Origin, Override, Program};
 use syntax::ast::{Ident, Spec};
@@ -164,7 +165,12 @@ impl Front {
         let used = self.imports.iter().filter_map(|i| i.spec.as_deref());
         let mut seen = BTreeSet::new();
         let specs = [&self.spec].into_iter().chain(used).filter(|spec| seen.insert(spec.file));
-        specs.flat_map(|spec| sema::allows(spec, &self.map).0).collect()
+        let allows = specs.flat_map(|spec| sema::allows(spec, &self.map).0);
+        let bound = |allow: Allow| {
+            let file = allow.at.file;
+            Allow { only_in: Some(file).filter(|file| *file != self.file), ..allow }
+        };
+        allows.map(bound).collect()
     }
 
     /// The sources of the standard library.
@@ -193,10 +199,30 @@ impl Front {
         let allows = self.allows();
         let (mut diagnostics, held) = self.flags.settle(&allows, diagnostics);
         // Errors may have kept a lint from being said, and so may unknown data.
-        if !has_errors(&diagnostics) && facts.is_some() {
-            diagnostics.extend(self.flags.settle(&allows, idle(&allows, &held)).0);
+        if let Some(program) = program.as_ref().filter(|_| !has_errors(&diagnostics))
+            && facts.is_some()
+        {
+            let interface = self.interface();
+            let is_whole = interface.jobs.len() == 1 && interface.n_datas <= 1;
+            let idle = idle(&allows, &held, |allow| self.is_looked_at(allow, program, is_whole));
+            diagnostics.extend(self.flags.settle(&allows, idle).0);
         }
         Checked { program: program.filter(|_| !has_errors(&diagnostics)), diagnostics }
+    }
+
+    /// Whether a check for one job says all lints that an `allow` may hold for: those of that job
+    /// and of its data, and all others where the spec has nothing else.
+    ///
+    /// A used file is written for other specs, too.
+    fn is_looked_at(&self, allow: &Allow, program: &Program, is_whole: bool) -> bool {
+        let is_own = allow.at.file == self.file;
+        is_own
+            && match allow.scope {
+                Scope::All => is_whole,
+                Scope::Within(_) | Scope::Outside(_) => {
+                    [program.train.span, program.data.span].iter().any(|b| b.covers(allow.at))
+                }
+            }
     }
 
     /// The line where a diagnostic points.
@@ -231,10 +257,11 @@ impl Front {
             Err(error) => {
                 let error = Error::from(error);
                 let mut checked = self.check(None);
-                if !is_missing(&request, base) {
+                let missing = missing::data(&request, base);
+                if missing.is_empty() {
                     return if checked.has_errors() { Ok((checked, None)) } else { Err(error) };
                 }
-                checked.diagnostics.push(missing(&request, &error));
+                checked.diagnostics.extend(missing);
                 checked.program = None;
                 Ok((checked, None))
             }
@@ -264,22 +291,6 @@ fn environment<'a>(
         None => std::env::var(name).ok(),
     };
     names.into_iter().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
-}
-
-/// Whether a path that the data names matches no file.
-fn is_missing(request: &DataSource, base: &Path) -> bool {
-    request.paths().any(|(path, _)| match glob::glob(&base.join(path).to_string_lossy()) {
-        Ok(mut found) => found.next().is_none(),
-        Err(_) => true,
-    })
-}
-
-fn missing(request: &DataSource, error: &Error) -> Diagnostic {
-    let span = request.paths().next().map_or(request.span, |(_, span)| *span);
-    let paths: Vec<String> = request.paths().map(|(path, _)| format!("`{path}`")).collect();
-    Diagnostic::new(Code::E0702, span, format!("no file matches {}", paths.join(", ")))
-        .primary(error.to_string())
-        .help("relative paths start at the spec's folder; correct the path or put the file there")
 }
 
 /// The folder that relative paths of a spec start at.

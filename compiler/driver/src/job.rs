@@ -11,10 +11,12 @@ use exec::checkpoint::load;
 use exec::executor::{Executor, Options};
 use exec::lock::Lock;
 use exec::run_dir::{self, Decision, OnChange, RunInfo};
+use exec::train::not_exact;
 use passes::fit::Room;
 use plan::Plan;
-use sema::{Facts, Program, Task, Train};
+use sema::{Facts, Program, Resume, Task, Train};
 
+use crate::budget::work;
 use crate::cache;
 use crate::cli::Device;
 use crate::error::Error;
@@ -28,6 +30,14 @@ pub fn folder(program: &Program, named: Option<&Path>) -> PathBuf {
     named.map_or_else(|| run_folder(program), Path::to_owned)
 }
 
+/// What becomes of a folder that the spec names and that holds a run.
+pub fn on_change(train: &Train) -> OnChange {
+    match train.resume {
+        Resume::Never => OnChange::Anew,
+        Resume::Auto | Resume::Exact => OnChange::Sibling,
+    }
+}
+
 /// A run that goes on has the micro-batch that it started with, whatever fits here.
 pub fn keep_micro_batch(train: &mut Train, folder: &Path) {
     if let Some(n) = run_dir::micro_batch(folder, &settings(train))
@@ -38,7 +48,7 @@ pub fn keep_micro_batch(train: &mut Train, folder: &Path) {
 }
 
 /// What the settings of a program came out as, but for what is only watched.
-fn settings(train: &Train) -> BTreeMap<String, String> {
+pub fn settings(train: &Train) -> BTreeMap<String, String> {
     let kept = train.settings.iter().filter(|s| s.class != sema::SettingClass::Observation);
     kept.map(|s| (s.name.clone(), s.value.clone())).collect()
 }
@@ -51,6 +61,7 @@ pub fn info(train: &Train, plan: &Plan, front: &Front, request: &Request) -> Run
         identity: plan.run.identity.clone(),
         trajectory: plan.run.trajectory.clone(),
         settings: settings(train),
+        work: work(train),
         sets: request.sets.clone(),
         options: request.options.clone(),
         job: request.job.clone(),
@@ -66,18 +77,24 @@ pub fn open(
     info: &RunInfo,
     on_change: OnChange,
     corpus: &Corpus,
-    spec: &str,
+    train: &Train,
+    text: &str,
 ) -> Result<(Decision, Lock), Error> {
     let (decision, lock) = run_dir::open(folder, info, on_change)?;
     let dir = decision.folder();
-    if !matches!(decision, Decision::Finished(..)) && is_new_to(dir, info, corpus)? {
-        run_dir::create(dir, info, spec, corpus.vocabulary())?;
+    if !matches!(decision, Decision::Finished(..)) && is_new_to(dir, info, corpus, train)? {
+        run_dir::create(dir, info, &resolved(train, text), corpus.vocabulary())?;
     }
     Ok((decision, lock))
 }
 
 /// Whether the folder is no run's yet, or that of a run which goes on as another program.
-fn is_new_to(dir: &Path, info: &RunInfo, corpus: &Corpus) -> Result<bool, exec::error::Error> {
+fn is_new_to(
+    dir: &Path,
+    info: &RunInfo,
+    corpus: &Corpus,
+    train: &Train,
+) -> Result<bool, exec::error::Error> {
     if !dir.join("run.json").exists() {
         return Ok(true);
     }
@@ -86,11 +103,15 @@ fn is_new_to(dir: &Path, info: &RunInfo, corpus: &Corpus) -> Result<bool, exec::
         let what = "it was trained with another vocabulary";
         return Err(exec::error::Error::checkpoint(dir, what));
     }
-    Ok(run_dir::info(dir)?.trajectory != info.trajectory)
+    let is_new = run_dir::info(dir)?.trajectory != info.trajectory;
+    if is_new && train.resume == Resume::Exact {
+        return Err(not_exact(dir, "the training program changed"));
+    }
+    Ok(is_new)
 }
 
 /// A spec as it was read, under a table of what every setting came out as.
-pub fn resolved(train: &Train, text: &str) -> String {
+fn resolved(train: &Train, text: &str) -> String {
     let mut out = String::from("# Resolved settings:\n");
     for s in &train.settings {
         out.push_str(&format!("#   {:<14} {:<34} {}\n", s.name, s.value, s.origin));

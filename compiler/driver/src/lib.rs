@@ -18,7 +18,9 @@
 //! # Ok::<(), llmc::Error>(())
 //! ```
 
+pub mod budget;
 pub mod cache;
+pub mod changes;
 mod checked;
 pub mod cli;
 pub mod command;

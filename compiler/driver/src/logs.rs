@@ -50,13 +50,26 @@ struct One {
 
 impl Logs {
     /// The files that a spec asks for; `folder` is that of the run.
-    pub(crate) fn new(logs: &[LogTo], folder: &Path) -> Self {
-        let one = |log: &LogTo| {
-            let (form, path) = log.file.clone()?;
+    ///
+    /// # Errors
+    /// A file in the folder of the run, or two logs in one file: nothing may be written over.
+    pub(crate) fn new(logs: &[LogTo], folder: &Path) -> Result<Self, Error> {
+        let mut files: Vec<One> = vec![];
+        for log in logs {
+            let Some((form, path)) = log.file.clone() else { continue };
             let (path, every) = (PathBuf::from(path), log.every.unwrap_or(1));
-            Some(One { form, path, every, out: None, failed: false })
-        };
-        Self { folder: folder.to_owned(), files: logs.iter().filter_map(one).collect() }
+            let shown = path.display();
+            if whole(&path).starts_with(whole(folder)) {
+                let folder = folder.display();
+                let why = "which only the run itself writes; name a file elsewhere";
+                return Err(Error::Folder(format!("`log` names {shown} in {folder}, {why}")));
+            }
+            if files.iter().any(|file| whole(&file.path) == whole(&path)) {
+                return Err(Error::Folder(format!("two `log` lines name {shown}")));
+            }
+            files.push(One { form, path, every, out: None, failed: false });
+        }
+        Ok(Self { folder: folder.to_owned(), files })
     }
 
     /// Writes a row to every file that it is due in; what fails is said once.
@@ -79,12 +92,12 @@ impl One {
             if let Some(parent) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
                 std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
             }
+            let earlier = rows(folder)?;
             let file = File::create(&self.path).map_err(|e| Error::io("create", &self.path, e))?;
             self.out = Some(file);
             if self.form == LogForm::Csv {
                 text.push_str(&format!("{}\n", COLUMNS.join(",")));
             }
-            let earlier = rows(folder)?;
             for row in earlier.iter().filter(|old| old.batch < row.batch) {
                 self.push(row, &mut text);
             }
@@ -99,6 +112,19 @@ impl One {
             text.push_str(&line(self.form, row));
             text.push('\n');
         }
+    }
+}
+
+/// A path without links and `..`, as far as it is there.
+fn whole(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+    match (parent, path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        (Ok(_) | Err(_), _) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
     }
 }
 

@@ -90,7 +90,8 @@ impl Spec {
     /// The same called `name`, after which its run is called.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.request.path = name.into() + ".lt";
+        let path = Path::new(&self.request.path).with_file_name(name.into() + ".lt");
+        self.request.path = path.to_string_lossy().into_owned();
         self
     }
 

@@ -11,6 +11,7 @@ use exec::run_dir::{Decision, Ended, OnChange};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train_on};
 
+use crate::budget::Watch;
 use crate::compiled::Compiled;
 use crate::error::Error;
 use crate::job;
@@ -28,7 +29,8 @@ pub struct Training<'w> {
     compiled: &'w Compiled,
     watchers: Vec<Watcher<'w>>,
     threads: Option<usize>,
-    on_change: OnChange,
+    /// What to do with another run in the folder, where not as the spec says.
+    on_change: Option<OnChange>,
     stop: Stop,
 }
 
@@ -41,7 +43,7 @@ impl fmt::Debug for Training<'_> {
 impl<'w> Training<'w> {
     pub(crate) fn new(compiled: &'w Compiled) -> Self {
         let (watchers, stop) = (vec![], Stop::default());
-        Self { compiled, watchers, threads: None, on_change: OnChange::Sibling, stop }
+        Self { compiled, watchers, threads: None, on_change: None, stop }
     }
 
     /// Calls `watch` after every step with its metrics; breaking saves and ends the run.
@@ -93,7 +95,7 @@ impl<'w> Training<'w> {
     /// Goes on with a run whose spec changed since, where its weights fit.
     #[must_use]
     pub fn resume(self) -> Self {
-        Self { on_change: OnChange::GoOn, ..self }
+        Self { on_change: Some(OnChange::GoOn), ..self }
     }
 
     /// Trains to the end, from the newest checkpoint of the folder where there is one. A run that
@@ -107,8 +109,8 @@ impl<'w> Training<'w> {
         let (_, corpus) = checked.data.as_ref().expect("a program that trains has data");
         let info = job::info(&compiled.train, &compiled.plan, &checked.front, &checked.request);
         let text = &checked.front.map.file(checked.front.file).text;
-        let text = job::resolved(&compiled.train, text);
-        let (decision, _lock) = job::open(folder, &info, self.on_change, corpus, &text)?;
+        let on_change = self.on_change.unwrap_or_else(|| job::on_change(&compiled.train));
+        let (decision, _lock) = job::open(folder, &info, on_change, corpus, &compiled.train, text)?;
         let dir = decision.folder().to_owned();
         let options = job::options(self.threads, *device);
         exec::room::check(&compiled.plan, &options)?;
@@ -117,7 +119,8 @@ impl<'w> Training<'w> {
             Decision::Finished(_, ended) => finished(&mut executor, &dir, ended)?,
             Decision::Fresh(_) | Decision::Resume(..) | Decision::NewSibling(..) => {
                 let stop = self.stop.clone();
-                let mut logs = Logs::new(&compiled.train.logs, &dir);
+                let mut logs = Logs::new(&compiled.train.logs, &dir)?;
+                let mut watch = Watch::default();
                 let watchers = &mut self.watchers;
                 let mut tell = |event: &Event| {
                     // Every watcher sees every event, whoever wants to end the run.
@@ -130,6 +133,9 @@ impl<'w> Training<'w> {
                     if let Event::Step(row) = &event {
                         let failures = logs.add(row);
                         failures.into_iter().for_each(|what| tell(&Event::Warning(what)));
+                        if let Some(over) = watch.add(&compiled.train, row) {
+                            tell(&Event::Warning(over.message));
+                        }
                     }
                     tell(&event);
                 };

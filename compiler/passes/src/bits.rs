@@ -31,8 +31,12 @@ impl Bits {
         }
     }
 
-    pub(crate) fn is_subset(&self, of: &Bits) -> bool {
-        self.0.iter().enumerate().all(|(i, word)| word & !of.0.get(i).copied().unwrap_or(0) == 0)
+    /// The greatest that is not in `other`.
+    pub(crate) fn last_outside(&self, other: &Bits) -> Option<usize> {
+        self.0.iter().enumerate().rev().find_map(|(i, word)| {
+            let outside = word & !other.0.get(i).copied().unwrap_or(0);
+            (outside != 0).then(|| i * 64 + outside.ilog2() as usize)
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {

@@ -189,20 +189,29 @@ impl Tasks<'_> {
 
     /// The tasks that are left, in an order in which each follows what it depends on.
     pub(crate) fn in_order(&self) -> Vec<usize> {
-        let mut left: Vec<usize> =
-            (0..self.tasks.len()).filter(|&t| self.tasks[t].is_some()).collect();
-        left.sort_by_key(|&t| self.task(t).members[0]);
         let mut done = Bits::default();
+        // Tasks that wait, by one of those that they wait for.
+        let mut behind: Vec<Vec<usize>> = vec![vec![]; self.tasks.len()];
+        // The one of the earliest node is next among those that can run.
+        let mut ready: BTreeSet<(Value, usize)> = BTreeSet::new();
+        let mut woken: Vec<usize> =
+            (0..self.tasks.len()).filter(|&t| self.tasks[t].is_some()).collect();
+        let n_left = woken.len();
         let mut order = vec![];
-        while !left.is_empty() {
-            let at = left
-                .iter()
-                .position(|&t| self.task(t).deps.is_subset(&done))
-                .expect("tasks have no cycle");
-            let task = left.remove(at);
+        loop {
+            for task in woken.drain(..) {
+                // The latest, since it is likely the last to come: few are looked at twice.
+                match self.task(task).deps.last_outside(&done) {
+                    Some(before) => behind[before].push(task),
+                    None => _ = ready.insert((self.task(task).members[0], task)),
+                }
+            }
+            let Some((_, task)) = ready.pop_first() else { break };
             done.insert(task);
             order.push(task);
+            woken.append(&mut behind[task]);
         }
+        assert_eq!(order.len(), n_left, "tasks have no cycle");
         order
     }
 
@@ -452,12 +461,9 @@ impl Tasks<'_> {
         self.apart.push(Apart { reader, read, why });
     }
 
-    /// The tasks that a task might have joined, and why not.
-    pub(crate) fn apart(&self, task: usize) -> impl Iterator<Item = &Apart> {
-        let is_of = move |a: &&Apart| {
-            self.owner(a.reader) == Some(task) && self.owner(a.read) != Some(task)
-        };
-        self.apart.iter().filter(is_of)
+    /// Tasks that might have joined when they were tried, and why not.
+    pub(crate) fn apart(&self) -> &[Apart] {
+        &self.apart
     }
 
     /// The kind of both together, when their elements walk the same rows.

@@ -10,7 +10,7 @@ use ir::kernel::{COLUMN_TILE, Kernel, Skeleton};
 use ir::schedule::{self, Schedule, Target, Task};
 use ir::types::Dtype;
 use plan::{Buffer, BufferId, Code, Count, Function, FunctionId, Plan, Step, Yield};
-use sema::{LossScale, OnNan, Program};
+use sema::{LossScale, OnNan, Program, Resume};
 
 use crate::memory::Memory;
 pub use data::data_of;
@@ -313,6 +313,7 @@ pub fn run(program: &Program, identity: String, trajectory: String) -> plan::Run
             OnNan::Stop => plan::OnNan::Stop,
             OnNan::Skip { limit } => plan::OnNan::Skip { limit },
         },
+        exact_resume: train.resume == Resume::Exact,
         min_scale: match train.loss_scale {
             LossScale::Dynamic { min, .. } => Some(min),
             LossScale::None | LossScale::Static(_) => None,

@@ -39,7 +39,18 @@ pub(crate) fn store(tasks: &mut Tasks<'_>) {
     for &task in &order {
         reads[task] = Reader::of(tasks, task);
     }
-    let mut search = Search { ops: ops(tasks), tasks, forced, reads };
+    let n_nodes = tasks.graph.nodes.len();
+    let mut search = Search {
+        ops: ops(tasks),
+        tasks,
+        forced,
+        met: vec![BTreeSet::new(); reads.len()],
+        met_by: vec![BTreeSet::new(); n_nodes],
+        reads,
+    };
+    for &task in &order {
+        search.note_met(task);
+    }
     for task in order {
         search.task(task);
     }
@@ -233,9 +244,26 @@ struct Search<'t, 'g> {
     forced: Vec<bool>,
     /// What each task reads of others, were everything stored.
     reads: Vec<Vec<Read>>,
+    /// What each task loads or computes of others, as things are stored now.
+    met: Vec<BTreeSet<Value>>,
+    /// The tasks that do so, by value.
+    met_by: Vec<BTreeSet<usize>>,
 }
 
 impl Search<'_, '_> {
+    /// Notes what a task loads or computes of others now.
+    fn note_met(&mut self, task: usize) {
+        let mut walk = Walk::default();
+        self.walk(task, &mut walk).expect("what is stored can be read");
+        for value in &self.met[task] {
+            self.met_by[value.index()].remove(&task);
+        }
+        for value in &walk.met {
+            self.met_by[value.index()].insert(task);
+        }
+        self.met[task] = walk.met;
+    }
+
     fn task(&mut self, task: usize) {
         let kind = &self.tasks.task(task).kind;
         if !matches!(kind, Kind::Rows { .. } | Kind::Dot { map: Some(_) }) {
@@ -247,7 +275,7 @@ impl Search<'_, '_> {
         if open.is_empty() {
             return;
         }
-        let around = Around { readers: self.readers(task), members };
+        let around = Around { readers: self.readers(task, &members), members };
         let all = self.cost(&around).expect("what is stored can be read");
         let mut best = self.drop(&around, &open, all);
         for &extra in &around.members {
@@ -266,6 +294,9 @@ impl Search<'_, '_> {
                     self.tasks.set_stored_one(member, is_stored);
                 }
             }
+        }
+        for &reader in &around.readers {
+            self.note_met(reader);
         }
     }
 
@@ -303,14 +334,10 @@ impl Search<'_, '_> {
     }
 
     /// The tasks that read what a task computes, or compute it again.
-    fn readers(&self, task: usize) -> Vec<usize> {
-        let reads = |&other: &usize| {
-            let mut walk = Walk::default();
-            other != task
-                && self.walk(other, &mut walk).is_some()
-                && walk.met.iter().any(|&v| self.tasks.owner(v) == Some(task))
-        };
-        (0..self.reads.len()).filter(reads).collect()
+    fn readers(&self, task: usize, members: &[Value]) -> Vec<usize> {
+        let readers = members.iter().flat_map(|member| &self.met_by[member.index()]);
+        let readers: BTreeSet<usize> = readers.copied().filter(|&other| other != task).collect();
+        readers.into_iter().collect()
     }
 
     /// The bytes that a task stores, and those that its readers load and the operations that they

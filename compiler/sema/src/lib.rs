@@ -15,11 +15,11 @@ mod value;
 
 pub use library::{Ambient, Declarations, Library, Provenance, Used};
 pub use program::{
-    Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine, EarlyStop,
-    Eval, Facts, Fields, Filter, Float, Format, Group, Limit, LogForm, LogTo, LossOn, LossScale,
-    Measure, Normal, Numerics, OnNan, Origin, OriginOf, Overlap, Pack, ParamSet, Precision,
-    Program, Recompute, Sample, Schedule, Setting, SettingClass, Shuffle, Source, Stated, Step,
-    Task, Term, Tokenizer, Train, Weights,
+    Budget, Call, Checkpoint, Clean, Clip, Column, Columns, DataSource, Device, DeviceLine,
+    EarlyStop, Eval, Facts, Fields, Filter, Float, Format, Group, Limit, LogForm, LogTo, LossOn,
+    LossScale, Measure, Normal, Numerics, NumericsLine, OnNan, Origin, OriginOf, Overlap, Pack,
+    ParamSet, Precision, Program, Recompute, Resume, Sample, Schedule, Setting, SettingClass,
+    Shuffle, Source, Stated, Step, Task, Term, Tokenizer, Train, Weights,
 };
 pub use spec::{
     ArgInfo, CliOption, Import, Input, Interface, JobInfo, Override, allows, check, data_request,

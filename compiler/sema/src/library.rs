@@ -12,7 +12,7 @@ use syntax::ast::{self, DeclKind, ExprId};
 
 use crate::Call;
 use crate::trace::{self, Trace};
-use crate::tracer::{Frame, Tracer, builtin_names, data_rank, is_of_any_shape};
+use crate::tracer::{Frame, MAX_STEPS, Tracer, builtin_names, data_rank, is_of_any_shape};
 
 /// Who wrote a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +104,14 @@ impl Library {
         }
         diags.extend(library.opened_twice());
         let users = |i: &usize| library.entries[*i].by != Provenance::Std;
-        for i in (0..library.entries.len()).filter(users) {
-            diags.extend(Tracer::check(&library, i));
+        for found in library.check((0..library.entries.len()).filter(users)) {
+            // A signature is read again wherever it is called.
+            let is_same = |d: &Diagnostic| {
+                (d.code, d.span(), &d.message) == (found.code, found.span(), &found.message)
+            };
+            if !diags.iter().any(is_same) {
+                diags.push(found);
+            }
         }
         (library, diags)
     }
@@ -119,7 +125,8 @@ impl Library {
         let name = &decl.name;
         Some(
             Diagnostic::new(Code::E0205, name.span, format!("`{}` is declared twice", name.text))
-                .label(first.decl.name.span, "first declared here"),
+                .label(first.decl.name.span, "first declared here")
+                .help("give one of them another name"),
         )
     }
 
@@ -150,7 +157,19 @@ impl Library {
 
     /// Checks every declaration for all sizes, those of the standard library too.
     pub fn check_all(&self) -> Vec<Diagnostic> {
-        (0..self.entries.len()).flat_map(|i| Tracer::check(self, i)).collect()
+        self.check(0..self.entries.len())
+    }
+
+    /// Checks declarations until one is too large: what calls it would be walked as far as it.
+    fn check(&self, decls: impl Iterator<Item = usize>) -> Vec<Diagnostic> {
+        let (mut found, mut steps) = (vec![], 0);
+        for decl in decls {
+            found.extend(Tracer::check(self, decl, &mut steps));
+            if steps > MAX_STEPS {
+                break;
+            }
+        }
+        found
     }
 
     /// What a name declares; a layer before a function of the same name.

@@ -18,8 +18,8 @@ pub use data::{
 };
 pub use origin::{Origin, OriginOf, Weights};
 pub use policy::{
-    Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, OnNan, Precision, Recompute,
-    Schedule,
+    Budget, Device, DeviceLine, Float, Group, LossScale, Measure, Numerics, NumericsLine, OnNan,
+    Precision, Recompute, Resume, Schedule,
 };
 pub use sets::{ParamSet, Step, Term};
 
@@ -181,7 +181,7 @@ pub struct Train {
     /// Types of activations, weights and gradients.
     pub precision: Precision,
     /// How sums are computed, when the spec says.
-    pub numerics: Option<Numerics>,
+    pub numerics: Option<NumericsLine>,
     /// What computes, when the spec says.
     pub device: Option<DeviceLine>,
     /// What keeps small gradients above 0.
@@ -216,6 +216,10 @@ pub struct Train {
     pub early_stop: Option<EarlyStop>,
     /// Where numbers go beside the folder of the run.
     pub logs: Vec<LogTo>,
+    /// What a second run of the spec does.
+    pub resume: Resume,
+    /// The time that the run may take.
+    pub budget: Option<Budget>,
     /// Every directive's effective value and where it came from, for people.
     pub settings: Vec<Setting>,
     /// The block.
@@ -288,6 +292,8 @@ pub struct Setting {
     pub place: Option<String>,
     /// Part of what a checkpoint must share, of the numbers, or of neither.
     pub class: SettingClass,
+    /// The line that says it, where there is one.
+    pub span: Option<Span>,
 }
 
 impl Setting {

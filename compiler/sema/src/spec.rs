@@ -21,6 +21,7 @@ mod options;
 mod origin;
 mod overrides;
 mod policies;
+mod promises;
 mod quantity;
 mod regular;
 mod rules;
@@ -114,6 +115,7 @@ impl<'a> Checker<'a> {
         }
         let known = cx.arg_paths(&blocks);
         options::check_names(&mut cx, &known);
+        cx.one_file_each(&blocks);
         cx.blocks = Rc::new(blocks);
         cx.copy_heads();
         cx

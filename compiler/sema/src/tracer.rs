@@ -71,7 +71,9 @@ pub(crate) type Eval<T> = Result<T, Stop>;
 
 /// Instructions and steps of one trace at most.
 const MAX_INSTRS: usize = 100_000;
-const MAX_STEPS: u64 = 20_000_000;
+pub(crate) const MAX_STEPS: u64 = 2_000_000;
+/// What a turn of a loop counts for: it copies the names that are in force.
+const STEPS_OF_A_TURN: u64 = 16;
 /// Expressions inside expressions, calls included.
 const MAX_DEPTH: u32 = 220;
 

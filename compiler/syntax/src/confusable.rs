@@ -92,14 +92,25 @@ pub(crate) fn report_symbol(file: FileId, text: &str, l: u32, r: u32, out: &mut 
         .collect();
     let d = Diagnostic::new(Code::E0001, span, format!("unexpected character `{shown}`"));
     out.diags.push(match written {
-        "'" => d.help("strings are written with `\"`"),
+        "'" => d.help("write strings with `\"`"),
         "&" | "&&" => d.fix("write `and`", span, "and"),
         "||" => d.fix("write `or`", span, "or"),
         "|" => d.help("write `or`, or `|>` to pass a value on"),
+        "%" => percent(d, text, l, r),
         "!" => d.help("write `not`, or `!=` to compare"),
         _ => d.fix("remove it", span, ""),
     });
     out.patched.push((l, r));
+}
+
+/// A percent sign, which belongs to the number before it.
+fn percent(d: Diagnostic, text: &str, l: u32, r: u32) -> Diagnostic {
+    let before = text[..l as usize].trim_end_matches([' ', '\t']);
+    if !before.ends_with(|c: char| c.is_ascii_digit()) {
+        return d.help("a share is a number and its sign: `5%`");
+    }
+    let gap = Span { start: before.len() as u32, end: r, ..d.span() };
+    d.fix("write it without a space: `5%`", gap, "%")
 }
 
 /// Reports a string in single quotes.
@@ -108,7 +119,7 @@ pub(crate) fn report_quotes(file: FileId, text: &str, l: u32, r: u32, out: &mut 
     let inner = &written[1..written.len() - 1];
     let span = Span::new(file, l, r);
     let d = Diagnostic::new(Code::E0001, span, "unexpected character `'`");
-    let help = "strings are written with `\"`";
+    let help = "write strings with `\"`";
     let is_plain = !inner.contains(['"', '\\', '{']);
     out.diags.push(if is_plain { d.fix(help, span, format!("\"{inner}\"")) } else { d.help(help) });
     out.patched.push((l, r));
@@ -140,9 +151,9 @@ pub(crate) fn report_word(file: FileId, text: &str, l: u32, r: u32, out: &mut Le
         (Some(ascii), _) => d
             .primary(format!("U+{:04X} in a word that looks like `{ascii}`", u32::from(c)))
             .fix(format!("write `{ascii}` in ASCII letters"), whole, ascii),
-        (None, Some((_, "\""))) => d.help("strings are written with `\"`"),
+        (None, Some((_, "\""))) => d.help("write strings with `\"`"),
         (None, Some((_, ascii))) => d.fix(format!("write `{ascii}`"), span, *ascii),
-        (None, None) if is_word => d.help("names are made of ASCII letters, digits and `_`"),
+        (None, None) if is_word => d.help("write names with ASCII letters, digits and `_`"),
         (None, None) => d.fix("remove it", span, ""),
     });
     is_word

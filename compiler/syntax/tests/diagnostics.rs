@@ -57,7 +57,7 @@ fn habits_of_other_languages() {
     4 │ f = 'text'
       │     ^^^^^^
       │
-      = help: strings are written with `"`
+      = help: write strings with `"`
     "#);
 }
 
@@ -91,7 +91,7 @@ fn typographic_symbols() {
     2 │ y = “text”
       │     ^
       │
-      = help: strings are written with `"`
+      = help: write strings with `"`
 
     error[E0001]: unexpected character `×`
       ┌─ spec.lt:3:7

@@ -107,6 +107,9 @@ fn masked(data: &Data) -> Option<String> {
         .then(|| "masked tokens are targets wherever they are; remove `loss_on`".to_owned())
 }
 
+/// The least share of a mixture that can be kept in its cycle of rows.
+const LEAST_SHARE: f64 = 0.001;
+
 fn shares(sources: &[Source]) -> Option<String> {
     let stated = sources.iter().filter_map(|source| source.share);
     let (n, sum) = (stated.clone().count(), stated.clone().sum::<f64>());
@@ -115,6 +118,9 @@ fn shares(sources: &[Source]) -> Option<String> {
     }
     if n < sources.len() {
         return Some("either all sources of a mixture have a share, or none".to_owned());
+    }
+    if stated.clone().any(|share| share > 0.0 && share < LEAST_SHARE) {
+        return Some("the least share of a mixture is 0.1%; make it larger or leave it out".into());
     }
     if stated.clone().any(|share| share.is_nan() || share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
         return Some(format!(

@@ -76,6 +76,17 @@ pub fn scan(data: &Data, base: &Path, cache: Option<&Path>) -> Result<(Facts, Co
     let splits = chosen.splits;
     let corpus =
         Corpus { data: data.clone(), vocabulary, shards, class_numbers, classes, splits, hash };
+    for split in corpus.splits.iter().filter(|_| data.loss_on == LossOn::Completion) {
+        if !corpus.has_target(split)? {
+            let path = files.first().expect("the data names files");
+            let message = format!(
+                "no token of `{}` is a target: `loss_on completion` counts what replies say, and \
+                 it holds none",
+                split.name
+            );
+            return Err(Error::new(path, message));
+        }
+    }
     let facts = crate::facts::of(&corpus, files, chosen.duplicates)?;
     Ok((facts, corpus))
 }
@@ -161,9 +172,9 @@ fn vocabulary(
         Start::Learns(learner) => learner,
     };
     let mut key = Sha256::new();
-    key.update(format!("vocabulary 1 {:?} {needs:?} {:?}\n", data.tokenizer, data.clean));
+    key.update(format!("vocabulary 2 {:?} {needs:?} {:?}\n", data.tokenizer, data.clean));
     for input in inputs {
-        key.update(format!("{:?} {}\n", input.format, input.hash));
+        key.update(format!("{:?} {} {}\n", input.format, ending(input), input.hash));
     }
     let key = hash::hex(&key.finalize());
     let kept = folder.map(|folder| folder.join(format!("{key}.json")));
@@ -219,15 +230,23 @@ fn shard_of(
     let Some(folder) = folder else {
         return encode::shard(path, input.format, data, vocabulary, None);
     };
-    let settings = format!("{:?} {:?} {:?}", input.format, data.clean, data.loss_on);
+    let ending = ending(&input);
+    let settings = format!("{:?} {ending} {:?} {:?}", input.format, data.clean, data.loss_on);
     let is_masked = data.loss_on == LossOn::Completion;
     let parts = [&settings, &input.hash, &vocabulary.hash(), &is_masked.to_string()];
-    let key = hash::sha256(format!("shard 1 {parts:?}").as_bytes());
+    let key = hash::sha256(format!("shard 2 {parts:?}").as_bytes());
     if let Some(shard) = shard::file::open(folder, &key) {
         return Ok(shard);
     }
     let writer = shard::file::Writer::new(folder, &key)?;
     encode::shard(path, input.format, data, vocabulary, Some(writer))
+}
+
+/// The part of a table's name that says what is between its cells.
+fn ending<'i>(input: &'i Input<'_>) -> &'i str {
+    let name = input.map.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let ending = name.split_once('.').map_or("", |(_, ending)| ending);
+    if matches!(input.format, Format::Table { .. }) { ending } else { "" }
 }
 
 /// The classes of all shards in order, and the number of each class of each shard.
@@ -274,6 +293,24 @@ impl Corpus {
     /// The classes by number; none where the data has no classes.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// Whether a token of a split is a target, or there is no token at all.
+    fn has_target(&self, split: &Split) -> Result<bool, Error> {
+        const STRETCH: u64 = 1 << 16;
+        let mut is_empty = true;
+        for stream in &split.streams {
+            let end = stream.n_tokens();
+            for start in (0..end).step_by(STRETCH as usize) {
+                is_empty = false;
+                let mut targets = vec![0; STRETCH.min(end - start) as usize];
+                stream.mask(&self.shards, start, &mut targets)?;
+                if targets.contains(&0) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(is_empty)
     }
 
     /// The class of a document of a stream.

@@ -20,11 +20,11 @@ pub(crate) fn texts(
     data: &Data,
     see: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    let (mut at, mut n) = (0, 0);
+    let (mut place, mut n) = (Place::default(), 0);
     source::read(path, format, &mut |item| {
         match item {
             Item::Text(bytes) => {
-                see(&piece(path, bytes, &mut at, data)?);
+                see(&piece(path, bytes, &mut place, data)?);
             }
             Item::Document(mut document) => {
                 if stays(&mut document, data) {
@@ -47,10 +47,21 @@ fn enough(data: &Data, n_documents: u64, n_tokens: u64) -> bool {
     }
 }
 
+/// How much of a text without documents was given, and how it ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Bytes.
+    at: u64,
+    /// Whether the last of them ended a line.
+    ends_line: bool,
+}
+
 /// A piece of text without documents, cleaned.
-fn piece(path: &Path, bytes: &[u8], at: &mut u64, data: &Data) -> Result<String, Error> {
+///
+/// What separates it from the piece before stays where it was.
+fn piece(path: &Path, bytes: &[u8], place: &mut Place, data: &Data) -> Result<String, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let place = Position::Byte(*at + error.valid_up_to() as u64);
+        let place = Position::Byte(place.at + error.valid_up_to() as u64);
         let message = if data.tokenizer == plan::Tokenizer::Chars {
             "not valid UTF-8, which `tokenizer chars` needs; `tokenizer bytes` reads any file"
         } else {
@@ -58,13 +69,20 @@ fn piece(path: &Path, bytes: &[u8], at: &mut u64, data: &Data) -> Result<String,
         };
         Error::at(path, place, message)
     })?;
-    *at += bytes.len() as u64;
+    let Place { at, ends_line: is_line } = *place;
+    *place = Place { at: at + bytes.len() as u64, ends_line: text.ends_with('\n') };
+    let start = &text[..text.len() - text.trim_start().len()];
+    let gap = if start.contains('\n') { '\n' } else { ' ' };
+    let has_gap = at > 0 && !is_line && !start.is_empty();
     let mut text = text.to_owned();
     for step in &data.clean.normalize {
         let ends_line = text.ends_with('\n');
         text = clean::normalized(&text, *step);
         if ends_line && !text.ends_with('\n') {
             text.push('\n');
+        }
+        if has_gap && !text.starts_with(char::is_whitespace) {
+            text.insert(0, gap);
         }
     }
     Ok(text)
@@ -87,7 +105,7 @@ pub(crate) fn shard(
 ) -> Result<Shard, Error> {
     let has_mask = data.loss_on == LossOn::Completion && has_replies(format);
     let mut builder = Builder::new(Width::of(vocabulary.size()), has_mask, writer);
-    let (mut at, mut ids) = (0, Vec::new());
+    let (mut place, mut ids) = (Place::default(), Vec::new());
     source::read(path, format, &mut |item| {
         match item {
             Item::Text(bytes) if vocabulary.takes_bytes() && data.clean.normalize.is_empty() => {
@@ -96,8 +114,8 @@ pub(crate) fn shard(
                 builder.push(&ids, true)?;
             }
             Item::Text(bytes) => {
-                let start = at;
-                let text = piece(path, bytes, &mut at, data)?;
+                let start = place.at;
+                let text = piece(path, bytes, &mut place, data)?;
                 ids.clear();
                 vocabulary.encode_into(&text, &mut ids).map_err(|unknown| {
                     let offset = usize::try_from(start).unwrap_or_default() + unknown.offset;

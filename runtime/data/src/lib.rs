@@ -14,6 +14,7 @@ pub mod hash;
 mod mmap;
 mod order;
 mod paths;
+mod quiet;
 pub mod rng;
 #[cfg(test)]
 mod scratch;

@@ -6,6 +6,8 @@
 //! lands inside (Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains"). Rows of a
 //! mixture come in cycles of [`CYCLE`], in which each source has its share.
 
+use std::cmp::Reverse;
+
 use plan::{Pack, Shuffle, Task};
 
 use crate::{corpus::Corpus, error::Error, rng, split::Stream};
@@ -48,6 +50,8 @@ pub struct Sequences {
     seed: u64,
     shuffle: Shuffle,
     lanes: Vec<Lane>,
+    /// The lane of each row of a cycle and its number among the lane's, where rows keep their order.
+    spread: Vec<(usize, u64)>,
 }
 
 /// The rows of a stream.
@@ -74,8 +78,10 @@ impl Sequences {
             quota_before += quota;
             lane
         });
-        let lanes = lanes.collect();
-        Some(Sequences { split, context, seed, shuffle: corpus.data.shuffle, lanes })
+        let lanes: Vec<Lane> = lanes.collect();
+        let shuffle = corpus.data.shuffle;
+        let spread = if shuffle == Shuffle::None { spread(&lanes) } else { vec![] };
+        Some(Sequences { split, context, seed, shuffle, lanes, spread })
     }
 
     /// Rows of an epoch of training: sequences whose every token has a target, or documents.
@@ -155,6 +161,10 @@ impl Sequences {
             return (0, number);
         }
         let (cycle, index) = (number / CYCLE, number % CYCLE);
+        if self.shuffle == Shuffle::None {
+            let (lane, rank) = self.spread[usize::try_from(index).expect("a cycle is short")];
+            return (lane, cycle * self.lanes[lane].quota + rank);
+        }
         let place = permutation(self.seed ^ 0x6d69_7874, cycle, CYCLE, index);
         let lane = self.lanes.partition_point(|lane| lane.quota_before <= place) - 1;
         let Lane { quota, quota_before, .. } = self.lanes[lane];
@@ -264,6 +274,21 @@ fn rows_of(corpus: &Corpus, stream: &Stream, context: u64) -> (u64, u64) {
         Task::Classes { .. } | Task::Masked { .. } => stream.n_tokens(),
     };
     (usable / context, usable.div_ceil(context))
+}
+
+/// The rows of a cycle as evenly spread as their shares allow: always of the lane that is furthest
+/// behind its share.
+fn spread(lanes: &[Lane]) -> Vec<(usize, u64)> {
+    let mut taken = vec![0; lanes.len()];
+    let row = |n: u64| {
+        let behind =
+            |lane: &usize| (lanes[*lane].quota * (n + 1)) as i64 - (taken[*lane] * CYCLE) as i64;
+        let lane = (0..lanes.len()).max_by_key(|lane| (behind(lane), Reverse(*lane)));
+        let lane = lane.expect("a mixture has parts");
+        taken[lane] += 1;
+        (lane, taken[lane] - 1)
+    };
+    (0..CYCLE).map(row).collect()
 }
 
 /// The rows of each stream in a cycle: its share, the largest remainders rounded up.

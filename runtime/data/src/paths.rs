@@ -4,16 +4,19 @@
 //! order. Relative paths start at the spec's folder and must stay under it or under the current
 //! directory, links resolved; absolute paths are what the user asked for.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
 /// The files of `paths`, relative to `base`.
 pub(crate) fn resolve(paths: &[String], base: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files: Vec<PathBuf> = Vec::new();
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
     for path in paths {
         for file in one(path, base)? {
-            if !files.contains(&file) {
+            // A file with two names is one: half of it could be trained on, half validate.
+            let real = file.canonicalize().map_err(|source| Error::new(&file, source))?;
+            if seen.insert(real) {
                 files.push(file);
             }
         }
@@ -109,6 +112,14 @@ mod tests {
         assert_eq!(names(&files), ["b.txt", "a.txt", "odd[1].txt"]);
         let odd = resolve(&["odd[1].txt".to_owned()], scratch.path()).unwrap();
         assert_eq!(names(&odd), ["odd[1].txt"]);
+    }
+
+    #[test]
+    fn a_file_with_two_names_comes_once() {
+        let scratch = folder("paths_names");
+        std::os::unix::fs::symlink("a.txt", scratch.path().join("link.txt")).unwrap();
+        let paths = ["a.txt", "./a.txt", "link.txt"].map(str::to_owned);
+        assert_eq!(names(&resolve(&paths, scratch.path()).unwrap()), ["a.txt"]);
     }
 
     #[test]

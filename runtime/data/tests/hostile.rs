@@ -1,9 +1,12 @@
 //! Damaged and endless files: a located error, in little time and memory.
 
-use std::path::{Path, PathBuf};
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
-use data::{Error, Facts, Vocabulary, rng::mix, scan};
-use plan::{Column, Columns, Data, Fields, Format, Tokenizer};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data::{Error, Facts, Vocabulary, scan};
+use plan::{Column, Columns, Data, Fields, Format, LossOn, Tokenizer};
 
 /// A folder for one test, removed with its owner.
 struct Folder(PathBuf);
@@ -32,62 +35,6 @@ fn of(path: &str, format: Format, tokenizer: Tokenizer) -> Data {
     let mut data = Data::text(vec![path.to_owned()], tokenizer);
     data.sources[0].format = format;
     data
-}
-
-/// The most memory that this process ever had, in bytes.
-fn most_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
-}
-
-#[test]
-fn ten_thousand_damaged_files_end_in_rows_or_in_an_error() {
-    let folder = Folder::new("damaged");
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
-    let read = |name: &str| std::fs::read(examples.join(name)).expect("an example");
-    let text = Columns::Text { text: Column::Number(1), label: None };
-    let table = Format::Table { columns: text, header: None };
-    let field = Format::Jsonl(Fields::Messages("turns".to_owned()));
-    let mut header = vec![0; 1024];
-    header[..12].copy_from_slice(&[0x98, 0xd8, 0x34, 1, 1, 0, 0, 0, 2, 0, 0, 0]);
-    header.extend([1, 0, 2, 0]);
-    let bases: [(&str, Vec<u8>, Data); 6] = [
-        ("a.jsonl", read("chat.jsonl")[..600].to_vec(), of("a.jsonl", field, Tokenizer::Bytes)),
-        ("a.csv", b"a,\"b\nc\"\r\n1,2\n".repeat(9), of("a.csv", table.clone(), Tokenizer::Chars)),
-        ("a.bin", header, of("a.bin", Format::Tokens, Tokenizer::Ids(9))),
-        ("a.zst", read("guwen.txt.zst"), of("a.zst", Format::Text, Tokenizer::Bytes)),
-        ("a.parquet", read("poems.parquet"), of("a.parquet", table, Tokenizer::Bytes)),
-        (
-            "a.txt",
-            "字 and words\n".repeat(9).into(),
-            of("a.txt", Format::Text, Tokenizer::Bpe(280)),
-        ),
-    ];
-    let mut random = 1;
-    let mut next = |n: usize| {
-        random = mix(random);
-        (random % n as u64) as usize
-    };
-    for round in 0..10_000 {
-        // Packed files take longer, and every change of one is likely to be found at once.
-        let (name, whole, data) =
-            &bases[if round % 50 == 0 { next(6) } else { [0, 1, 2, 5][next(4)] }];
-        let mut bytes = whole.clone();
-        for _ in 0..=next(3) {
-            let at = next(bytes.len());
-            match next(3) {
-                0 => bytes[at] ^= 1 << next(8),
-                1 => bytes[at] = [0, 0xff, b'"', b'{', b'\n'][next(5)],
-                _ => bytes.truncate(at.max(1)),
-            }
-        }
-        if let Err(error) = folder.scan(name, &bytes, data) {
-            assert!(!error.message.is_empty(), "{name}");
-        }
-    }
-    assert!(most_memory() < 256 << 20, "{} bytes", most_memory());
 }
 
 #[test]
@@ -119,7 +66,11 @@ fn a_million_equal_characters_take_no_more_than_other_text() {
 fn pipes_devices_and_what_lies_outside_are_not_opened() {
     let folder = Folder::new("outside");
     std::os::unix::fs::symlink("/etc/hostname", folder.0.join("link.txt")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(folder.0.join("pipe.txt")).status();
+    assert!(pipe.unwrap().success());
     for (path, message) in [
+        ("pipe.txt", "not a regular file"),
+        (".", "not a regular file"),
         ("../../../../../etc/hostname", "outside the spec's folder"),
         ("link.txt", "outside the spec's folder"),
         ("/dev/zero", "not a regular file"),
@@ -180,4 +131,100 @@ fn a_tokenizer_of_a_file_goes_with_the_run() {
     assert_eq!(&again, corpus.vocabulary());
     assert_eq!(again.encode("abba").unwrap(), [2, 1, 0]);
     assert_eq!(again.decode(&[2, 1, 0]), b"abba");
+}
+
+#[test]
+fn tokenizers_that_are_too_long_or_too_wide_take_little_memory() {
+    let folder = Folder::new("wide");
+    let data = of("a.txt", Format::Text, Tokenizer::File("t.json".to_owned()));
+    std::fs::File::create(folder.0.join("t.json")).unwrap().set_len(65 << 20).unwrap();
+    let error = folder.scan("a.txt", b"abba", &data).unwrap_err().to_string();
+    assert!(error.contains("t.json: longer than 64 MiB"), "{error}");
+    // One token far behind the others is no reason to keep what lies between.
+    let vocab = r#"{"a": 0, "b": 1, "far": 16777215}"#;
+    std::fs::write(folder.0.join("t.json"), tokenizer(vocab, "[]", "")).unwrap();
+    assert_eq!(folder.scan("a.txt", b"abba", &data).unwrap().vocab, 1 << 24);
+}
+
+#[test]
+fn a_damaged_parquet_is_an_error_without_a_word_of_a_panic() {
+    let folder = Folder::new("parquet");
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
+    let whole = std::fs::read(examples.join("poems.parquet")).unwrap();
+    let columns = Columns::Text { text: Column::Name("text".to_owned()), label: None };
+    let data = of("a.parquet", Format::Table { columns, header: None }, Tokenizer::Bytes);
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        before(panic);
+    }));
+    let mut errors = 0;
+    for at in (0..whole.len()).step_by(97).chain(whole.len() - 400..whole.len()) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        errors += usize::from(folder.scan("a.parquet", &bytes, &data).is_err());
+    }
+    assert!(errors > 100, "{errors}");
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0, "a reader's panics are its own");
+    let another = std::thread::spawn(|| panic!("on purpose")).join();
+    assert!(another.is_err() && PANICS.load(Ordering::Relaxed) == 1, "others are shown");
+}
+
+#[test]
+fn data_without_a_target_is_refused() {
+    let folder = Folder::new("targets");
+    let format = Format::Jsonl(Fields::Messages("m".to_owned()));
+    let data = Data { loss_on: LossOn::Completion, ..of("a.jsonl", format, Tokenizer::Bytes) };
+    let scan = |text: &str| folder.scan("a.jsonl", text.as_bytes(), &data);
+    let question = "{\"m\": [\"only a question\"]}\n";
+    let error = scan(&question.repeat(9)).unwrap_err();
+    assert!(error.message.starts_with("no token of `train` is a target"), "{error}");
+    assert!(scan(&(question.repeat(9) + "{\"m\": [\"q\", \"a\"]}")).is_ok());
+}
+
+#[test]
+fn vocabularies_learnt_on_several_threads_at_once_are_the_same() {
+    let folder = Folder::new("threads");
+    let text: String = (0..4000).map(|i| format!("word{} and {} 好的\n", i % 97, i % 31)).collect();
+    for tokenizer in [Tokenizer::Words(60), Tokenizer::Bpe(300), Tokenizer::WordPiece(90)] {
+        let data = of("a.txt", Format::Text, tokenizer);
+        std::fs::write(folder.0.join("a.txt"), &text).unwrap();
+        let learnt = || {
+            let (_, corpus) = scan(&data, &folder.0, None).expect("the text is read");
+            (corpus.vocabulary().hash(), corpus.first_tokens("train", 1 << 20).unwrap())
+        };
+        let alone = learnt();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(learnt)).collect();
+            others.into_iter().for_each(|o| assert_eq!(o.join().unwrap(), alone));
+        });
+    }
+}
+
+/// Seconds of work that this thread did so far.
+#[cfg(target_os = "linux")]
+fn worked() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn tokenizers_take_time_by_the_length_of_a_text() {
+    let folder = Folder::new("linear");
+    for unit in ["a", "words of a line\n", "字"] {
+        for tokenizer in [Tokenizer::Words(50), Tokenizer::Bpe(300)] {
+            let data = of("a.txt", Format::Text, tokenizer.clone());
+            let time = |bytes: usize| {
+                let start = worked();
+                let text = unit.repeat(bytes / unit.len());
+                folder.scan("a.txt", text.as_bytes(), &data).expect("a text");
+                worked() - start
+            };
+            let (short, long) = (time(250_000), time(1_000_000));
+            // Four times the text; what grows with its square takes sixteen times as long.
+            assert!(long < 8.0 * short + 0.1, "{unit:?}, {tokenizer:?}: {short} s, {long} s");
+        }
+    }
 }

@@ -121,6 +121,11 @@ impl Decode {
     }
 }
 
+/// How many ids a text is written with.
+fn ids_of(plan: &Plan) -> usize {
+    usize::try_from(plan.run.vocab).expect("a vocabulary that was loaded")
+}
+
 fn missing(name: &str) -> Error {
     Error::BadPlan(format!("it has no `{name}` to generate with"))
 }
@@ -158,7 +163,7 @@ impl<'s> Session<'s> {
     pub fn new(executor: &'s mut Executor, vocabulary: &'s Vocabulary) -> Result<Self, Error> {
         let prefill = Prefill::of(executor.plan())?;
         let context = executor.memory().i32(prefill.ids).len();
-        let sampler = Sampler::new(executor.memory().f32(prefill.logits).len());
+        let sampler = Sampler::new(ids_of(executor.plan()));
         let (decode, window) = (Decode::of(executor.plan())?, Vec::with_capacity(context));
         Ok(Self { executor, vocabulary, prefill, decode, window, context, cached: 0, sampler })
     }
@@ -206,7 +211,9 @@ impl<'s> Session<'s> {
         self.start();
         for n in 0..request.length {
             self.run()?;
-            let logits = self.executor.memory().f32(self.prefill.logits);
+            // A model may have more than there are ids: what pads its vocabulary is no text.
+            let ids = ids_of(self.executor.plan());
+            let logits = &self.executor.memory().f32(self.prefill.logits)[..ids];
             let token = self.sampler.choose(logits, &request.sampling, n)?;
             if request.ends.contains(&token) {
                 text.clear();

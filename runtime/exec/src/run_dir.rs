@@ -29,6 +29,9 @@ pub struct RunInfo {
     pub trajectory: String,
     /// Resolved settings by directive, to say what changed.
     pub settings: BTreeMap<String, String>,
+    /// The settings that the time of a step depends on.
+    #[serde(default)]
+    pub work: BTreeMap<String, String>,
     /// Overrides of the command line, with which `spec.lt` means this program.
     pub sets: Vec<String>,
     /// Values of its arguments, by name.
@@ -89,6 +92,8 @@ impl fmt::Display for Failure {
 pub enum OnChange {
     /// Start in `DIR-2`, `DIR-3` …: the folder was named by the spec.
     Sibling,
+    /// The same beside a run of the same program, too: each start is a new run.
+    Anew,
     /// Refuse with the difference: the folder was named by the user.
     Refuse,
     /// Go on with the change when only the trajectory differs.
@@ -137,10 +142,14 @@ pub fn open(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<(Decision
 pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decision, Error> {
     let why = match look(dir, info)? {
         Look::Free => return Ok(Decision::Fresh(dir.to_owned())),
+        Look::Same(_) if on_change == OnChange::Anew => "every start is a new run".to_owned(),
         Look::Same(decision) => return Ok(decision),
         Look::Differs { why, same_model } => match on_change {
-            OnChange::Sibling => why,
+            OnChange::Sibling | OnChange::Anew => why,
             OnChange::GoOn if same_model => {
+                if let Some(same) = beside(dir, info)? {
+                    return Ok(same);
+                }
                 let step = load::steps(dir).last().copied().unwrap_or(0);
                 return Ok(Decision::Resume(dir.to_owned(), step));
             }
@@ -150,17 +159,33 @@ pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decisio
             }
         },
     };
-    for n in 2u64.. {
-        let mut sibling = dir.as_os_str().to_owned();
-        sibling.push(format!("-{n}"));
-        let sibling = PathBuf::from(sibling);
+    for sibling in siblings(dir) {
         match look(&sibling, info)? {
             Look::Free => return Ok(Decision::NewSibling(sibling, why)),
-            Look::Same(decision) => return Ok(decision),
-            Look::Differs { .. } => {}
+            Look::Same(decision) if on_change != OnChange::Anew => return Ok(decision),
+            Look::Same(_) | Look::Differs { .. } => {}
         }
     }
     unreachable!("a folder has fewer siblings than there are numbers")
+}
+
+/// The run of this very program beside `dir`, where there is one.
+fn beside(dir: &Path, info: &RunInfo) -> Result<Option<Decision>, Error> {
+    for sibling in siblings(dir).take_while(|sibling| sibling.exists()) {
+        if let Look::Same(decision) = look(&sibling, info)? {
+            return Ok(Some(decision));
+        }
+    }
+    Ok(None)
+}
+
+/// `DIR-2`, `DIR-3` and so on.
+fn siblings(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    (2u64..).map(|n| {
+        let mut sibling = dir.as_os_str().to_owned();
+        sibling.push(format!("-{n}"));
+        PathBuf::from(sibling)
+    })
 }
 
 /// The micro-batch of a run in `dir`, or beside it, whose program has the same settings but for it.
@@ -172,12 +197,7 @@ pub fn micro_batch(dir: &Path, settings: &BTreeMap<String, String>) -> Option<u6
         all.retain(|name, _| name != "micro_batch" && name != "accumulate");
         all
     };
-    let siblings = (2u64..).map(|n| {
-        let mut sibling = dir.as_os_str().to_owned();
-        sibling.push(format!("-{n}"));
-        PathBuf::from(sibling)
-    });
-    let folders = [dir.to_owned()].into_iter().chain(siblings).take_while(|dir| dir.exists());
+    let folders = [dir.to_owned()].into_iter().chain(siblings(dir)).take_while(|dir| dir.exists());
     let mut runs = folders.filter_map(|dir| info(&dir).ok());
     let same = runs.find(|run| others(&run.settings) == others(settings))?;
     same.settings.get("micro_batch")?.parse().ok()
@@ -341,6 +361,7 @@ mod tests {
             identity: identity.to_owned(),
             trajectory: format!("{identity} {lr}"),
             settings: BTreeMap::from([("lr".to_owned(), lr.to_owned())]),
+            work: BTreeMap::new(),
             sets: vec![],
             options: vec![],
             job: None,

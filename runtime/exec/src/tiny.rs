@@ -301,6 +301,7 @@ pub(crate) fn plan() -> Plan {
             early_stop: None,
             on_nan: plan::OnNan::Stop,
             start: None,
+            exact_resume: false,
             min_scale: None,
         },
     }

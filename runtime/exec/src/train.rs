@@ -546,11 +546,20 @@ fn resume(
     ];
     for (what, _) in changes.into_iter().filter(|(_, changed)| *changed) {
         let message = format!("the {what} changed since step {}", found.manifest.step);
+        if plan.run.exact_resume {
+            return Err(not_exact(&found.path, &message));
+        }
         report(Event::Warning(message));
     }
     load::restore(found, &plan, executor.memory_mut())?;
     report(Event::Resumed { step: found.manifest.step });
     Ok(())
+}
+
+/// What a run that promises the same bits cannot go on with.
+pub fn not_exact(path: &Path, change: &str) -> Error {
+    let way_out = "`resume auto` goes on with the change, `--out DIR` starts anew";
+    Error::checkpoint(path, format!("`resume exact`: {change}; {way_out}"))
 }
 
 /// The first weights of a run.

@@ -17,7 +17,7 @@ pub use run::{Checkpoint, EarlyStop, Eval, OnNan, RECENT, Run, Sample, Start};
 pub use text::ParseError;
 
 /// Format of plans; a runtime refuses others.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A buffer of a [`Plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

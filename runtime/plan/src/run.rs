@@ -41,7 +41,7 @@ pub struct Run {
     pub context: u64,
     /// Of weights, dropout and the order of the data.
     pub seed: u64,
-    /// Size of the vocabulary the model was built for.
+    /// How many ids the data has; the model has a number for each at least.
     pub vocab: u64,
     /// Where the data is and how it is cut.
     pub data: Data,
@@ -65,6 +65,8 @@ pub struct Run {
     pub early_stop: Option<EarlyStop>,
     /// What a loss or gradient that is not finite does, beyond what a loss scaler skips.
     pub on_nan: OnNan,
+    /// Whether a run goes on only where that gives the bits of one without a break.
+    pub exact_resume: bool,
     /// The smallest loss scale of a dynamic scaler; an overflow at it ends the run.
     pub min_scale: Option<f64>,
 }

@@ -44,6 +44,7 @@ pub(crate) fn settings() -> Run {
         early_stop: None,
         on_nan: plan::OnNan::Stop,
         start: None,
+        exact_resume: false,
         min_scale: None,
     }
 }

@@ -9,11 +9,13 @@ use plan::Plan;
 use super::Failure;
 use super::out::{say, say_part};
 use super::source::{Ready, parse, ready, report};
+use crate::budget::known;
 use crate::cache;
 use crate::cli::{Build, Source, Stage, Target};
 use crate::compile::{BackEnd, Compiled, compile_within};
 use crate::emit::emit;
 use crate::front::Checked;
+use crate::job::folder;
 use crate::machine::Site;
 
 pub(super) fn run(args: &Build) -> Result<(), Failure> {
@@ -72,7 +74,8 @@ pub(super) fn compile_or_report(
     let Ready { front, program, facts, .. } = &*ready;
     let done = compile_within(program, &front.map, facts.as_ref(), room, back_end);
     let compiled = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
-    warn(ready, source, compiled.warnings.clone())?;
+    let measured = known(&compiled.train, &folder(&ready.program, ready.out.as_deref()));
+    warn(ready, source, compiled.warnings.iter().cloned().chain(measured).collect())?;
     ready.program.train = compiled.train.clone();
     site.settle(&mut ready.program.train);
     Ok(compiled)
@@ -88,11 +91,13 @@ pub(super) fn plan_or_report(
     let Ready { front, program, facts, .. } = &*ready;
     let done = cache::plan(program, &front.map, facts.as_ref(), room, back_end);
     let (plan, warnings) = done.map_err(|diagnostics| refuse(ready, source, diagnostics))?;
-    warn(ready, source, warnings)?;
-    let train = &mut ready.program.train;
+    let mut train = ready.program.train.clone();
     if train.micro_batch != plan.run.micro_batch {
         train.choose_micro_batch(plan.run.micro_batch);
     }
+    let measured = known(&train, &folder(&ready.program, ready.out.as_deref()));
+    ready.program.train = train;
+    warn(ready, source, warnings.into_iter().chain(measured).collect())?;
     site.settle(&mut ready.program.train);
     Ok(plan)
 }

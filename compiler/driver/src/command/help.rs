@@ -39,7 +39,7 @@ fn of_spec(path: &Path) -> Result<(), Failure> {
     if checked.has_errors() {
         return Err(Failure::Spec);
     }
-    let Interface { args, jobs, doc } = front.interface();
+    let Interface { args, jobs, doc, n_datas: _ } = front.interface();
     let shown = path.display();
     if let Some(doc) = doc {
         say(format_args!("{}\n", doc.trim()));

@@ -1,6 +1,7 @@
 //! Reads a spec, checks it with its data, and prints what there is to say.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use data::Corpus;
 use diag::lints::{Choice, Flags};
@@ -23,11 +24,20 @@ pub(super) struct Ready {
     pub(super) corpus: Option<Corpus>,
     /// How many warnings there were.
     pub(super) warnings: usize,
+    /// The folder that the command line names for its run.
+    pub(super) out: Option<PathBuf>,
     /// What is still to be printed: all of a spec is said at once.
     pub(super) unsaid: Vec<Diagnostic>,
 }
 
 impl Ready {
+    /// Prints what came up while it runs; whether there is an error.
+    pub(super) fn tell(&self, source: &Source, found: Vec<Diagnostic>) -> bool {
+        let checked = Checked { program: None, diagnostics: self.front.settle(found) };
+        report(&self.front, &checked, source.error_format);
+        checked.has_errors()
+    }
+
     /// Prints what there is to say, with what came up later; whether there is an error.
     pub(super) fn say(&mut self, source: &Source, later: Vec<Diagnostic>) -> bool {
         let later = self.front.settle(later);
@@ -112,7 +122,8 @@ pub(super) fn ready(source: &Source) -> Result<Ready, Failure> {
     match checked.program {
         Some(program) => {
             let unsaid = checked.diagnostics;
-            Ok(Ready { front, program, facts, corpus, warnings: unsaid.len(), unsaid })
+            let warnings = unsaid.len();
+            Ok(Ready { front, program, facts, corpus, warnings, out: None, unsaid })
         }
         None if checked.diagnostics.is_empty() => Err(Failure::Usage(format!(
             "{} has no `train` block, so there is nothing to run; \

@@ -6,15 +6,18 @@ use std::path::Path;
 use exec::error::Error;
 use exec::log::Row;
 use exec::progress::{Pace, line};
-use exec::run_dir::{Decision, OnChange};
+use exec::run_dir::{self, Decision, OnChange, RunInfo};
 use exec::signal::Stop;
 use exec::train::{Event, Outcome, train};
 use passes::usage::count;
+use sema::Resume;
 
 use super::Failure;
 use super::build::plan_or_report;
 use super::out::{say, say_part};
 use super::source::{Ready, ready, request};
+use crate::budget::Watch;
+use crate::changes::{self, Weights};
 use crate::cli;
 use crate::job;
 use crate::logs::Logs;
@@ -22,6 +25,7 @@ use crate::machine::Site;
 
 pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let mut ready = ready(&args.source)?;
+    ready.out.clone_from(&args.out);
     let folder = job::folder(&ready.program, args.out.as_deref());
     job::keep_micro_batch(&mut ready.program.train, &folder);
     let (settings, map) = (&ready.program.train, &ready.front.map);
@@ -29,9 +33,12 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let settings = &ready.program.train;
     let info = job::info(settings, &plan, &ready.front, &request(&args.source, String::new()));
+    say_changes(args, &mut ready, &info, &folder)?;
+    let settings = &ready.program.train;
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
-    let text = job::resolved(settings, &ready.front.map.file(ready.front.file).text);
-    let (decision, _lock) = job::open(&folder, &info, on_change(args), corpus, &text)?;
+    let text = &ready.front.map.file(ready.front.file).text;
+    let on_change = on_change(args, settings);
+    let (decision, _lock) = job::open(&folder, &info, on_change, corpus, settings, text)?;
     let dir = decision.folder().to_owned();
     match &decision {
         Decision::Finished(_, ended) => {
@@ -50,20 +57,58 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let options = job::options(args.machine.threads, device);
     let settings = &ready.program.train;
     let mut show = Show::new(settings.steps, every(settings));
-    let mut logs = Logs::new(&settings.logs, &dir);
+    let mut logs = Logs::new(&settings.logs, &dir)?;
+    let (mut watch, mut is_too_long) = (Watch::default(), false);
     let mut report = |event: Event| {
-        let failures = if let Event::Step(row) = &event { logs.add(row) } else { vec![] };
+        let (mut failures, mut over) = (vec![], None);
+        if let Event::Step(row) = &event {
+            (failures, over) = (logs.add(row), watch.add(settings, row));
+        }
         show.event(event);
         failures.into_iter().for_each(|failure| show.event(Event::Warning(failure)));
+        if let Some(over) = over {
+            show.end_line();
+            is_too_long = ready.tell(&args.source, vec![over]);
+        }
+        if is_too_long {
+            stop.request();
+        }
     };
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
     show.end_line();
-    finish(&dir, args, &ready, outcome?)
+    match finish(&dir, args, &ready, outcome?) {
+        Err(_) if is_too_long => Err(Failure::Spec),
+        ended => ended,
+    }
 }
 
 /// How often the terminal shows a step, where the spec says.
 fn every(train: &sema::Train) -> Option<u64> {
     train.logs.iter().filter(|log| log.file.is_none()).find_map(|log| log.every)
+}
+
+/// Where a run shall go on in its folder, says what changed since its checkpoint.
+///
+/// Weights that do not fit are refused when the folder is opened.
+fn say_changes(
+    args: &cli::Train,
+    ready: &mut Ready,
+    info: &RunInfo,
+    folder: &Path,
+) -> Result<(), Failure> {
+    let Ok(then) = run_dir::info(folder) else { return Ok(()) };
+    let is_same = then.identity == info.identity && then.trajectory == info.trajectory;
+    let is_beside = match on_change(args, &ready.program.train) {
+        OnChange::Sibling | OnChange::Anew => true,
+        OnChange::Refuse | OnChange::GoOn => false,
+    };
+    if is_same || is_beside {
+        return Ok(());
+    }
+    let weights = if then.identity == info.identity { Weights::Fit } else { Weights::Differ };
+    let found = changes::since(&ready.program.train, &then.settings, weights);
+    let is_refused = ready.say(&args.source, found) && weights == Weights::Fit;
+    if is_refused { Err(Failure::Spec) } else { Ok(()) }
 }
 
 /// Says how the run ended and how to go on.
@@ -79,7 +124,7 @@ fn finish(dir: &Path, args: &cli::Train, ready: &Ready, outcome: Outcome) -> Res
                 number(ended.val_loss)
             ));
             say(format_args!("run folder {shown}"));
-            if ready.program.writes_text() {
+            if ready.program.data.gives_text() {
                 say(format_args!("generate with: llmc generate {shown} \"your prompt\""));
             }
             Ok(())
@@ -87,14 +132,14 @@ fn finish(dir: &Path, args: &cli::Train, ready: &Ready, outcome: Outcome) -> Res
         Outcome::Preempted { step, saved } => {
             let kept = if saved { "saved" } else { "already saved" };
             say(format_args!("stopped at step {step}, {kept} in {shown}"));
-            say(format_args!("go on with: llmc train {}", again(args)));
+            say(format_args!("go on with: llmc train {}", again(args, ready, dir)));
             Err(Error::Preempted.into())
         }
     }
 }
 
 /// The arguments that go on with this run.
-fn again(args: &cli::Train) -> String {
+fn again(args: &cli::Train, ready: &Ready, dir: &Path) -> String {
     let mut words = vec![quoted(&args.source.spec.to_string_lossy())];
     words.extend(args.source.job.as_deref().map(quoted));
     for (name, value) in args.source.options() {
@@ -113,8 +158,12 @@ fn again(args: &cli::Train) -> String {
     if let Some(device) = args.machine.device {
         words.push(format!("--device {}", device.name()));
     }
-    if let Some(out) = &args.out {
+    let is_anew = ready.program.train.resume == Resume::Never;
+    if let Some(out) = args.out.as_deref().or(is_anew.then_some(dir)) {
         words.push(format!("--out {}", quoted(&out.to_string_lossy())));
+    }
+    if is_anew {
+        words.push("--resume".to_owned());
     }
     words.join(" ")
 }
@@ -124,11 +173,11 @@ fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn on_change(args: &cli::Train) -> OnChange {
+fn on_change(args: &cli::Train, settings: &sema::Train) -> OnChange {
     match (&args.out, args.resume) {
         (_, true) => OnChange::GoOn,
-        (Some(_), false) => OnChange::Refuse,
-        (None, false) => OnChange::Sibling,
+        (Some(_), false) if settings.resume != Resume::Never => OnChange::Refuse,
+        (_, false) => job::on_change(settings),
     }
 }
 

@@ -28,12 +28,13 @@ pub(super) fn of(found: &data::Facts) -> Facts {
 /// Files that are named twice, and documents that training and validation share.
 fn overlaps(found: &data::Facts) -> Vec<Overlap> {
     let between = || ["train", "val"].map(str::to_owned);
-    let mut files: Vec<&PathBuf> = found.files.iter().collect();
+    let real = |file: &PathBuf| file.canonicalize().unwrap_or_else(|_| file.clone());
+    let mut files: Vec<(PathBuf, &PathBuf)> = found.files.iter().map(|f| (real(f), f)).collect();
     files.sort();
-    let twice = files.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| Overlap {
+    let twice = files.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| Overlap {
         between: between(),
         documents: 1,
-        file: Some(pair[0].display().to_string()),
+        file: Some(pair[0].1.strip_prefix(".").unwrap_or(pair[0].1).display().to_string()),
     });
     let shared = (found.shared > 0).then(|| Overlap {
         between: between(),

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use diag::{Code, Diagnostic, SourceMap, Span};
 use sema::Import;
+use sema::schema::nearest;
 use syntax::ast::{Spec, StmtKind, StrLit};
+
+use super::missing;
 
 /// Files behind one another at most.
 const MAX_DEPTH: usize = 16;
@@ -117,8 +120,19 @@ impl Reader<'_> {
         if self.loaded.len() >= MAX_FILES {
             return Err(wrong(format!("a spec uses at most {MAX_FILES} files")));
         }
-        let content = self.content(&key).map_err(wrong)?;
-        let shown = self.folder.join(&key);
+        let content = self.content(&key).map_err(|why| match why {
+            Unread::Other(why) => wrong(why),
+            Unread::Missing => {
+                let wrong = *wrong(format!("there is no file `{}`", self.shown(&key).display()));
+                Box::new(match self.near(&own, &text) {
+                    Some(near) => {
+                        wrong.fix(format!("did you mean `{near}`?"), at, format!("{near:?}"))
+                    }
+                    None => wrong.help("correct the path, which starts at the folder of this file"),
+                })
+            }
+        })?;
+        let shown = self.shown(&key);
         let file = self.map.add(shown.to_string_lossy(), content.clone());
         let (spec, faults) = syntax::parse(self.map, file);
         self.used.diagnostics.extend(faults);
@@ -131,42 +145,75 @@ impl Reader<'_> {
         Ok((key, spec))
     }
 
-    /// The text of a file, or why there is none.
-    fn content(&self, key: &Path) -> Result<String, String> {
-        let root = match self.files {
-            Files::None => return Err("there are no files to use here".to_owned()),
+    /// A file as messages call it.
+    fn shown(&self, key: &Path) -> PathBuf {
+        self.folder.join(key)
+    }
+
+    /// The file that was probably meant by `text` in `own`; nothing is learnt of files outside.
+    fn near(&self, own: &Path, text: &str) -> Option<String> {
+        let from = own.parent().unwrap_or(Path::new(""));
+        match self.files {
+            Files::None => None,
             Files::Texts(texts) => {
-                let found = texts.get(&slashed(key)).cloned();
-                return found.ok_or_else(|| format!("there is no file {}", key.display()));
+                let names = texts.keys().map(String::as_str);
+                nearest(text, names).filter(|_| from == Path::new("")).map(str::to_owned)
             }
+            Files::Below(root) => {
+                let from = self.folder_of_spec().join(from);
+                let folder = from.join(Path::new(text).parent()?).canonicalize().ok()?;
+                let is_inside = folder.starts_with(root.canonicalize().ok()?);
+                is_inside.then(|| missing::near(text, &from)).flatten()
+            }
+        }
+    }
+
+    /// The text of a file, or why there is none.
+    fn content(&self, key: &Path) -> Result<String, Unread> {
+        let root = match self.files {
+            Files::None => return Err(Unread::Other("there are no files to use here".to_owned())),
+            Files::Texts(texts) => return texts.get(&slashed(key)).cloned().ok_or(Unread::Missing),
             Files::Below(root) => root,
         };
-        let path = self.folder.join(key);
+        let path = self.shown(key);
         let shown = path.display();
         let outside = || {
             let root = root.display();
-            format!("{shown} is outside of {root}, which `use` may not leave; see --root")
+            let why =
+                format!("`{shown}` is outside of `{root}`, which `use` may not leave; see --root");
+            Unread::Other(why)
         };
-        let real_root = root.canonicalize().map_err(|e| format!("{}: {e}", root.display()))?;
+        let unread = |path: &Path, error: &std::io::Error| {
+            let why = missing::reason(error);
+            Unread::Other(format!("`{}` cannot be read: {why}", path.display()))
+        };
+        let real_root = root.canonicalize().map_err(|e| unread(root, &e))?;
         // Told from the path alone, so that nothing is learnt of files outside.
-        let folder = self.folder_of_spec().canonicalize().map_err(|e| format!("{shown}: {e}"))?;
+        let folder = self.folder_of_spec().canonicalize().map_err(|e| unread(&path, &e))?;
         if !normal(&folder.join(key)).starts_with(&real_root) {
             return Err(outside());
         }
-        let real = path.canonicalize().map_err(|e| {
-            let is_missing = e.kind() == std::io::ErrorKind::NotFound;
-            if is_missing { format!("there is no file {shown}") } else { format!("{shown}: {e}") }
-        })?;
+        let real =
+            path.canonicalize().map_err(|e| match e.kind() == std::io::ErrorKind::NotFound {
+                true => Unread::Missing,
+                false => unread(&path, &e),
+            })?;
         // A link may lead elsewhere.
         if !real.starts_with(&real_root) {
             return Err(outside());
         }
-        crate::spec::read(&path).map_err(|failure| failure.to_string())
+        crate::spec::read(&path).map_err(|failure| Unread::Other(failure.to_string()))
     }
 
     fn folder_of_spec(&self) -> &Path {
         if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder }
     }
+}
+
+/// Why there is no text of a file.
+enum Unread {
+    Missing,
+    Other(String),
 }
 
 /// E0212: `a.lt` uses itself through `b.lt`, with each line on the way.

@@ -49,7 +49,7 @@ pub(super) fn unneeded(
     let faster = percent(with.cost, without.cost);
     let wrong = format!("fits without `recompute {stated}`: {faster} % faster");
     let note = format!(
-        "{} instead of {} in the arena, of {}",
+        "the arena is {} instead of {}; {} of memory are there for it",
         size(without.bytes),
         size(with.bytes),
         size(limit)
@@ -94,13 +94,18 @@ pub(super) fn refuse(
         let texts = changes(&train, way, other);
         let slower = percent(taken.cost, here.cost);
         let bytes = size(taken.bytes + room.beside_bytes);
-        let title = format!("{}: {bytes}, {slower:+} %", texts.join(" and "));
+        let pace = match slower {
+            0 => "as fast".to_owned(),
+            1.. => format!("{slower} % slower"),
+            ..0 => format!("{} % faster", -slower),
+        };
+        let title = format!("use {}: {bytes}, {pace}", texts.join(" and "));
         let edits = edits.iter().map(|(span, text)| Edit { span: *span, text: text.clone() });
         wrong.help.push(title.clone());
         wrong.fixes.push(Fix { title, edits: edits.collect() });
     }
     wrong.fixes.retain(|fix| !fix.edits.is_empty());
-    Ok(wrong.note(kinds(usage)).note(tensors(usage)))
+    Ok(wrong.note(kinds(usage, room)).note(tensors(usage)))
 }
 
 /// The choices of the spec in a row.
@@ -207,7 +212,7 @@ pub(super) fn no_room(
     );
     let span = train.stated.memory.unwrap_or(train.stated.word);
     let mut wrong =
-        Diagnostic::new(Code::E0901, span, wrong).note(kinds(&usage)).note(tensors(&usage));
+        Diagnostic::new(Code::E0901, span, wrong).note(kinds(&usage, room)).note(tensors(&usage));
     for help in helps(search, train, room, &usage, memory, needs)? {
         wrong = wrong.help(help);
     }
@@ -275,10 +280,14 @@ fn whole_mib(bytes: u64) -> String {
 }
 
 /// Bytes by kind.
-fn kinds(usage: &Usage) -> String {
+fn kinds(usage: &Usage, room: Room) -> String {
     let mut text = String::from("where the arena is fullest it holds");
     for (kind, bytes) in &usage.kinds {
         text += &format!("\n{:>11}  {}", size(*bytes), kind.name());
+    }
+    if room.beside_bytes > 0 {
+        let beside = size(room.beside_bytes);
+        text += &format!("\nand beside the arena the process takes {beside}");
     }
     text
 }
@@ -286,9 +295,14 @@ fn kinds(usage: &Usage) -> String {
 /// The largest tensors.
 fn tensors(usage: &Usage) -> String {
     let mut text = String::from("its largest tensors are");
-    for Tensor { name, shape, bytes, .. } in usage.tensors.iter().take(LISTED) {
+    let same = |a: &Tensor, b: &Tensor| a.name == b.name && a.shape == b.shape;
+    for alike in usage.tensors.chunk_by(same).take(LISTED) {
+        let Tensor { name, shape, bytes, .. } = &alike[0];
         let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
         text += &format!("\n{:>11}  {name} [{}]", size(*bytes), shape.join(", "));
+        if alike.len() > 1 {
+            text += &format!(", {} of them", alike.len());
+        }
     }
     text
 }

@@ -61,11 +61,13 @@ impl<'a> Scheduler<'a> {
         }
         let early: Vec<(String, Arg)> =
             stores.early.iter().map(|(state, value)| (state.clone(), self.copy(*value))).collect();
-        for task in self.tasks.in_order() {
+        let order = self.tasks.in_order();
+        let around = self.around(&order);
+        for task in order {
             let first = self.out.len();
             self.task(task);
             if let Some(scheduled) = self.out.get(first) {
-                notes.add(&self.graph.name, scheduled, self.lines_about(task));
+                notes.add(&self.graph.name, scheduled, self.lines_about(task, &around));
             }
         }
         for Late { state, value } in &stores.late {

@@ -26,9 +26,44 @@ impl Notes {
     }
 }
 
+/// What is around the tasks of a function.
+pub(super) struct Around {
+    /// Nodes that read each computed value, in the order of their tasks.
+    readers: Vec<Vec<Value>>,
+    /// What each task might have joined, by its place in the list of all.
+    apart: BTreeMap<usize, Vec<usize>>,
+}
+
 impl Scheduler<'_> {
+    /// What is around the tasks, which are in the order in which they run.
+    pub(super) fn around(&self, order: &[usize]) -> Around {
+        let mut readers = vec![vec![]; self.graph.nodes.len()];
+        let mut computed = vec![];
+        for &task in order {
+            for &member in &self.tasks.task(task).members {
+                computed.clear();
+                for &arg in &self.graph[member].args {
+                    self.tasks.computed(arg, &mut computed);
+                }
+                computed.sort_unstable();
+                computed.dedup();
+                for value in &computed {
+                    readers[value.index()].push(member);
+                }
+            }
+        }
+        let mut apart: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, one) in self.tasks.apart().iter().enumerate() {
+            let [reader, read] = [one.reader, one.read].map(|value| self.tasks.owner(value));
+            if let Some(task) = reader.filter(|_| reader != read) {
+                apart.entry(task).or_default().push(at);
+            }
+        }
+        Around { readers, apart }
+    }
+
     /// The lines about a task of the graph.
-    pub(super) fn lines_about(&self, index: usize) -> Vec<String> {
+    pub(super) fn lines_about(&self, index: usize, around: &Around) -> Vec<String> {
         let task = self.tasks.task(index);
         let is_behind = |v: &Value| !self.tasks.is_product(*v);
         let (title, members): (&str, Vec<Value>) = match &task.kind {
@@ -49,7 +84,7 @@ impl Scheduler<'_> {
         if let (Kind::Dot { map: Some(_) }, Some((_, result))) =
             (&task.kind, self.tasks.product(index))
         {
-            let readers = self.readers(index, result);
+            let readers = self.readers(index, result, around);
             lines.extend(
                 (!readers.is_empty())
                     .then(|| format!("its result is stored, read by {}", readers.join(", "))),
@@ -58,7 +93,9 @@ impl Scheduler<'_> {
         // What runs behind a product was bound to be apart from all but products.
         let counts =
             |apart: &&Apart| title.is_empty() || matches!(self.graph[apart.read].op, Op::Dot(_));
-        lines.extend(self.tasks.apart(index).filter(counts).map(|apart| self.reason(apart)));
+        let apart = around.apart.get(&index).into_iter().flatten();
+        let apart = apart.map(|&at| &self.tasks.apart()[at]).filter(counts);
+        lines.extend(apart.map(|apart| self.reason(apart)));
         lines.dedup();
         lines
     }
@@ -94,20 +131,15 @@ impl Scheduler<'_> {
     }
 
     /// Nodes of other tasks that read a value, and states that become it.
-    fn readers(&self, task: usize, value: Value) -> Vec<String> {
-        let mut readers = vec![];
+    fn readers(&self, task: usize, value: Value, around: &Around) -> Vec<String> {
+        let others = around.readers[value.index()].iter();
+        let others = others.filter(|&&reader| self.tasks.owner(reader) != Some(task));
+        let mut readers: Vec<String> = others.map(|&reader| self.named(reader)).collect();
         let reads = |from: Value| {
             let mut computed = vec![];
             self.tasks.computed(from, &mut computed);
             computed.contains(&value)
         };
-        for other in self.tasks.in_order().into_iter().filter(|&other| other != task) {
-            for &member in &self.tasks.task(other).members {
-                if self.graph[member].args.iter().any(|&arg| reads(arg)) {
-                    readers.push(self.named(member));
-                }
-            }
-        }
         let states = self.graph.stores.iter().filter(|(_, stored)| reads(*stored));
         readers.extend(states.map(|(state, _)| format!("the state `{state}`")));
         readers.dedup();

@@ -76,6 +76,37 @@ pub enum Numerics {
     Fast,
 }
 
+/// The line `numerics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumericsLine {
+    /// What it names.
+    pub numerics: Numerics,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a second run of the same spec does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Goes on from the newest checkpoint; what changed since is said.
+    Auto,
+    /// Goes on only where that gives the bits of a run without a break.
+    Exact,
+    /// Starts anew in a folder beside.
+    Never,
+}
+
+/// `budget 12h`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// The time that the run may take.
+    pub seconds: f64,
+    /// Where the line stands.
+    pub span: Span,
+    /// The line `steps`.
+    pub steps: Span,
+}
+
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {

@@ -4,7 +4,7 @@ use super::{
     ALLOW, Directive, Form, Kind, Opt, Word, built, directive, flagged, form_later, lead, opt,
     value, word,
 };
-use crate::SettingClass::{Observation, Trajectory};
+use crate::SettingClass::{Identity, Observation, Trajectory};
 use crate::schema::Status;
 
 /// Heads of `tokenizer`; a string names a file.
@@ -57,14 +57,20 @@ pub(super) const DATA: &[Directive] = &[
         Trajectory,
         "Other data blocks and the share of the training tokens that comes from each.",
     )
-    .listed(),
+    .listed()
+    .rule("the shares add up to 100%; the parts share one tokenizer")
+    .meets(&["tokenizer", "split"])
+    .example("mix web 70%, books 30%"),
     directive(
         "tokenizer",
         &[value(Kind::Head(TOKENIZERS))],
         "bytes",
         Trajectory,
         "How text becomes ids.",
-    ),
+    )
+    .rule("one for the whole data; the head of a call or the path of a file")
+    .meets(&["pad_vocab", "normalize", "model"])
+    .example("tokenizer gpt2"),
     directive(
         "split",
         &[flagged(Kind::Prob, SPLITS)],
@@ -73,21 +79,30 @@ pub(super) const DATA: &[Directive] = &[
         "Shares of the text, in order from its start; never shuffled across the border.",
     )
     .with(&[opt("stratified", Kind::Flag)])
-    .listed(),
+    .listed()
+    .rule("the shares add up to 100%, and one is `train`; `stratified` needs labels")
+    .meets(&["shuffle", "limit", "eval"])
+    .example("split 90% train, 5% val, 5% test"),
     directive(
         "shuffle",
         SHUFFLES,
         "full",
         Trajectory,
         "Whether the order of the sequences is permuted in every epoch.",
-    ),
+    )
+    .rule("the order follows from `seed`")
+    .meets(&["seed", "split", "pack"])
+    .example("shuffle window 10k"),
     directive(
         "pack",
         PACKS,
         "documents",
         Trajectory,
         "How documents fill sequences: end to end, or each a row of its own, cut or padded.",
-    ),
+    )
+    .rule("labels have a row for each document")
+    .meets(&["context", "batch", "shuffle"])
+    .example("pack none"),
     directive(
         "mask",
         &[value(Kind::Prob)],
@@ -95,53 +110,92 @@ pub(super) const DATA: &[Directive] = &[
         Trajectory,
         "Hides tokens for the loss `mlm` to predict; `keep` and `random` are shares of these.",
     )
-    .with(&[opt("keep", Kind::Prob), opt("random", Kind::Prob)]),
+    .with(&[opt("keep", Kind::Prob), opt("random", Kind::Prob)])
+    .rule("`keep` and `random` add up to at most 100%; the model sees both sides of a token")
+    .meets(&["loss", "model"])
+    .example("mask 15% keep 10% random 10%"),
     later_directive(
         "pair",
         &[lead("next_sentence", Kind::Prob)],
         "none",
         "Pairs each sequence with its next or a random one.",
-    ),
-    later_directive("augment", AUGMENTS, "none", "Changes words at random.").repeated().listed(),
+    )
+    .rule("a share of the sequences")
+    .meets(&["mask", "loss"])
+    .example("pair next_sentence 50%"),
+    later_directive("augment", AUGMENTS, "none", "Changes words at random.")
+        .repeated()
+        .listed()
+        .rule("a share of the words")
+        .meets(&["seed", "dedup"])
+        .example("augment synonym 10%, swap 5%"),
     directive(
         "loss_on",
         &[value(Kind::Choice(LOSS_ON))],
         "everything",
         Trajectory,
         "Which tokens count in the loss.",
-    ),
+    )
+    .rule("`completion` needs a source that says what a completion is")
+    .meets(&["mask", "loss"])
+    .example("loss_on completion"),
+    directive(
+        "pad_vocab",
+        &[value(Kind::Count { min: 2, max: 1 << 16 })],
+        "none",
+        Identity,
+        "Rounds `data.vocab` up to a multiple; no text has the ids that this adds.",
+    )
+    .rule("text is never written with them")
+    .meets(&["tokenizer", "model", "precision"])
+    .example("pad_vocab 64"),
     directive(
         "classes",
         &[value(Kind::Count { min: 2, max: 1 << 20 })],
         "as many as the data has",
         Trajectory,
         "How many labels there are.",
-    ),
+    )
+    .rule("at least as many as the data has; needs a source that names a label")
+    .meets(&["model", "split"])
+    .example("classes 5"),
     directive(
         "limit",
         &[flagged(COUNT, &[built("documents"), built("tokens")])],
         "none",
         Trajectory,
         "Reads only so much of the data, from its start.",
-    ),
+    )
+    .rule("documents need a source that has them; text without a mark counts in tokens")
+    .meets(&["split", "filter"])
+    .example("limit 10k tokens"),
     directive(
         "dedup",
         &[value(Kind::Choice(&[built("exact")])), word("none")],
         "none",
         Trajectory,
         "Drops documents that came before.",
-    ),
+    )
+    .rule("the first of equal documents stays, before the data is split")
+    .meets(&["normalize", "filter", "split"])
+    .example("dedup exact"),
     directive(
         "normalize",
         &[value(Kind::Words(NORMALS))],
         "none",
         Trajectory,
         "Changes text before anything else reads it, in this order.",
-    ),
+    )
+    .rule("each at most once")
+    .meets(&["filter", "dedup", "tokenizer"])
+    .example("normalize nfc whitespace"),
     directive("filter", &[], "none", Trajectory, "Keeps only documents that fit.")
         .with(FILTERS)
         .may_be_bare()
-        .repeated(),
+        .repeated()
+        .rule("a document stays that meets all of them")
+        .meets(&["normalize", "dedup", "limit"])
+        .example("filter min_chars 20 without \"lorem ipsum\""),
     Directive {
         status: Status::NotYet,
         ..directive(
@@ -151,6 +205,9 @@ pub(super) const DATA: &[Directive] = &[
             Observation,
             "How many batches are read ahead while a device computes.",
         )
+        .rule("0 reads nothing ahead")
+        .meets(&["micro_batch", "device"])
+        .example("prefetch 2")
     },
     ALLOW,
 ];

@@ -60,7 +60,7 @@ const DEVICES: &[Word] = &[built("auto"), built("cpu"), built("cuda"), built("em
 
 const NUMERICS: &[Word] = &[built("exact"), built("fast")];
 
-const RESUMES: &[Word] = &[built("auto"), later("exact"), later("never")];
+const RESUMES: &[Word] = &[built("auto"), built("exact"), built("never")];
 
 /// All of them, in the order of the reference.
 pub(super) const TRAIN: &[Directive] = &[
@@ -152,7 +152,7 @@ pub(super) const TRAIN: &[Directive] = &[
     directive(
         "steps",
         &[value(Kind::Span)],
-        "required unless `stop` is given",
+        "required",
         Trajectory,
         "How long the run is.",
     )
@@ -382,8 +382,11 @@ pub(super) const TRAIN: &[Directive] = &[
         Observation,
         "What a second run of the same spec does.",
     )
-    .meets(&["checkpoint"])
-    .example("resume auto"),
+    .rule(
+        "`exact` refuses to go on where the bits could be others than those of a run without a break; `never` starts anew beside",
+    )
+    .meets(&["checkpoint", "stop"])
+    .example("resume exact"),
     directive(
         "checkpoint",
         &[value(Kind::Str)],
@@ -478,9 +481,9 @@ pub(super) const TRAIN: &[Directive] = &[
         .meets(&["precision", "numerics"])
         .example("device cpu"),
     directive("budget", &[value(Kind::Time)], "none", Observation, "The time the run may take.")
-        .meets(&["steps"])
-        .example("budget 12h")
-        .not_yet(),
+        .rule("a warning says when the measured speed leads beyond it")
+        .meets(&["steps", "stop"])
+        .example("budget 12h"),
     directive(
         "set",
         &[value(Kind::Metric)],

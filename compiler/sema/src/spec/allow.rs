@@ -79,18 +79,23 @@ fn read(
         let text = map.text(code.span);
         match lint(text) {
             Ok(lint) => {
-                allows.push(Allow { code: lint, at: code.span, line, scope: scope.clone() });
+                let (at, scope) = (code.span, scope.clone());
+                allows.push(Allow { code: lint, at, line, scope, only_in: None });
             }
-            Err(why) => {
+            Err(_) => {
                 let what = format!("`{text}` cannot be allowed");
                 let wrong = Diagnostic::new(Code::E0216, code.span, what);
-                diagnostics.push(match near(text).filter(|_| Code::from_name(text).is_none()) {
-                    Some(meant) => wrong.primary("there is no such lint").fix(
+                let no_lint = "there is no such lint";
+                diagnostics.push(match (Code::from_name(text), near(text)) {
+                    (Some(error), _) => wrong
+                        .primary("an error, with which nothing can run")
+                        .help(format!("see `llmc explain {}` and mend it", error.name())),
+                    (None, Some(meant)) => wrong.primary(no_lint).fix(
                         format!("did you mean `{}`?", meant.name()),
                         code.span,
                         meant.name(),
                     ),
-                    None => wrong.help(why),
+                    (None, None) => wrong.primary(no_lint).help("write a code such as `W0512`"),
                 });
             }
         }

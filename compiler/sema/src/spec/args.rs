@@ -143,14 +143,15 @@ impl Reader<'_, '_> {
         Some(item)
     }
 
-    /// A line of options without the positional part: `every 10`.
-    pub(super) fn options_only(&mut self, words: &[ExprId]) -> Option<Item> {
+    /// One option without what stands before it: `every 10`.
+    pub(super) fn option_only(&mut self, groups: &[Vec<ExprId>]) -> Option<Item> {
         let mut item = Item::default();
-        let mut pos = 0;
-        while let Some(&expr) = words.get(pos) {
-            pos += self.option(&words[pos..], expr, &mut item)?;
+        let words = groups[0].as_slice();
+        let used = self.option(words, *words.first()?, &mut item)?;
+        match words.get(used).or_else(|| groups.get(1)?.first()) {
+            Some(&more) => self.one_too_many(more).map(|_| item),
+            None => Some(item),
         }
-        Some(item)
     }
 
     /// The value and its flag; how many words they took.

@@ -123,8 +123,8 @@ fn tokens_disagree(
         format!("{micro} * {accumulate} * {context} = {product} tokens, but `batch` says {text}");
     cx.report(
         Diagnostic::new(Code::E0502, line.span, wrong)
-            .label(micro_at, format!("{micro} sequences at once"))
-            .label(accumulate_at, format!("{accumulate} times"))
+            .label(micro_at, at_once(micro))
+            .label(accumulate_at, times(accumulate))
             .note("batch = micro_batch * accumulate * context")
             .help(format!("use `batch {} tokens`", in_ki(product))),
     );
@@ -168,8 +168,8 @@ fn all_three(
         format!("{micro_batch} * {accumulate} = {product} sequences, but `batch` says {batch}");
     let wrong = Diagnostic::new(Code::E0502, at, wrong)
         .primary(format!("{batch} sequences"))
-        .label(micro_at, format!("{micro_batch} sequences at once"))
-        .label(accumulate_at, format!("{accumulate} times"))
+        .label(micro_at, at_once(micro_batch))
+        .label(accumulate_at, times(accumulate))
         .note("batch = micro_batch * accumulate");
     let help = match batch.is_multiple_of(micro_batch) {
         true => format!("use `batch {product}` or `accumulate {}`", batch / micro_batch),
@@ -177,6 +177,18 @@ fn all_three(
     };
     cx.report(wrong.help(help));
     None
+}
+
+fn at_once(micro_batch: u64) -> String {
+    if micro_batch == 1 {
+        "1 sequence at once".into()
+    } else {
+        format!("{micro_batch} sequences at once")
+    }
+}
+
+fn times(accumulate: u64) -> String {
+    if accumulate == 1 { "once".into() } else { format!("{accumulate} times") }
 }
 
 /// `batch` divided by one of the other two; the result is named as for `micro_batch`.

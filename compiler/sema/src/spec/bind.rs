@@ -7,7 +7,7 @@ use super::Checker;
 use super::file::{BlockNode, Blocks};
 use super::lines::Lines;
 use super::units;
-use super::words::{dotted, not_built, word};
+use super::words::{dotted, name_one, not_built, one_of, word};
 use crate::program::{Call, Program, Task};
 use crate::trace::{Elem, Trace, Type};
 use crate::value::StaticArg;
@@ -141,13 +141,15 @@ pub(super) fn choose_model(
         }
         [only] => models.iter().find(|m| m.word == only.word).cloned(),
         [first, second, ..] => {
-            let name = first.name.as_ref().map_or("name", |(n, _)| n.as_str());
+            let name = |b: &BlockNode| b.name.as_ref().map(|(n, _)| n.clone());
+            let (one, other) = (name(first), name(second));
+            let (one, other) = (one.as_deref(), other.as_deref());
             cx.report(
                 Diagnostic::new(Code::E0211, job.word, "`train` must name its model")
                     .primary(format!("{} models to choose from", blocks.models.len()))
-                    .label(first.word, "one")
-                    .label(second.word, "another")
-                    .help(format!("add `model {name}`")),
+                    .label(first.word, one_of("model", one))
+                    .label(second.word, one_of("model", other))
+                    .help(name_one("model", one, other)),
             );
             None
         }
@@ -307,7 +309,7 @@ pub(super) fn check_output(cx: &mut Checker<'_>, program: &Program, found: Optio
             Diagnostic::new(Code::E0701, at, wrong)
                 .primary(format!("returns {rows} numbers at each position"))
                 .label(program.data.span, format!("{ids} different ids"))
-                .help("the last axis is the vocabulary: `[b, t, vocab]`"),
+                .help("return one number for each token of the vocabulary: `[b, t, vocab]`"),
         );
     }
 }
@@ -325,7 +327,7 @@ fn wrong_output(program: &Program, shape: &[u64]) -> Diagnostic {
         )
         .primary(returns)
         .label(program.data.span, "rows have labels")
-        .help("a model of labels returns `[b, classes]`, as `classifier` does");
+        .help("return `[b, classes]`, as `classifier` does");
     }
     let wrong = "the model does not return one number for each id at each position";
     let wrong = Diagnostic::new(Code::E0402, at, wrong).primary(returns);
@@ -333,7 +335,7 @@ fn wrong_output(program: &Program, shape: &[u64]) -> Diagnostic {
         [_, _] => wrong
             .label(program.data.span, "names no label")
             .help("name the labels, or take a model that returns `[b, t, vocab]`"),
-        _ => wrong.help("the last axis is the vocabulary: `[b, t, vocab]`"),
+        _ => wrong.help("return one number for each token of the vocabulary: `[b, t, vocab]`"),
     }
 }
 

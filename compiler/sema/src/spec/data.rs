@@ -12,7 +12,7 @@ use super::args::Value;
 use super::file::{BlockNode, Blocks};
 use super::lines::{self, Lines};
 use super::settings;
-use super::words::did_you_mean;
+use super::words::{did_you_mean, name_one, one_of};
 use super::{Checker, Override};
 use crate::program::{DataSource, Format, Pack, Source, Task, Tokenizer};
 use crate::schema::Home;
@@ -30,6 +30,8 @@ pub(super) struct Resolved<'a> {
     pub(super) lines: Lines<'a>,
     /// Distinct ids, once known.
     pub(super) vocab: Option<u64>,
+    /// The same with those that pad it: what expressions call `data.vocab`.
+    pub(super) padded_vocab: Option<u64>,
     /// Distinct labels, once known.
     pub(super) classes: Option<u64>,
     /// The word that opens the block.
@@ -81,9 +83,9 @@ pub(super) fn choose<'b>(
             cx.report(
                 Diagnostic::new(Code::E0211, job.word, "`train` must name its data")
                     .primary(format!("{} data blocks to choose from", blocks.datas.len()))
-                    .label(first.word, "one")
-                    .label(second.word, "another")
-                    .help(format!("add `data {}`", name_of(first).unwrap_or("name"))),
+                    .label(first.word, one_of("data", name_of(first)))
+                    .label(second.word, one_of("data", name_of(second)))
+                    .help(name_one("data", name_of(first), name_of(second))),
             );
             None
         }
@@ -108,15 +110,22 @@ pub(super) fn resolve_all<'a>(
     blocks: &Blocks,
     overrides: &'a [Override],
 ) -> Vec<Resolved<'a>> {
-    let mut all = vec![];
-    for block in blocks.datas.iter().filter(|b| b.head.is_some()) {
-        all.extend(resolve(cx, block, overrides));
-    }
+    let mut all = with_sources(cx, blocks, overrides);
     for block in blocks.datas.iter().filter(|b| b.head.is_none()) {
         let mixture = mixture::resolve(cx, block, blocks, &all, overrides);
         all.extend(mixture);
     }
     all
+}
+
+/// Reads every block that has a source.
+fn with_sources<'a>(
+    cx: &mut Checker<'a>,
+    blocks: &Blocks,
+    overrides: &'a [Override],
+) -> Vec<Resolved<'a>> {
+    let blocks = blocks.datas.iter().filter(|b| b.head.is_some());
+    blocks.filter_map(|block| resolve(cx, block, overrides)).collect()
 }
 
 /// Reads a block with a source; none where it is no source that this version reads.
@@ -127,7 +136,9 @@ fn resolve<'a>(
 ) -> Option<Resolved<'a>> {
     let lines = lines::read(cx, block, Home::Data, overrides);
     let head = cx.within(block.head_unit, |cx| sources::head(cx, block, lines.get("tokenizer")))?;
-    if let Some(line) = lines.get("mix") {
+    let has_mixture = cx.blocks[block.unit].datas.iter().any(|b| b.head.is_none());
+    let mix = lines.get("mix").filter(|line| !(has_mixture && mixture::is_for_all(cx, line)));
+    if let Some(line) = mix {
         cx.report(
             Diagnostic::new(Code::E0208, line.span, "a block with a source has no `mix`")
                 .label(block.word, "has files of its own")
@@ -150,6 +161,10 @@ fn finish<'a>(
     text: String,
 ) -> Option<Resolved<'a>> {
     let tokenizer = tokenizer::resolve(cx, &lines, in_head.as_ref());
+    // What a part says is judged with the part.
+    let said = lines.get("tokenizer").map(|line| line.span);
+    let said = said.or_else(|| in_head.as_ref().filter(|_| block.head.is_some()).map(|t| t.1));
+    said.inspect(|at| tokenizer::of_ids(cx, &tokenizer, *at, &sources));
     let mut source = DataSource {
         name: name_of(block).map(str::to_owned),
         sources,
@@ -184,8 +199,17 @@ fn finish<'a>(
         Task::Classes { stated } => stated.or(cx.facts.and_then(|f| f.classes)),
         Task::NextToken | Task::Masked { .. } => None,
     };
-    let word = block.word;
-    Some(Resolved { source, lines, vocab, classes, word, text, tokenizer_in_head: in_head })
+    let multiple = lines.get("pad_vocab").and_then(|line| line.value()?.count()).unwrap_or(1);
+    Some(Resolved {
+        source,
+        vocab,
+        padded_vocab: vocab.and_then(|ids| ids.checked_next_multiple_of(multiple)),
+        classes,
+        word: block.word,
+        text,
+        tokenizer_in_head: in_head,
+        lines,
+    })
 }
 
 /// Makes `data.vocab` and `NAME.vocab` known to expressions, and the other sizes of data.
@@ -197,7 +221,7 @@ pub(super) fn publish(cx: &mut Checker<'_>, blocks: &Blocks, chosen: Option<&Res
     let pad = cx.facts.and_then(|f| f.pad);
     let sizes = |of_chosen: Option<&Resolved<'_>>| {
         [
-            ("vocab", of_chosen.and_then(|c| c.vocab)),
+            ("vocab", of_chosen.and_then(|c| c.padded_vocab)),
             ("classes", of_chosen.and_then(|c| c.classes)),
             ("pad", of_chosen.and(pad)),
         ]

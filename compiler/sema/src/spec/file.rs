@@ -124,7 +124,7 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Bl
         }
         Some(block) if block.status == Status::NotYet => {
             blocks.incomplete = true;
-            cx.report(not_built(name, at));
+            cx.report(not_built(name, at).help("remove the block"));
             // Its name is defined, only not its value.
             if let Some(declared) = node.groups[0].get(1).and_then(|&e| word(spec, e)) {
                 cx.env.set_unknown(declared);
@@ -158,11 +158,14 @@ fn unknown_block(name: &str, at: Span) -> Diagnostic {
             .help(format!("move it between the braces of `{block} {{ .. }}`"));
         }
     }
-    if foreign(name).is_some() {
+    if let Some(means) = foreign(name) {
         let wrong = format!("unknown block `{name}`: a setting belongs to a `train` block");
-        return Diagnostic::new(Code::E0201, at, wrong)
-            .primary("not inside any block")
-            .help("move it between the braces of `train { .. }`, where its name here is said");
+        let there = "move it between the braces of `train { .. }`";
+        let help = match means.directive().filter(|ours| *ours != name) {
+            Some(ours) => format!("{there}, where it is called `{ours}`"),
+            None => there.to_owned(),
+        };
+        return Diagnostic::new(Code::E0201, at, wrong).primary("not inside any block").help(help);
     }
     let wrong = Diagnostic::new(Code::E0201, at, format!("unknown block `{name}`"))
         .primary("not a block, `layer`, `fn` or `rule`");

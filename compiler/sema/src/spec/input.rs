@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use diag::{Diagnostic, SourceMap, Span};
-use syntax::ast::{ExprKind, Ident, Node, Spec, StmtKind, StrPart};
+use diag::{Code, Diagnostic, SourceMap, Span};
+use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtKind, StrPart};
 
+use super::Checker;
 use super::overrides::{Override, masked_line};
 
 /// Everything that a check needs but the data.
@@ -105,6 +106,24 @@ pub(super) fn node_of(spec: &Spec) -> Option<&Node> {
         StmtKind::Node(node) => Some(node),
         StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
     }
+}
+
+/// The words after the first one of a line of the command line; what else stands there, a second
+/// value or a block, is reported at the place given.
+pub(super) fn words_of<'s>(
+    cx: &mut Checker<'_>,
+    spec: &'s Spec,
+    (called, at): (&str, Span),
+) -> Option<&'s [ExprId]> {
+    let node = node_of(spec).filter(|_| spec.body.len() == 1);
+    let is_plain = |node: &&Node| node.ty.or(node.value).is_none() && node.block.is_none();
+    let Some(node) = node.filter(is_plain) else {
+        let wrong = format!("`{called}` takes a value and nothing else");
+        let wrong = Diagnostic::new(Code::E0301, at, wrong);
+        cx.report(wrong.help("write it without `:`, `=` and braces"));
+        return None;
+    };
+    Some(&node.groups[0][1..])
 }
 
 /// Variables of the environment that strings of a spec name, each once.

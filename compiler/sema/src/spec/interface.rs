@@ -13,6 +13,8 @@ pub struct Interface {
     pub args: Vec<ArgInfo>,
     /// Its training jobs, in order; the last one runs unless another is named.
     pub jobs: Vec<JobInfo>,
+    /// How many blocks of data its own file has.
+    pub n_datas: usize,
     /// The comment above its first line.
     pub doc: Option<String>,
 }
@@ -63,7 +65,8 @@ pub fn interface(input: &Input<'_>) -> Interface {
     // The comment of a file stands above its first line, where that is no argument or job.
     let of_file = first.filter(|stmt| !stands_for_itself(&blocks[0], stmt.span));
     let doc = of_file.and_then(|stmt| stmt.doc.clone());
-    Interface { args, jobs: blocks[0].trains.iter().map(job).collect(), doc }
+    let (jobs, n_datas) = (blocks[0].trains.iter().map(job).collect(), blocks[0].datas.len());
+    Interface { args, jobs, n_datas, doc }
 }
 
 fn stands_for_itself(blocks: &Blocks, span: diag::Span) -> bool {

@@ -36,8 +36,13 @@ pub(super) fn choose<'b>(cx: &mut Checker<'_>, blocks: &'b Blocks) -> Option<&'b
 
 /// What a run of the job is called: as the file, and as the job where the file has others.
 pub(super) fn run_name(cx: &Checker<'_>, job: &BlockNode) -> String {
-    match &job.name {
-        Some((name, _)) if cx.blocks[0].trains.len() > 1 => format!("{}-{name}", cx.name),
+    run_called(cx, job.name.as_ref().map(|(name, _)| name.as_str()))
+}
+
+/// The same by the name of the job, where it has one.
+pub(super) fn run_called(cx: &Checker<'_>, job: Option<&str>) -> String {
+    match job {
+        Some(name) if cx.blocks[0].trains.len() > 1 => format!("{}-{name}", cx.name),
         Some(_) | None => cx.name.to_owned(),
     }
 }
@@ -65,7 +70,18 @@ pub(super) fn data(
         Some((line, path.clone()))
     });
     let unit = match path {
-        Some((line, path)) => cx.target_in(line.spec, &path)?.0,
+        Some((line, path)) => {
+            let Some((unit, _)) = cx.target_in(line.spec, &path) else {
+                let at = line.value()?.span;
+                let wrong = Diagnostic::new(Code::E0202, at, format!("there is no data `{path}`"));
+                let is_missing = cx.imported.iter().any(|name| path.split('.').any(|w| w == name));
+                if !is_missing {
+                    cx.report(wrong.help("the name before the dot is that of a `use` line"));
+                }
+                return None;
+            };
+            unit
+        }
         None => nearest(cx, job, |blocks| !blocks.datas.is_empty()),
     };
     let blocks = Blocks { trains: vec![job.clone()], ..all[unit].clone() };

@@ -10,6 +10,7 @@ use super::allow::{ALLOW, is_allow, whole_lines};
 use super::args::{Given, Item, Reader};
 use super::file::BlockNode;
 use super::foreign::{self, Written, unknown};
+use super::input::words_of;
 use super::overrides::Override;
 use super::words::{clipped, hyphenated, not_built, spaced_call, word};
 use crate::schema::{Directive, Home, Status, accumulates};
@@ -18,7 +19,8 @@ use crate::schema::{Directive, Home, Status, accumulates};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Spec,
-    CommandLine,
+    /// A `--set`, all of it: the line itself may be the spec's.
+    CommandLine(Span),
     /// Another block, which that place says to be like.
     Like(Span),
 }
@@ -220,22 +222,25 @@ fn directive_of(
         cx.report(wrong);
         return None;
     };
-    if matches!(spec[first].kind, ExprKind::Str(_)) {
-        let wrong = Diagnostic::new(Code::E0204, at, "directives are not quoted");
-        cx.report(wrong.fix(format!("write `{text}`"), at, text.clone()));
-    }
+    let is_quoted = matches!(spec[first].kind, ExprKind::Str(_));
     let mut words = node.groups[0][1..].to_vec();
     if let Some(value) = node.ty.or(node.value) {
         let sign = if node.ty.is_some() { ":" } else { "=" };
         let last = node.groups[0].last().map_or(at, |&e| spec[e].span);
         let gap = Span { start: last.end, end: spec[value].span.start, file: at.file };
         let line = format!("{text} {}", clipped(cx.map.text(spec[value].span)));
-        cx.report(Diagnostic::new(Code::E0204, gap, format!("directives take no `{sign}`")).fix(
-            format!("write `{line}`"),
-            gap,
-            " ",
-        ));
+        let help = format!("write `{line}`");
+        cx.report(if is_quoted && words.is_empty() {
+            let wrong = format!("directives are not quoted and take no `{sign}`");
+            Diagnostic::new(Code::E0204, at, wrong).fix(help, at.to(gap), format!("{text} "))
+        } else {
+            let wrong = format!("directives take no `{sign}`");
+            Diagnostic::new(Code::E0204, gap, wrong).fix(help, gap, " ")
+        });
         words.push(value);
+    } else if is_quoted {
+        let wrong = Diagnostic::new(Code::E0204, at, "directives are not quoted");
+        cx.report(wrong.fix(format!("write `{text}`"), at, text.clone()));
     }
     if let Some(block) = &node.block {
         let wrong = format!("`{text}` takes no block");
@@ -275,7 +280,7 @@ fn read_line<'a>(
 ) {
     let at = spec[node.groups[0][0]].span;
     if directive.status == Status::NotYet && directive.is_open() {
-        cx.report(not_built(directive.name, at));
+        cx.report(not_built(directive.name, at).help("remove the line"));
         lines.broken.push(directive.name);
         return;
     }
@@ -294,7 +299,7 @@ fn read_line<'a>(
     match items.into_iter().collect::<Option<Vec<_>>>() {
         // What stands there is right, but nothing does it yet.
         Some(_) if directive.status == Status::NotYet => {
-            cx.report(not_built(directive.name, at));
+            cx.report(not_built(directive.name, at).help("remove the line"));
             lines.broken.push(directive.name);
         }
         Some(items) => lines.lines.push(Line { directive, spec, span, items, origin }),
@@ -321,22 +326,31 @@ fn apply<'a>(
         let wrong = Diagnostic::new(Code::E0216, name.span, "`allow` needs a place in a spec");
         return cx.report(wrong.help("the command line has `--allow W0512`"));
     }
-    let origin = Origin::CommandLine;
+    let origin = Origin::CommandLine(set.span);
+    let path: Vec<&str> = set.path.iter().map(|word| word.text.as_str()).collect();
+    let path = path.join(".");
+    let Some(words) = words_of(cx, &set.spec, (&format!("--set {path}"), set.span)) else {
+        lines.broken.push(directive.name);
+        return;
+    };
     let Some(option) = rest.get(1) else {
         lines.lines.retain(|l| l.directive.name != directive.name);
         lines.broken.retain(|n| *n != directive.name);
-        let words = &node.groups[0][1..];
         read_line(cx, node, words, &set.spec, home, directive, set.span, origin, lines);
         return;
     };
     if directive.status == Status::NotYet {
-        return cx.report(not_built(directive.name, name.span));
+        return cx.report(not_built(directive.name, name.span).help("remove it"));
     }
     let Some(opt) = directive.options.iter().find(|o| o.word == option.text) else {
         return;
     };
+    if let Some(wrong) = no_single_line(set, directive, (&path, option), lines) {
+        lines.broken.push(directive.name);
+        return cx.report(wrong);
+    }
     let mut reader = Reader { cx, spec: &set.spec, home, directive, swallowed: vec![] };
-    let Some(item) = reader.options_only(&node.groups[0]) else {
+    let Some(item) = reader.option_only(&node.groups) else {
         lines.broken.push(directive.name);
         return;
     };
@@ -353,5 +367,35 @@ fn apply<'a>(
             items: vec![item],
             origin,
         }),
+    }
+}
+
+/// Why an option has no line to go to: there are several, or none and the option needs one.
+fn no_single_line(
+    set: &Override,
+    directive: &Directive,
+    (path, option): (&str, &Ident),
+    lines: &Lines<'_>,
+) -> Option<Diagnostic> {
+    let name = directive.name;
+    let line = path.strip_suffix(&format!(".{}", option.text)).unwrap_or(path);
+    match lines.all(name).count() {
+        0 if lines.is_broken(name) => None,
+        0 => {
+            let refines_default = directive.default != "none" && !directive.list;
+            let stands_alone = directive.bare || directive.forms.is_empty();
+            if stands_alone || refines_default && !directive.repeats {
+                return None;
+            }
+            let wrong = format!("`{name}` is not set, so it has no `{}`", option.text);
+            let help = format!("write all of it: `--set {line}=..`");
+            Some(Diagnostic::new(Code::E0209, set.span, wrong).help(help))
+        }
+        1 => None,
+        n => {
+            let wrong = format!("`{path}` may mean any of {n} lines `{name}`");
+            let help = format!("`--set {line}=..` replaces all of them");
+            Some(Diagnostic::new(Code::E0211, set.span, wrong).help(help))
+        }
     }
 }

@@ -11,8 +11,8 @@ use super::Checker;
 use super::args::Value;
 use super::lines::{Line, Lines};
 use super::rules::usual;
-use crate::program::{Call, Clip, Program, Schedule, Train};
-use crate::trace::Trace;
+use crate::program::{Call, Clip, Float, Program, Schedule, Train};
+use crate::trace::{Param, Trace};
 
 /// How far outside the usual range a learning rate is worth a word.
 const FAR: f64 = 10.0;
@@ -38,6 +38,7 @@ pub(super) fn check_traces(
 ) {
     precision::check_model(cx, &program.train, model);
     attention::check_model(cx, model);
+    padded_vocab(cx, program, model);
     unclipped(cx, lines, &program.train, model);
     schedule_fits(cx, lines, &program.train, schedule);
 }
@@ -56,6 +57,34 @@ fn unclipped(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, model: &Tra
             .label(recurrence, "the state goes along this axis")
             .note("they can grow with every place, and one such step undoes many")
             .fix("write `clip 1.0`", line.span, "clip 1.0"),
+    );
+}
+
+/// W0608: rows of weights that are kept in 16 bits lie as they are; all other rows that a GPU reads
+/// in 16 bits are temporaries, which the compiler lengthens itself.
+fn padded_vocab(cx: &mut Checker<'_>, program: &Program, model: &Trace) {
+    /// Of what begins at a multiple of it a GPU copies 16 bytes at once: 8 elements of 16 bits.
+    const ALIGNED: u64 = 8;
+    let (master, ids) = (program.train.precision.master, program.vocab);
+    let is_odd = |param: &&Param| {
+        param.shape.last().is_some_and(|&n| n >= ids && n < ids + ALIGNED && n % ALIGNED != 0)
+    };
+    let head = model.params.iter().filter(|param| param.shape.len() > 1).find(is_odd);
+    let (Some(head), true) = (head, master != Float::Fp32) else { return };
+    let rows = head.shape.last().copied().unwrap_or_default();
+    let shape: Vec<String> = head.shape.iter().map(u64::to_string).collect();
+    let wrong = format!("vocabulary {rows} is not a multiple of {ALIGNED}");
+    cx.report(
+        Diagnostic::new(Code::W0608, program.data.span, wrong)
+            .label(program.model.span, format!("`{}` is [{}]", head.path, shape.join(", ")))
+            .note(format!(
+                "its rows in {} do not start at multiples of 16 bytes, so GPUs copy them element by element",
+                master.name()
+            ))
+            .help(format!(
+                "add `pad_vocab 64` to the data, which makes it {}",
+                ids.next_multiple_of(64)
+            )),
     );
 }
 
@@ -95,7 +124,11 @@ fn lr_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     let wrong = format!("lr {lr} is {times}x {side} the usual range for {rule}");
     cx.report(
         Diagnostic::new(Code::W0511, line.span, wrong)
-            .note(format!("{rule} usually runs with {low:e}..{high:e}")),
+            .note(format!("{rule} usually runs with {low:e}..{high:e}"))
+            .help(match side {
+                "above" => format!("lower it to {high:e} or less"),
+                _ => format!("raise it to {low:e} or more"),
+            }),
     );
 }
 
@@ -127,14 +160,13 @@ fn fires(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     late.extend(samples.filter_map(|(line, sample)| Some((line, sample.every?))));
     for (line, every) in late.into_iter().filter(|&(_, every)| every > total) {
         let name = line.directive.name;
-        cx.report(
-            Diagnostic::new(
-                Code::W0513,
-                line.span,
-                format!("`{name} every {every}` never runs in {total} steps"),
-            )
-            .help(format!("`{name} every 10%` scales with `steps`")),
-        );
+        let wrong = format!("`{name} every {every}` never runs in {total} steps");
+        let wrong = Diagnostic::new(Code::W0513, line.span, wrong);
+        let help = format!("`{name} every 10%` scales with `steps`");
+        cx.report(match line.option("every") {
+            Some(given) => wrong.fix(help, given.span, "10%"),
+            None => wrong.help(help),
+        });
     }
 }
 
@@ -155,7 +187,7 @@ fn schedule_fits(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, factor:
         let at = [total as f64, total as f64];
         let last = factor.and_then(|f| f.eval_scalar(&at)).map(|f| f * train.lr);
         let last = last.map_or_else(String::new, |lr| format!(": final lr {lr:.1e}"));
-        let wrong = format!("{name} ends at {end}, run stops at {total}{last}");
+        let wrong = format!("`{name}` ends at {end}, run stops at {total}{last}");
         cx.report(
             Diagnostic::new(Code::W0516, line.span, wrong)
                 .help(format!("use `steps: {total}`, or `steps {end}` for the run")),

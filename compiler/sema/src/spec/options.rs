@@ -13,7 +13,7 @@ use syntax::ast::{BinaryOp, Elem, ExprId, ExprKind, Node, Spec};
 
 use super::Checker;
 use super::args::{Reader, Stretch};
-use super::input::CliOption;
+use super::input::{CliOption, words_of};
 use super::quantity::{Amount, Of};
 use super::settings::interpolate;
 use super::words::{alternatives, clipped, did_you_mean, word};
@@ -236,8 +236,15 @@ fn read_option<'a>(
                 cx.diagnostics.extend(option.faults.iter().cloned());
                 return None;
             }
+            let called = format!("--{}", option.name.text);
+            let words = words_of(cx, &option.spec, (&called, at))?;
             let node = option.node()?;
-            let [_, first, rest @ ..] = node.groups[0].as_slice() else { return None };
+            let [first, rest @ ..] = words else {
+                let wrong = format!("`{called}` needs a value");
+                let wrong = Diagnostic::new(Code::E0301, option.name.span, wrong);
+                cx.report(wrong.primary(format!("expected a {} after it", decl.ty)));
+                return None;
+            };
             if let Some(more) = node.groups.get(1).map(|group| group[0]) {
                 let wrong = format!("`--{}` takes one value", option.name.text);
                 cx.report(Diagnostic::new(Code::E0301, option.spec[more].span, wrong));

@@ -70,7 +70,7 @@ fn no_job(blocks: &Blocks, name: &str, span: Span) -> Diagnostic {
         return Diagnostic::new(Code::E0801, span, format!("`train` cannot start from `{name}`"))
             .primary(format!("this is {what}"))
             .label(block.word, "declared here")
-            .help("weights come from a training job, or from the folder of a run");
+            .help("name a training job, or the folder of a run");
     }
     let names: Vec<&str> =
         blocks.trains.iter().filter_map(|b| b.name.as_ref()).map(|(n, _)| n.as_str()).collect();
@@ -91,11 +91,14 @@ fn circle(cx: &Checker<'_>, blocks: &Blocks, job: &BlockNode) -> Option<Diagnost
             let first = (0..chain.len()).min_by_key(|&i| chain[i].word.start).unwrap_or(0);
             chain.rotate_left(first);
             let names: Vec<_> = chain.iter().map(|b| format!("`{}`", b.called())).collect();
-            let wrong = format!("{} from {}", names.join(" from "), names[0]);
+            let next = |i: usize| &names[(i + 1) % names.len()];
+            let rest = (1..names.len()).map(|i| format!(", {} from {}", names[i], next(i)));
+            let rest: String = rest.collect();
+            let wrong = format!("{} starts from {}{rest}", names[0], next(0));
             let mut wrong = Diagnostic::new(Code::E0802, chain[0].word, wrong)
                 .primary("it would have to be trained before itself");
-            for other in &chain[1..] {
-                wrong = wrong.label(other.word, "on the way");
+            for (i, other) in chain.iter().enumerate().skip(1) {
+                wrong = wrong.label(other.word, format!("starts from {}", next(i)));
             }
             return Some(wrong.help("remove one `from`: one job has to start with new weights"));
         }
@@ -117,8 +120,9 @@ pub(super) fn check_weights(cx: &mut Checker<'_>, program: &Program, params: &[P
         return;
     }
     let n = params.len();
-    let wrong = format!("none of the {n} weights of the model is in {}", weights.checkpoint);
-    let mut wrong = Diagnostic::new(Code::E0803, origin.span, wrong);
+    let wrong = format!("none of the {n} weights of the model is in `{}`", weights.checkpoint);
+    let mut wrong =
+        Diagnostic::new(Code::E0803, origin.span, wrong).primary("the run to start from");
     wrong = match params.iter().find_map(|p| Some((p, &there(p)?.1))) {
         Some((p, shape)) => {
             wrong.note(format!("`{}` is {:?} here and {shape:?} there", p.path, p.shape))

@@ -40,8 +40,12 @@ impl Override {
         };
         let word = path.last().expect("a path has a word").span.range();
         let equals = line.find('=').expect("the path ends there");
-        let (spec, diagnostics) = masked_line(map, id, word, equals + 1);
+        let (spec, mut diagnostics) = masked_line(map, id, word, equals + 1);
         let set = Override { path, spec, span };
+        if diagnostics.is_empty() && set.node().is_none() {
+            let wrong = "`--set` sets a directive, not a statement";
+            diagnostics.push(Diagnostic::new(Code::E0102, span, wrong));
+        }
         let whole = diagnostics.is_empty() && set.node().is_some();
         (whole.then_some(set), diagnostics)
     }
@@ -65,6 +69,11 @@ impl Override {
             return Some(&self.path[1..]);
         }
         (!self.names_block(names) && home.find(first).is_some()).then_some(&self.path)
+    }
+
+    /// Whether the path names no block: `data.split`, and `split` alone.
+    pub(super) fn is_for_all_data(&self) -> bool {
+        self.path.len() == 1 || self.path[0].text == Home::Data.word()
     }
 
     /// Whether the path starts with a block.
@@ -148,7 +157,12 @@ pub(super) fn check_paths(cx: &mut Checker<'_>, blocks: &Blocks, overrides: &[Ov
 fn several_blocks(set: &Override, blocks: &Blocks) -> Diagnostic {
     let first = &set.path[0];
     let wrong = format!("`{}` is a directive of {} blocks", first.text, blocks.datas.len());
-    let name = blocks.datas.iter().find_map(|b| b.name.as_ref());
+    // What a part says has no effect in a mixture.
+    let mixture = blocks.datas.iter().find(|b| b.head.is_none());
+    let name = match mixture {
+        Some(mixture) => mixture.name.as_ref(),
+        None => blocks.datas.iter().find_map(|b| b.name.as_ref()),
+    };
     let name = name.map_or("data", |(name, _)| name);
     Diagnostic::new(Code::E0211, first.span, wrong)
         .help(format!("name the block: `--set {name}.{}=..`", first.text))

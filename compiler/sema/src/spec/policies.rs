@@ -9,7 +9,7 @@ use super::allow::whole_lines;
 use super::args::Given;
 use super::lines::{Line, Lines};
 use super::sets;
-use crate::program::{Device, DeviceLine, Float, LossScale, Numerics, OnNan, Precision, Recompute};
+use crate::program::{Device, DeviceLine, Float, LossScale, OnNan, Precision, Recompute};
 
 /// The first scale, as scalers usually have it; the prescale of `micro` comes on top, and an
 /// overflow only halves it.
@@ -188,12 +188,6 @@ pub(super) fn recompute(lines: &Lines<'_>) -> Recompute {
         Some("only") => sets::of_line(Some(line)).map_or(Recompute::None, Recompute::Only),
         Some(_) | None => Recompute::Auto,
     }
-}
-
-/// What the line says; without one it depends on the device.
-pub(super) fn numerics(lines: &Lines<'_>) -> Option<Numerics> {
-    let word = lines.get("numerics")?.value().and_then(Given::word);
-    word.map(|word| if word == "fast" { Numerics::Fast } else { Numerics::Exact })
 }
 
 /// What the line names; without one, as with `auto`, that is open.

@@ -242,14 +242,14 @@ fn inside(steps: &[Step], params: &[Param]) -> Option<String> {
     let names: BTreeSet<&str> = held.filter_map(|p| p.path.split('.').nth(n)).collect();
     let copies = names.iter().filter_map(|name| name.parse::<u64>().ok()).max();
     Some(match copies {
-        Some(last) => format!("the copies are `[0..{}]`", last + 1),
+        Some(last) => format!("choose among the copies `[0..{}]`", last + 1),
         None => format!("it may be {}", alternatives(names.into_iter().take(MAX_NAMES))),
     })
 }
 
 fn near_paths(wrong: Diagnostic, glob: &str, at: Span, params: &[Param]) -> Diagnostic {
     match nearest(glob, params.iter().map(|p| p.path.as_str())) {
-        Some(near) => wrong.fix(format!("did you mean {near:?}?"), at, format!("{near:?}")),
+        Some(near) => wrong.fix(format!("did you mean `{near:?}`?"), at, format!("{near:?}")),
         None => wrong.help(format!("weights are called {}", some_paths(params))),
     }
 }
@@ -260,7 +260,7 @@ fn near_names(wrong: Diagnostic, text: &str, at: Span, params: &[Param]) -> Diag
     let inner = params.iter().find(|p| p.path.split('.').any(|part| part == text));
     if inner.is_some() {
         let glob = format!("\"*.{text}.*\"");
-        return wrong.fix(format!("did you mean {glob}?"), at, glob);
+        return wrong.fix(format!("did you mean `{glob}`?"), at, glob);
     }
     let mut names: BTreeSet<String> = CLASSES.iter().map(|(name, _)| (*name).to_owned()).collect();
     for param in params {

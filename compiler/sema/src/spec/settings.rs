@@ -7,6 +7,7 @@ use super::Checker;
 use super::args::{Given, Value};
 use super::bind::Model;
 use super::data::Resolved;
+use super::jobs::run_called;
 use super::lines::{Line, Lines, Origin};
 use super::regular::DROP;
 use super::rules::says_decay;
@@ -80,16 +81,23 @@ pub(super) fn all(
         settings.push(setting(name, found, directive.class));
     }
     let classes = data.classes.filter(|_| data.lines.get("classes").is_none());
-    for (name, size) in [("data.vocab", data.vocab), ("data.classes", classes)] {
+    for (name, size) in [("data.vocab", data.padded_vocab), ("data.classes", classes)] {
         let Some(size) = size else { continue };
         let found = (size.to_string(), "derived", Some("from the data".to_owned()));
         settings.push(setting(name.to_owned(), found, SettingClass::Identity));
+    }
+    for setting in &mut settings {
+        let line = match setting.name.strip_prefix("data.") {
+            Some(name) => data.lines.get(name),
+            None => lines.get(&setting.name),
+        };
+        setting.span = line.map(|line| line.span);
     }
     settings
 }
 
 fn setting(name: String, (value, origin, place): Found, class: SettingClass) -> Setting {
-    Setting { name, value, origin: origin.to_owned(), place, class }
+    Setting { name, value, origin: origin.to_owned(), place, class, span: None }
 }
 
 /// The text of the lines of a directive, and who wrote them.
@@ -103,7 +111,7 @@ fn stated(cx: &Checker<'_>, lines: &Lines<'_>, name: &str) -> Option<Found> {
         if !places.contains(&said) {
             places.push(said);
         }
-        if line.origin == Origin::CommandLine {
+        if matches!(line.origin, Origin::CommandLine(_)) {
             origin = "command line";
         }
     }
@@ -114,7 +122,12 @@ fn stated(cx: &Checker<'_>, lines: &Lines<'_>, name: &str) -> Option<Found> {
 fn said(cx: &Checker<'_>, line: &Line<'_>) -> String {
     let mut out = match line.origin {
         Origin::Spec => place(cx, line.span),
-        Origin::CommandLine => format!("--set {}", cx.map.text(line.span)),
+        Origin::CommandLine(set) if set.file == line.span.file => {
+            format!("--set {}", cx.map.text(set))
+        }
+        Origin::CommandLine(set) => {
+            format!("--set {}, over {}", cx.map.text(set), place(cx, line.span))
+        }
         Origin::Like(at) => {
             format!("{}, like {} at {}", place(cx, line.span), cx.map.text(at), place(cx, at))
         }
@@ -441,7 +454,7 @@ fn named_text(
         return Ok(text);
     }
     match (name.as_str(), lines) {
-        ("name", _) => Ok(Some(cx.name.to_owned())),
+        ("name", lines) => Ok(Some(run_called(cx, lines.and_then(|lines| lines.job.as_deref())))),
         ("seed", Some(lines)) => {
             let seed = lines.get("seed").and_then(Line::value).and_then(Given::count);
             Ok(Some(seed.unwrap_or(0).to_string()))
@@ -467,5 +480,5 @@ fn not_in_strings(cx: &Checker<'_>, name: &str, span: Span, in_job: bool) -> Dia
         None => wrong,
     };
     let usable: Vec<String> = usable.iter().map(|name| format!("`{name}`")).collect();
-    wrong.help(format!("the usable names are {} and `env.VARIABLE`", usable.join(", ")))
+    wrong.help(format!("use one of {} and `env.VARIABLE`", usable.join(", ")))
 }

@@ -95,15 +95,15 @@ fn says(lines: &str, expect: &str) {
 fn counts_are_checked_for_kind_and_range() {
     says(
         "accumulate 0",
-        "6:12 E0302 `accumulate` must be within 1..65536, found 0\n  without the line it is derived",
+        "6:12 E0302 `accumulate` must be within 1..65536, found 0\n  remove the line, and it is derived",
     );
     says(
         "accumulate -1",
-        "6:12 E0302 `accumulate` must be within 1..65536, found -1\n  without the line it is derived",
+        "6:12 E0302 `accumulate` must be within 1..65536, found -1\n  remove the line, and it is derived",
     );
     says(
         "accumulate 1e9",
-        "6:12 E0302 `accumulate` must be within 1..65536, found 1e9\n  without the line it is derived",
+        "6:12 E0302 `accumulate` must be within 1..65536, found 1e9\n  remove the line, and it is derived",
     );
     says("accumulate 8.5", "6:12 E0301 `accumulate` takes a whole number, found `8.5`");
     says(
@@ -126,7 +126,7 @@ fn reals_are_checked_for_kind_and_range() {
     says("lr 30min", "6:4 E0303 `lr` takes a plain number, found `30min`");
     says(
         "lr 0",
-        "6:4 E0302 `lr` must be above 0, found 0\n  without the line it is the rule's usual value",
+        "6:4 E0302 `lr` must be above 0, found 0\n  remove the line, and it is the rule's usual value",
     );
     says("stop after 2GiB", "6:12 E0303 `stop` takes a time such as `30min`, found `2GiB`");
     says(
@@ -139,7 +139,7 @@ fn reals_are_checked_for_kind_and_range() {
     );
     says(
         "warmup 200%",
-        "6:8 E0302 `warmup` must be within 0%..100%, found 200%\n  without the line it is 1%",
+        "6:8 E0302 `warmup` must be within 0%..100%, found 200%\n  remove the line, and it is 1%",
     );
 }
 
@@ -211,16 +211,20 @@ fn the_rest_of_the_language_is_known_but_not_built() {
                 Home::Train => train(line),
                 Home::Data => data_lines::data(line),
             };
-            let wanted = format!("E0213 `{}` is not built yet\n", directive.name);
-            assert!(out.ends_with(&wanted) && out.lines().count() == 1, "{line}: {out}");
+            let wanted =
+                format!("E0213 `{}` is not built yet\n  remove the line\n", directive.name);
+            assert!(out.ends_with(&wanted) && out.lines().count() == 2, "{line}: {out}");
         }
     }
     // What stands on their lines is checked all the same.
     says(
         "data_parallel 0",
-        "6:15 E0302 `data_parallel` must be within 1..65536, found 0\n  without the line it is devices at launch",
+        "6:15 E0302 `data_parallel` must be within 1..65536, found 0\n  remove the line, and it is devices at launch",
     );
-    says("budget 3", "6:8 E0303 `budget` takes a time such as `30min`, found `3`");
+    says(
+        "budget 3",
+        "6:8 E0303 `budget` takes a time such as `30min`, found `3`\n  write `3min` or `3h`",
+    );
     says(
         "lr 1e-3 layer_decay 2",
         "6:21 E0302 `lr layer_decay` must be within 0..1, found 2\n  did you mean `2%`?",
@@ -314,7 +318,10 @@ fn batch_alone_is_a_note() {
 fn lints() {
     says("context 2k", "6:9 W0311 `2k` is 2000, not 2048\n  write `2Ki`");
     says("warmup 2000", "6:1 W0512 warmup never ends\n  `warmup 10%` scales with `steps`");
-    says("lr 0.1", "6:1 W0511 lr 0.1 is 100x above the usual range for adamw");
+    says(
+        "lr 0.1",
+        "6:1 W0511 lr 0.1 is 100x above the usual range for adamw\n  lower it to 1e-3 or less",
+    );
     says("lr 3e-3", "");
     says(
         "eval every 10k",
@@ -444,7 +451,7 @@ fn lengths_that_need_the_data_wait_for_it() {
     let short = text.replace("context 100", "context 3000");
     let (_, out) = run(&short, &[], Some(&facts));
     assert!(
-        out.starts_with("2:1 E0704 train has 3 sequences, fewer than one batch of 4\n"),
+        out.starts_with("2:1 E0704 `train` has 3 sequences, fewer than one batch of 4\n"),
         "{out}"
     );
 }

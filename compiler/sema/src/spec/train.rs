@@ -13,7 +13,7 @@ use super::lengths::Scale;
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::words::{clipped, not_built};
-use super::{origin, policies, regular, rules, schedule, sets, stopping};
+use super::{origin, policies, promises, regular, rules, schedule, sets, stopping};
 use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
 
 /// Tokens of a sequence when neither the block nor the model says.
@@ -85,7 +85,7 @@ pub(super) fn resolve(
         freeze: sets::of_line(lines.get("freeze")),
         clip: clip(lines),
         precision: policies.precision,
-        numerics: policies::numerics(lines),
+        numerics: promises::numerics(cx, lines, policies.precision.compute),
         device: policies::device(lines),
         loss_scale: policies.loss_scale,
         on_nan: policies.on_nan,
@@ -103,6 +103,8 @@ pub(super) fn resolve(
         stop_after_s: stops.1,
         early_stop: early_stop?,
         logs: logs?,
+        resume: promises::resume(cx, lines),
+        budget: promises::budget(lines),
         settings: vec![],
         span: job.span,
     })
@@ -167,8 +169,9 @@ fn context(cx: &mut Checker<'_>, lines: &Lines<'_>, model: Option<&Model>) -> Op
                 line.span,
                 format!("context {stated} exceeds the model's {most} positions"),
             )
+            .primary(format!("sequences of {stated} tokens"))
             .label(model.call.span, format!("has {most} positions"))
-            .fix(format!("use `context {most}`"), line.span, format!("context {most}")),
+            .help(format!("use `context {most}`, or a model of {stated} positions")),
         );
     }
     Some(stated)
@@ -246,14 +249,14 @@ fn stops(cx: &mut Checker<'_>, lines: &Lines<'_>, has_val: bool) -> (Option<f64>
 
 fn needs_val(what: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0209, span, format!("`{what}` needs a `val` split"))
-        .help("add `split 90% train, 10% val` to the data")
+        .help("give the data one: `split 90% train, 10% val`")
 }
 
 /// E0514: what waits for the validation loss, where none is ever measured.
 pub(super) fn needs_eval(what: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0514, span, format!("`{what}` but nothing evaluates"))
         .primary("there is no `val` split")
-        .help("add `split 90% train, 10% val` to the data")
+        .help("give the data one: `split 90% train, 10% val`")
 }
 
 /// The length of the run.

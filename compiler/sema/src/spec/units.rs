@@ -3,6 +3,7 @@
 //! `use "base.lt" as base` makes everything of the file available as `base.x`; without `as` its
 //! layers, functions and rules become names of the file that uses it, and nothing else does.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use diag::{Code, Diagnostic, FileId, Span};
@@ -16,6 +17,9 @@ use super::words::{did_you_mean, dotted};
 use crate::library::{Declarations, Provenance, Used};
 use crate::schema::Home;
 use crate::value::{StaticArg, StaticEnv};
+
+/// Blocks that one is like, one through another, at most: no text makes the check long.
+const MAX_LIKES: usize = 16;
 
 /// A file, and what is known of its names.
 #[derive(Debug)]
@@ -62,14 +66,13 @@ pub(super) fn load<'a>(input: &Input<'a>) -> Vec<Unit<'a>> {
 
 /// Gives every file the name that the first one has for it.
 fn name_from_first(units: &mut [Unit<'_>]) {
-    let mut open = vec![0];
+    // The nearest comes first: what the first file names itself has that name.
+    let mut open = VecDeque::from([0]);
     let mut seen = vec![false; units.len()];
-    while let Some(index) = open.pop() {
-        if std::mem::replace(&mut seen[index], true) {
-            continue;
-        }
+    seen[0] = true;
+    while let Some(index) = open.pop_front() {
         for (name, used) in units[index].uses.clone() {
-            if seen[used] {
+            if std::mem::replace(&mut seen[used], true) {
                 continue;
             }
             let prefix = units[index].prefix.clone();
@@ -77,7 +80,7 @@ fn name_from_first(units: &mut [Unit<'_>]) {
                 Some(name) => format!("{prefix}{}.", name.text),
                 None => prefix,
             };
-            open.push(used);
+            open.push_back(used);
         }
     }
 }
@@ -152,14 +155,14 @@ impl<'a> Checker<'a> {
         self.imported.clone_from(&entered.missing);
     }
 
-    /// A path that stands in the file being read, as seen from the folder of the first file.
-    pub(super) fn placed(&self, path: String) -> String {
-        let folder = &self.units[self.unit].folder;
+    /// A path that stands in a file, as seen from the folder of the first one.
+    pub(super) fn placed(&self, path: String, file: FileId) -> String {
+        let folder = &self.units[self.unit_of(file)].folder;
         if folder.is_empty() || path.starts_with('/') { path } else { format!("{folder}/{path}") }
     }
 
     /// The file that a tree was read from; what the command line says belongs to the first.
-    fn unit_of(&self, file: FileId) -> usize {
+    pub(super) fn unit_of(&self, file: FileId) -> usize {
         self.units.iter().position(|unit| unit.spec.file == file).unwrap_or(0)
     }
 
@@ -278,6 +281,24 @@ impl<'a> Checker<'a> {
         all.flat_map(paths).collect()
     }
 
+    /// E0205 for an argument that the command line calls as one of another file: a value would go
+    /// to both.
+    pub(super) fn one_file_each(&mut self, blocks: &[Blocks]) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for (unit, blocks) in blocks.iter().enumerate() {
+            for arg in &blocks.args {
+                let called = format!("{}{}", self.units[unit].prefix, arg.name);
+                let first = *seen.entry(called.clone()).or_insert(arg.at);
+                if first.file != arg.at.file {
+                    let wrong = format!("two files have an argument `{called}`");
+                    let wrong = Diagnostic::new(Code::E0205, arg.at, wrong);
+                    let help = "give one another name, or its file one: `use .. as base`";
+                    self.report(wrong.label(first, "the other one").help(help));
+                }
+            }
+        }
+    }
+
     /// The block that another one is like; none where there is no such, which is reported.
     pub(super) fn like(&mut self, block: &BlockNode, home: Home) -> Option<BlockNode> {
         let (path, at) = block.like.as_ref()?;
@@ -288,11 +309,10 @@ impl<'a> Checker<'a> {
             self.report(wrong.help("the name before the dot is that of a `use` line"));
             return None;
         };
-        let of_home = |blocks: &Blocks| match home {
-            Home::Train => blocks.trains.clone(),
-            Home::Data => blocks.datas.clone(),
+        let found = match home {
+            Home::Train => &all[unit].trains,
+            Home::Data => &all[unit].datas,
         };
-        let found = of_home(&all[unit]);
         let is_named = |b: &&BlockNode| b.name.as_ref().is_some_and(|(n, _)| n == name);
         // The word alone is the block without a name, or the only one.
         let is_meant =
@@ -339,6 +359,14 @@ impl<'a> Checker<'a> {
             };
             if let Some(first) = found.iter().position(|b| b.word == next.word) {
                 self.cycle(&found[first..]);
+                return (found.split_off(1), false);
+            }
+            if found.len() > MAX_LIKES {
+                if let Some((_, at)) = &last.like {
+                    let wrong = format!("blocks are like one another more than {MAX_LIKES} deep");
+                    let wrong = Diagnostic::new(Code::E0212, *at, wrong);
+                    self.report(wrong.help("make some of them like the first"));
+                }
                 return (found.split_off(1), false);
             }
             found.push(next);

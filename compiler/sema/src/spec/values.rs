@@ -253,7 +253,7 @@ impl Reader<'_, '_> {
     ) -> Option<Stretch> {
         let amount = self.amount(kind, expr, called)?;
         if amount.value < 0.0 {
-            return self.out_of_range(expr, called, "above 0");
+            return self.out_of_range(expr, called, "0 or more");
         }
         let of = match (amount.of, unit.and_then(Of::of_word)) {
             (of, None) => of,
@@ -305,11 +305,15 @@ impl Reader<'_, '_> {
         let span = self.spec[expr].span;
         let text = clipped(self.cx.map.text(span));
         let wrong = format!("`{text}` is {} of one step", amount.value);
-        self.cx.report(
-            Diagnostic::new(Code::E0303, span, wrong)
-                .primary("`steps` is a unit here, not the length of the run")
-                .help("a share of the run is a percentage: `10%`"),
-        );
+        let wrong = Diagnostic::new(Code::E0303, span, wrong)
+            .primary("`steps` is a unit here, not the length of the run");
+        self.cx.report(match amount.value {
+            x if 0.0 < x && x < 1.0 => {
+                let share = percent(x);
+                wrong.fix(format!("write `{share}` for a share of the run"), span, share)
+            }
+            _ => wrong.help("write a whole number of steps, or a percentage of the run"),
+        });
         None
     }
 
@@ -496,7 +500,10 @@ impl Reader<'_, '_> {
         let found = describe(self.spec, self.cx.map, expr);
         let wrong = format!("`{called}` takes {}, found {found}", kind.wants());
         let (label, span) = (format!("expected {}", kind.wants_within()), self.spec[expr].span);
-        let wrong = Diagnostic::new(Code::E0301, span, wrong).primary(label);
+        let wrong = Diagnostic::new(Code::E0301, span, wrong);
+        // What the message says already is not said again.
+        let says_more = kind.wants() != kind.wants_within();
+        let wrong = if says_more { wrong.primary(label) } else { wrong };
         let text = self.cx.map.text(span);
         let bare = text.trim_matches('"');
         let number: Option<f64> = bare.parse().ok();
@@ -505,6 +512,14 @@ impl Reader<'_, '_> {
         let names = self.cx.arg_names(self.spec.file);
         let near = word(self.spec, expr).and_then(|name| nearest(name, names));
         let near = near.map(str::to_owned);
+        if let Some(name) = near.as_ref().filter(|near| *near == text) {
+            let known = self.cx.arg_text(self.spec.file, name).flatten();
+            let wrong = known.iter().fold(wrong, |w, value| {
+                w.note(format!("`{name}` is an argument; its value is {}", clipped(value)))
+            });
+            self.cx.report(wrong);
+            return None;
+        }
         self.cx.report(match number {
             Some(_) if bare != text => {
                 wrong.fix(format!("write `{bare}`, without quotes"), span, bare)
@@ -531,9 +546,12 @@ impl Reader<'_, '_> {
     fn out_of_range<T>(&mut self, expr: ExprId, called: &str, range: &str) -> Option<T> {
         let span = self.spec[expr].span;
         let text = clipped(self.cx.map.text(span));
+        let value = word(self.spec, expr);
+        let value = value.and_then(|name| self.cx.arg_text(self.spec.file, name)).flatten();
+        let found = value.map_or(text.clone(), |value| format!("{value}, the value of {text}"));
         let must = if range.contains("..") { format!("within {range}") } else { range.to_owned() };
         let wrong =
-            Diagnostic::new(Code::E0302, span, format!("`{called}` must be {must}, found {text}"));
+            Diagnostic::new(Code::E0302, span, format!("`{called}` must be {must}, found {found}"));
         let leads = |word| self.directive.forms.iter().any(|f| f.lead == Some(word));
         let is_zero = text.parse() == Ok(0.0);
         let help = format!("`{} none` turns it off", self.directive.name);
@@ -545,7 +563,7 @@ impl Reader<'_, '_> {
             (_, true) if is_zero && called == self.directive.name => wrong.fix(help, span, "none"),
             (_, true) => wrong.help(help),
             (_, false) if called == self.directive.name && !self.directive.default.is_empty() => {
-                wrong.help(format!("without the line it is {}", self.directive.default))
+                wrong.help(format!("remove the line, and it is {}", self.directive.default))
             }
             (_, false) => wrong,
         });
@@ -558,9 +576,19 @@ impl Reader<'_, '_> {
         let wrong = format!("`{called}` takes {wants}, found `{text}`");
         let is_bare = self.literal(expr).is_some_and(|amount| amount.of == Of::Plain);
         let label = if is_bare { "no unit" } else { "another unit" };
-        self.cx.report(Diagnostic::new(Code::E0303, span, wrong).primary(label));
+        let wrong = Diagnostic::new(Code::E0303, span, wrong).primary(label);
+        self.cx.report(match example_of(wants).filter(|_| is_bare) {
+            Some((one, other)) => wrong.help(format!("write `{text}{one}` or `{text}{other}`")),
+            None => wrong,
+        });
         None
     }
+}
+
+/// Units of what is wanted, of which a number without one has to have one.
+fn example_of(wants: &str) -> Option<(&'static str, &'static str)> {
+    let units = [("bytes", ("MiB", "GiB")), ("a time", ("min", "h"))];
+    units.into_iter().find(|(what, _)| wants.contains(what)).map(|(_, units)| units)
 }
 
 /// Only a near word is offered; the label already lists all of them.

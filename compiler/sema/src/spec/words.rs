@@ -104,6 +104,20 @@ pub(crate) fn not_built(what: &str, span: Span) -> Diagnostic {
         .primary("part of the language, but not of this version")
 }
 
+/// One of the blocks that a job may mean.
+pub(super) fn one_of(word: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("a `{word}` without a name"), |name| format!("`{name}`"))
+}
+
+/// Which of two blocks to name; those without a name need one first.
+pub(super) fn name_one(word: &str, one: Option<&str>, other: Option<&str>) -> String {
+    match (one, other) {
+        (Some(one), Some(other)) => format!("add `{word} {one}` or `{word} {other}`"),
+        (Some(name), None) | (None, Some(name)) => format!("add `{word} {name}`"),
+        (None, None) => format!("give each a name, `{word} a = ..`, and add `{word} a`"),
+    }
+}
+
 /// `a`, `b` or `c`.
 pub(super) fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.into_iter().map(|w| format!("`{w}`")).collect();

@@ -5,7 +5,7 @@ use syntax::ast::{self, DeclKind, ExprId, ExprKind, StmtId, StmtKind};
 
 use super::types::Ty;
 use super::value::{Elem, Module, ModuleKind, Tensor, Value};
-use super::{Eval, Stop, Tracer};
+use super::{Eval, STEPS_OF_A_TURN, Stop, Tracer};
 use crate::dim::{AtomKind, Poly};
 use crate::shape::Shape;
 use crate::trace::{self, Init, Prim};
@@ -379,7 +379,7 @@ impl Tracer<'_> {
     }
 
     fn iteration(&mut self, name: &ast::Ident, i: Poly, body: &ast::Block, span: Span) -> Eval<()> {
-        self.steps += 1;
+        self.step(STEPS_OF_A_TURN, span)?;
         let outer = self.frame.env.clone();
         self.bind(&name.text, Value::Size(i));
         for &id in &body.stmts {

@@ -307,7 +307,7 @@ impl Tracer<'_> {
         match given.value(self, 0, span)? {
             Value::Tensor(x) if matches!(x.elem, Elem::Ids(_)) => {
                 let message = "ids are names, not numbers: they cannot be converted";
-                let help = "embed the ids first: `embedding(v, d)(ids)`";
+                let help = super::elementwise::embed_first(&x.elem.show(&self.atoms));
                 Err(self.fail(Diagnostic::new(Code::E0411, span, message).help(help)))
             }
             Value::Tensor(x) => self.cast(&x, elem, span).map(Value::Tensor),

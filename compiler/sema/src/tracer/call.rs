@@ -271,7 +271,10 @@ impl Tracer<'_> {
         if self.stack.contains(&decl) {
             let name = &self.lib.decl(decl).name.text;
             let message = format!("`{name}` is built from itself");
-            return Err(self.error(Code::E0306, span, message));
+            let diagnostic = Diagnostic::new(Code::E0306, span, message)
+                .primary(format!("`{name}` again, inside of itself"))
+                .help("use `repeat` for copies one behind the other");
+            return Err(self.fail(diagnostic));
         }
         if promised.is_some() {
             frame = self.own_frame(call)?;
@@ -527,9 +530,14 @@ impl Tracer<'_> {
             && let Some((_, have)) = Self::odd_axis(shape, &t.shape)
         {
             let have_text = self.show(&have.size);
-            diagnostic = diagnostic.label(have.made, format!("this made the axis `{have_text}`"));
+            // Under the caret of the fault itself it says nothing new.
+            if have.made != at {
+                let made = format!("this made the axis `{have_text}`");
+                diagnostic = diagnostic.label(have.made, made);
+            }
         }
-        self.fail(diagnostic)
+        let help = format!("end with a value of `{promised}`, or promise what is returned");
+        self.fail(diagnostic.help(help))
     }
 
     fn show_type(&self, ty: &Ty) -> String {

@@ -155,12 +155,12 @@ impl Tracer<'_> {
         })
     }
 
-    fn wants(&mut self, what: &str, wants: &str, found: &Elem, span: Span) -> super::Stop {
-        let found = found.show(&self.atoms);
+    fn wants(&mut self, what: &str, wants: &str, elem: &Elem, span: Span) -> super::Stop {
+        let found = elem.show(&self.atoms);
         let message = format!("`{what}` needs {wants}, found `{found}`");
         let mut diagnostic = Diagnostic::new(Code::E0411, span, message);
-        if found.starts_with("tok") {
-            diagnostic = diagnostic.help("embed the ids first: `embedding(v, d)(ids)`");
+        if matches!(elem, Elem::Ids(_)) {
+            diagnostic = diagnostic.help(embed_first(&found));
         }
         self.fail(diagnostic)
     }
@@ -178,14 +178,22 @@ impl Tracer<'_> {
         let mut diagnostic =
             Diagnostic::new(Code::E0404, span, format!("`{left}` and `{right}` do not line up"))
                 .note("one must be the end of the other, or have a 1 where they differ");
-        if let Some((x, y)) = differing(&a.shape, &b.shape) {
+        let n_axes = a.shape.axes.len().abs_diff(b.shape.axes.len());
+        let fixed = a.shape.rest.is_none() && b.shape.rest.is_none();
+        let help = match n_axes {
+            0 if fixed => "bring both to one shape, or write an axis of 1 where they differ",
+            _ => "keep a reduced axis with `keep: true`, or add the axis with `expand`",
+        };
+        // One place that made both axes explains nothing.
+        let apart = differing(&a.shape, &b.shape).filter(|(x, y)| x.made != y.made);
+        if let Some((x, y)) = apart {
             let size = |s| self.show(s);
             let (text_a, text_b) = (size(&x.size), size(&y.size));
             diagnostic = diagnostic
                 .label(x.made, format!("this made the axis `{text_a}`"))
                 .label(y.made, format!("this made the axis `{text_b}`"));
         }
-        self.fail(diagnostic.help("use `expand` or `keep: true`"))
+        self.fail(diagnostic.help(help))
     }
 
     /// `op x`.
@@ -219,6 +227,12 @@ impl Tracer<'_> {
         self.float(x, what, span)?;
         self.emit(Prim::Unary(f), &[x.id], x.elem.clone(), x.shape.clone(), span)
     }
+}
+
+/// What to do with ids where a number is wanted: `tok(vocab)` says how many there are.
+pub(super) fn embed_first(ids: &str) -> String {
+    let n = ids.split_once('(').map_or("vocab", |(_, n)| n.trim_end_matches(')'));
+    format!("look the ids up first: `table = embedding({n}, d)`, then `table(ids)`")
 }
 
 /// The first pair of axes, counted from the right, with different sizes.

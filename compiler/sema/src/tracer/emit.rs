@@ -3,7 +3,7 @@
 use diag::{Code, Diagnostic, Span};
 
 use super::value::{Elem, Tensor};
-use super::{Eval, MAX_INSTRS, Mode, Stop, Tracer};
+use super::{Eval, MAX_INSTRS, MAX_STEPS, Mode, Stop, Tracer};
 use crate::dim::Poly;
 use crate::shape::{Axis, Shape};
 use crate::trace::{Id, Instr, Prim, Type};
@@ -21,16 +21,19 @@ impl Tracer<'_> {
         shape: Shape,
         span: Span,
     ) -> Eval<Tensor> {
+        if self.out.instrs.len().max(self.deps.len()) >= MAX_INSTRS {
+            self.step(0, span)?;
+            // Nothing that follows is walked.
+            self.steps = MAX_STEPS + 1;
+            let message = format!("this takes more than {MAX_INSTRS} instructions");
+            return Err(self.error(Code::E0306, span, message));
+        }
         let id = match self.mode {
             Mode::Check => {
                 self.deps.push(args.to_vec());
                 id(self.deps.len() - 1)
             }
             Mode::Trace(_) => {
-                if self.out.instrs.len() >= MAX_INSTRS {
-                    let message = format!("this takes more than {MAX_INSTRS} instructions");
-                    return Err(self.error(Code::E0306, span, message));
-                }
                 let ty = self.traced_type(&elem, &shape, span)?;
                 let scope = self.frame.path.clone();
                 self.out.instrs.push(Instr { prim, args: args.to_vec(), ty, span, scope });
@@ -70,10 +73,11 @@ impl Tracer<'_> {
             None => "more than 2^63".to_owned(),
         });
         let sizes = sizes.collect::<Vec<_>>().join(", ");
-        let message = format!("a value of shape `{}` is too large", self.show_shape(shape));
+        let message = format!("a value `{}` of [{sizes}] is too large", self.show_shape(shape));
         let diagnostic = Diagnostic::new(Code::E0306, span, message)
-            .primary(format!("the sizes are [{sizes}]"))
-            .note(format!("a value has at most {MAX_ELEMENTS} elements, 1 TiB of fp32"));
+            .primary("this value")
+            .note(format!("a value has at most {MAX_ELEMENTS} elements, 1 TiB of fp32"))
+            .help("make one of the sizes smaller");
         self.fail(diagnostic)
     }
 

@@ -42,13 +42,15 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// Checks a declaration for all sizes.
-    pub(crate) fn check(lib: &Library, decl: usize) -> Vec<Diagnostic> {
+    /// Checks a declaration for all sizes; `steps` were made for others, and grow.
+    pub(crate) fn check(lib: &Library, decl: usize, steps: &mut u64) -> Vec<Diagnostic> {
         let mut tracer = Tracer::new(lib, Mode::Check, lib.frame(decl), None);
+        tracer.steps = *steps;
         let result = tracer.check_decl(decl);
         if let Ok(value) = result {
             tracer.unused_params(&value);
         }
+        *steps = tracer.steps;
         tracer.diags
     }
 
@@ -158,7 +160,8 @@ impl<'a> Tracer<'a> {
             if !reached[id.0 as usize] {
                 let message = format!("`param {name}` never reaches the result");
                 let diagnostic = Diagnostic::new(Code::W0413, span, message)
-                    .note("it gets no gradient and never changes");
+                    .note("it gets no gradient and never changes")
+                    .help("use it, or delete the line");
                 self.diags.push(diagnostic);
             }
         }

@@ -11,15 +11,30 @@ impl Tracer<'_> {
     /// The value of an expression.
     pub(super) fn eval(&mut self, id: ExprId) -> Eval<Value> {
         let span = self.frame.spec[id].span;
-        self.steps += 1;
-        if self.depth >= MAX_DEPTH || self.steps > MAX_STEPS {
-            let what = if self.depth >= MAX_DEPTH { "nested too deep" } else { "too long" };
-            return Err(self.error(Code::E0306, span, format!("this is {what} to be built")));
+        self.step(1, span)?;
+        if self.depth >= MAX_DEPTH {
+            return Err(self.error(Code::E0306, span, "calls are nested too deep to be built"));
         }
         self.depth += 1;
         let value = self.eval_kind(id, span);
         self.depth -= 1;
         value
+    }
+
+    /// Counts steps of the walk, which must end; that it does not is said once.
+    pub(super) fn step(&mut self, n: u64, span: Span) -> Eval<()> {
+        if self.steps > MAX_STEPS {
+            return Err(Stop);
+        }
+        self.steps += n;
+        if self.steps > MAX_STEPS {
+            return Err(self.error(
+                Code::E0306,
+                span,
+                "the model takes too many steps to be built",
+            ));
+        }
+        Ok(())
     }
 
     fn eval_kind(&mut self, id: ExprId, span: Span) -> Eval<Value> {
@@ -119,7 +134,12 @@ impl Tracer<'_> {
     pub(super) fn unknown_name(&mut self, name: &str, span: Span) -> Stop {
         if self.frame.in_signature {
             let message = format!("size `{name}` is never fixed by an argument");
-            let help = format!("add `{name}: dim` to the configuration");
+            // A parameter is known to those behind it.
+            let place = match self.frame.kind {
+                Some(DeclKind::Fn) => "as the first parameter",
+                Some(DeclKind::Layer | DeclKind::Rule) | None => "to the configuration",
+            };
+            let help = format!("add `{name}: dim` {place}");
             return self.fail(Diagnostic::new(Code::E0409, span, message).help(help));
         }
         if self.frame.unread {
@@ -134,6 +154,8 @@ impl Tracer<'_> {
         if let Some(near) = near {
             let near = near.to_string();
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
+        } else if self.frame.kind.is_some() && !name.contains('.') {
+            diagnostic = diagnostic.help("bind it on a line before, or make it a parameter");
         }
         self.fail(diagnostic)
     }

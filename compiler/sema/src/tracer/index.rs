@@ -101,6 +101,7 @@ impl Tracer<'_> {
         let diagnostic = if code == Code::E0503 {
             let message = format!("a sequence of {to} tokens exceeds the model's {n} positions");
             Diagnostic::new(code, span, message)
+                .primary(format!("the table has {n} rows"))
                 .help(format!("use `context {n}`, or `positions({to}, ..)` in the model"))
         } else {
             let message = format!("the end {to} lies outside an axis of {n}");

@@ -7,7 +7,7 @@ use syntax::ast::{self, ExprKind, StmtKind};
 
 use super::builtin::Given;
 use super::value::{Module, ModuleKind, Value};
-use super::{Eval, Stop, Tracer};
+use super::{Eval, STEPS_OF_A_TURN, Stop, Tracer};
 use crate::dim::Poly;
 
 impl Tracer<'_> {
@@ -58,7 +58,7 @@ impl Tracer<'_> {
         let n = self.number_of(n, span)?;
         let mut carried = actuals;
         for i in 0..n {
-            self.steps += 1;
+            self.step(STEPS_OF_A_TURN, span)?;
             // A layer with a path is one that exists already: its weights are shared.
             let path = match &inner.path {
                 Some(path) => path.clone(),
@@ -89,7 +89,8 @@ impl Tracer<'_> {
         let message = format!("a repeated layer takes `{x}` but returns `{y}`");
         let diagnostic = Diagnostic::new(Code::E0410, span, message)
             .label(built, "this layer is repeated")
-            .note("each copy takes what the one before returns");
+            .note("each copy takes what the one before returns")
+            .help(format!("return `{x}` from the layer"));
         Err(self.fail(diagnostic))
     }
 

@@ -112,12 +112,14 @@ impl Tracer<'_> {
         let diagnostic = match fault {
             DivideFault::Zero => {
                 Diagnostic::new(Code::E0307, span, format!("`{num}` is divided by 0"))
+                    .help("give what it is divided by another value")
             }
             DivideFault::Overflow => return Err(self.overflow(span)),
             DivideFault::Unproved => {
                 let message = format!("cannot show that `{den}` divides `{num}`");
                 Diagnostic::new(Code::E0403, span, message)
-                    .note("the size of the data is not known before the run")
+                    .note("sizes of the data are known to the run alone")
+                    .help("use a size of the configuration, whose value each model states")
             }
             DivideFault::Remainder { num: (num, n), den: (den, d) } => {
                 let (num, den) = (self.show(&num), self.show(&den));
@@ -144,8 +146,13 @@ impl Tracer<'_> {
             return diagnostic;
         }
         let (below, above) = (n / d * d, n.saturating_add(d) / d * d);
-        let nearest = if below > 0 { format!("{below}, {above}") } else { above.to_string() };
-        diagnostic.help(format!("nearest: {nearest}"))
+        let multiples = if below > 0 { format!("{below} or {above}") } else { above.to_string() };
+        let (num, den) = (named(num, n), named(den, d));
+        let help = format!("use {multiples} in place of {num}");
+        diagnostic.help(match divisors(n, d).as_slice() {
+            [] => help,
+            few => format!("{help}, or {} in place of {den}", few.join(" or ")),
+        })
     }
 
     pub(super) fn no_operator(&mut self, op: BinaryOp, a: &Value, b: &Value, span: Span) -> Stop {
@@ -156,6 +163,15 @@ impl Tracer<'_> {
         let message = format!("`{}` does not apply to {a} and {b}", op.symbol());
         self.error(Code::E0301, span, message)
     }
+}
+
+/// The divisors of `n` that are nearest to `d`, below and above it.
+fn divisors(n: i64, d: i64) -> Vec<String> {
+    /// Numbers that are tried on each side: a size may be as large as 2^63.
+    const TRIED: usize = 4096;
+    let below = (1..d.min(n)).rev().take(TRIED).find(|x| n % x == 0);
+    let above = (d + 1..=n).take(TRIED).find(|x| n % x == 0);
+    below.into_iter().chain(above).map(|x| x.to_string()).collect()
 }
 
 /// The outcome of a comparison of numbers; `None` when `op` is not one.

@@ -37,6 +37,7 @@ impl Tracer<'_> {
         let (axis, shape) = (self.show(&size), self.show_shape(shape));
         let diagnostic = if found.is_empty() {
             Diagnostic::new(Code::E0406, span, format!("`{shape}` has no axis `{axis}`"))
+                .help("name one of its axes, or count from the end: `-1`")
         } else {
             Diagnostic::new(Code::E0406, span, format!("`over: {axis}` is ambiguous in `{shape}`"))
                 .help("count from the end: `over: -1`")

@@ -13,7 +13,7 @@ use super::builtin::Given;
 use super::signature::Sizes;
 use super::types::Ty;
 use super::value::{Module, ModuleKind, Tensor, Value};
-use super::{Eval, Stop, Tracer};
+use super::{Eval, STEPS_OF_A_TURN, Stop, Tracer};
 use crate::dim::Poly;
 use crate::shape::Axis;
 use crate::trace::Prim;
@@ -74,7 +74,7 @@ impl Tracer<'_> {
         let mut state = None;
         let mut parts: Vec<Tensor> = Vec::new();
         for i in 0..n {
-            self.steps += 1;
+            self.step(STEPS_OF_A_TURN, span)?;
             let place = self.take(x, axis, i, span)?;
             let before = match state {
                 Some(state) => state,
@@ -112,7 +112,8 @@ impl Tracer<'_> {
         } else {
             format!("`over: {size}` is ambiguous in `{shape}`")
         };
-        Err(self.error(Code::E0406, along.span, message))
+        let help = "name an axis that it has once";
+        Err(self.fail(Diagnostic::new(Code::E0406, along.span, message).help(help)))
     }
 
     /// Zeros of the type that the cell declares for its state.
@@ -178,7 +179,8 @@ impl Tracer<'_> {
         let message = format!("a scanned layer takes the state {a} but returns {b}");
         let diagnostic = Diagnostic::new(Code::E0410, span, message)
             .label(built, "this layer is scanned")
-            .note("each place takes the state that the one before returns");
+            .note("each place takes the state that the one before returns")
+            .help(format!("return a state of {a} from the layer"));
         Err(self.fail(diagnostic))
     }
 

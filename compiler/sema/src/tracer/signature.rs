@@ -59,7 +59,13 @@ impl Tracer<'_> {
             let Some(i) = self.slot(decl, &params, arg, &mut next, at)? else { continue };
             if slots[i].is_some() {
                 let message = format!("`{}` is given twice", params[i].name.text);
-                return Err(self.error(Code::E0305, at, message));
+                let diagnostic = Diagnostic::new(Code::E0305, at, message).help("remove one");
+                let first = slots[i].as_ref().map(|(_, at)| *at);
+                let diagnostic = match first {
+                    Some(first) => diagnostic.label(first, "given here first"),
+                    None => diagnostic,
+                };
+                return Err(self.fail(diagnostic));
             }
             let kind = kind_of(&callee, params[i].ty);
             match self.argument(kind, &params[i].name.text, arg.value, at) {
@@ -97,12 +103,23 @@ impl Tracer<'_> {
         }
         let callee = &self.lib.decl(decl).name;
         let message = format!("`{}` has no argument `{}`", callee.text, name.text);
-        let mut diagnostic = Diagnostic::new(Code::E0305, name.span, message).help(takes(params));
+        let diagnostic = Diagnostic::new(Code::E0305, name.span, message);
         let names = params.iter().map(|p| p.name.text.as_str());
-        if let Some(near) = crate::schema::nearest(&name.text, names) {
-            diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
+        let near = crate::schema::nearest(&name.text, names);
+        // `adam(lr: 1e-3)`: what is a line of the job is not a slip for `l2`.
+        let is_line = crate::schema::Home::Train.find(&name.text).is_some();
+        if is_line && near.is_none_or(|near| !name.text.starts_with(near)) {
+            let help = format!("`{}` is a line of the `train` block", name.text);
+            return Err(self.fail(diagnostic.note(takes(params)).help(help)));
         }
-        Err(self.fail(diagnostic))
+        Err(self.fail(match near {
+            Some(near) => diagnostic.note(takes(params)).fix(
+                format!("did you mean `{near}`?"),
+                name.span,
+                near,
+            ),
+            None => diagnostic.help(takes(params)),
+        }))
     }
 
     fn too_many(&mut self, decl: usize, params: &[Param], at: Span) -> Stop {
@@ -165,7 +182,8 @@ impl Tracer<'_> {
                 let message = format!("`{}` needs the argument `{name}`", callee.text);
                 let diagnostic = Diagnostic::new(Code::E0305, span, message)
                     .label(param.span, format!("`{name}` has no default"))
-                    .help(takes(params));
+                    .note(takes(params))
+                    .help(format!("add `{name}: ..`"));
                 return Err(self.fail(diagnostic));
             };
             let mut frame = self.lib.frame(decl);

@@ -160,13 +160,13 @@ impl Tracer<'_> {
     pub(super) fn one_rest(&mut self, elems: &[AstElem], span: Span) -> Eval<()> {
         let is_rest = |e: &&AstElem| matches!(e, AstElem::Rest { .. });
         let n = elems.iter().filter(is_rest).count();
-        let message = match n {
+        let (message, help) = match n {
             0 => return Ok(()),
             1 if is_rest(&&elems[0]) => return Ok(()),
-            1 => "a rest axis must come first",
-            _ => "a shape has at most one rest axis",
+            1 => ("a rest axis must come first".to_owned(), "move the `..` to the front"),
+            _ => (format!("a shape has at most one rest axis, found {n}"), "keep the first `..`"),
         };
-        Err(self.error(Code::E0414, span, message))
+        Err(self.fail(Diagnostic::new(Code::E0414, span, message).help(help)))
     }
 
     /// A size.

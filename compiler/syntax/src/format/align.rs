@@ -4,6 +4,9 @@ use super::Line;
 use super::pieces::Piece;
 use crate::token::Token;
 
+/// Columns of several names whose `=` still stands below that of one.
+const MOST_OF_NAMES: usize = 8;
+
 /// Moves what belongs in columns.
 pub(super) fn align(pieces: &[Piece<'_>], mut lines: Vec<Line>) -> Vec<Line> {
     arguments(pieces, &mut lines);
@@ -38,23 +41,47 @@ fn arguments(pieces: &[Piece<'_>], lines: &mut [Line]) {
         }
     }
     for run in runs {
-        let width = |&at: &usize| pieces[lines[at].pieces[0].1].width();
-        let most = run.iter().map(width).max().unwrap_or(0);
-        for at in run {
-            let own = pieces[lines[at].pieces[0].1].width();
-            lines[at].pieces[1].0 = 1 + most - own;
+        set_columns(pieces, lines, &run, 1);
+        if lines[run[0]].block == 0 {
+            names(pieces, lines, &run);
         }
     }
 }
 
+/// The `=` behind the names of neighbouring lines of the file: `model a = ..`, `data  b = ..`.
+fn names(pieces: &[Piece<'_>], lines: &mut [Line], run: &[usize]) {
+    let is_named = |&at: &usize| {
+        let equals = lines[at].pieces.get(2).map(|(_, equals)| pieces[*equals].token);
+        equals == Some(Some(Token::Assign))
+    };
+    let named: Vec<Vec<usize>> =
+        run.split(|at| !is_named(at)).filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect();
+    for part in named {
+        set_columns(pieces, lines, &part, 2);
+    }
+}
+
+/// Puts a piece of some lines into one column, right of the widest that stands in front of it.
+fn set_columns(pieces: &[Piece<'_>], lines: &mut [Line], run: &[usize], piece: usize) {
+    let width = |at: usize, lines: &[Line]| pieces[lines[at].pieces[piece - 1].1].width();
+    let most = run.iter().map(|&at| width(at, lines)).max().unwrap_or(0);
+    for &at in run {
+        lines[at].pieces[piece].0 = 1 + most - width(at, lines);
+    }
+}
+
 /// The `=` of neighbouring bindings in the body of a declaration.
+///
+/// Several names that take many columns stand apart: they would push all others to the right.
 fn bindings(pieces: &[Piece<'_>], lines: &mut [Line]) {
     let place = |line: &Line| {
         let is_name = |at: usize| matches!(pieces[at].token, Some(Token::Name(_) | Token::Comma));
         let names = line.pieces.iter().take_while(|(_, at)| is_name(*at)).count();
         let next = line.pieces.get(names)?;
         let is_binding = names > 0 && pieces[next.1].token == Some(Token::Assign);
-        (is_binding && !line.goes_on && line.is_body).then_some(names)
+        let width = columns(pieces, &line.pieces[..names]);
+        let is_apart = names > 1 && width > MOST_OF_NAMES;
+        (is_binding && !is_apart && !line.goes_on && line.is_body).then_some((names, width))
     };
     let mut at = 0;
     while at < lines.len() {
@@ -65,17 +92,20 @@ fn bindings(pieces: &[Piece<'_>], lines: &mut [Line]) {
             && (run.is_empty() || !line.is_after_blank)
             && let Some(place) = place(line)
         {
-            let names = &line.pieces[..place];
-            let width: usize = names.iter().map(|(gap, at)| gap + pieces[*at].width()).sum();
-            run.push((at, place, width));
+            run.push((at, place));
             at += 1;
         }
-        let most = run.iter().map(|(_, _, width)| *width).max().unwrap_or(0);
-        for &(line, place, width) in &run {
+        let most = run.iter().map(|(_, (_, width))| *width).max().unwrap_or(0);
+        for &(line, (place, width)) in &run {
             lines[line].pieces[place].0 = 1 + most - width;
         }
         at += usize::from(run.is_empty());
     }
+}
+
+/// What some pieces of a line take, with the spaces before each.
+fn columns(pieces: &[Piece<'_>], part: &[(usize, usize)]) -> usize {
+    part.iter().map(|(gap, at)| gap + pieces[*at].width()).sum()
 }
 
 /// Comments behind the code of neighbouring lines.

@@ -34,6 +34,9 @@ fn document(line: &str, fields: &Fields, position: Position) -> Result<Document,
     match fields {
         Fields::Text { text, label } => {
             let label = label.as_ref().map(|field| label_of(&object, field)).transpose()?;
+            if label.as_deref() == Some("") {
+                return Err("the class is empty; remove the line or give it one".to_owned());
+            }
             Ok(plain(text_of(&object, text)?, label, position))
         }
         Fields::Pair { prompt, completion } => {

@@ -2,11 +2,7 @@
 //!
 //! Only the columns that are asked for are read, row group by row group.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use parquet::{
     errors::ParquetError,
@@ -21,20 +17,16 @@ use super::{
     open::regular,
     table::{document, places},
 };
-use crate::error::{Error, Position};
+use crate::{
+    error::{Error, Position},
+    quiet::caught,
+};
 
 /// Gives the rows of a file.
 pub(super) fn read(path: &Path, columns: &Columns, give: &mut Give<'_>) -> Result<(), Error> {
-    // The reader trusts sizes in places that a damaged file can reach, and stops the thread there.
-    match catch_unwind(AssertUnwindSafe(|| rows(path, columns, give))) {
-        Ok(done) => done,
-        Err(_) => Err(Error::new(path, "the file is damaged; write it again")),
-    }
-}
-
-fn rows(path: &Path, columns: &Columns, give: &mut Give<'_>) -> Result<(), Error> {
+    let file = regular(path)?;
     let fail = |error: &ParquetError| Error::new(path, words(error));
-    let reader = SerializedFileReader::new(regular(path)?).map_err(|e| fail(&e))?;
+    let reader = trusting(|| SerializedFileReader::new(file)).map_err(|e| fail(&e))?;
     let schema = reader.metadata().file_metadata().schema();
     let fields = schema.get_fields();
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
@@ -47,10 +39,13 @@ fn rows(path: &Path, columns: &Columns, give: &mut Give<'_>) -> Result<(), Error
         .with_fields(projected)
         .build()
         .map_err(|e| fail(&e))?;
-    let rows = reader.get_row_iter(Some(projection)).map_err(|e| fail(&e))?;
-    for (number, row) in (1..).zip(rows) {
-        let place = Position::Row(number);
-        let row = row.map_err(|e| Error::at(path, place, words(&e)))?;
+    let mut rows = trusting(|| reader.get_row_iter(Some(projection))).map_err(|e| fail(&e))?;
+    for place in (1..).map(Position::Row) {
+        let Some(row) =
+            trusting(|| rows.next().transpose()).map_err(|e| Error::at(path, place, words(&e)))?
+        else {
+            break;
+        };
         let mut cells = [None, None];
         for (cell, column) in cells.iter_mut().zip(places) {
             let Some(column) = column else { continue };
@@ -63,10 +58,17 @@ fn rows(path: &Path, columns: &Columns, give: &mut Give<'_>) -> Result<(), Error
         let document = document(columns, [first.as_deref(), second.as_deref()], place)
             .map_err(|message| Error::at(path, place, message))?;
         if give(Item::Document(document))? == Next::Stop {
-            return Ok(());
+            break;
         }
     }
     Ok(())
+}
+
+/// A call of the reader, which trusts sizes in places that a damaged file can reach, and panics
+/// there.
+fn trusting<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let damaged = || ParquetError::General("the file is damaged; write it again".to_owned());
+    caught(call).unwrap_or_else(|| Err(damaged()))
 }
 
 /// A cell as text; `None` where there is none.

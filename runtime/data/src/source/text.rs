@@ -1,7 +1,7 @@
 //! Text without documents, in pieces that end where no token runs on.
 //!
-//! A piece ends behind a line end that is followed by text, else in front of a space that follows
-//! text; only a stretch of [`PIECE`] bytes without white space is cut elsewhere.
+//! A piece ends behind a line end between text, else in front of the last white space before text; a
+//! mark of byte order at the start is no text; only a stretch of [`PIECE`] bytes without white space is cut elsewhere.
 
 use std::path::Path;
 
@@ -10,6 +10,9 @@ use super::{
     open::{fill, open},
 };
 use crate::error::{Error, Position};
+
+/// The mark of byte order, U+FEFF in UTF-8.
+const BYTE_ORDER: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// Bytes of a piece at most.
 const PIECE: usize = 1 << 20;
@@ -25,7 +28,9 @@ pub(super) fn read(path: &Path, give: &mut Give<'_>) -> Result<(), Error> {
         let len = kept + n;
         let is_last = len < buffer.len();
         let end = if is_last { len } else { border(&buffer[..len]) };
-        if end > 0 && give(Item::Text(&buffer[..end]))? == Next::Stop {
+        let mark =
+            if done == 0 && buffer[..end].starts_with(BYTE_ORDER) { BYTE_ORDER.len() } else { 0 };
+        if end > mark && give(Item::Text(&buffer[mark..end]))? == Next::Stop {
             return Ok(());
         }
         if is_last {
@@ -40,9 +45,14 @@ pub(super) fn read(path: &Path, give: &mut Give<'_>) -> Result<(), Error> {
 /// The last place of a full buffer where no token runs on; never 0.
 fn border(text: &[u8]) -> usize {
     let is_space = |b: u8| b.is_ascii_whitespace();
-    let after_line = (1..text.len()).rev().find(|&i| text[i - 1] == b'\n' && !is_space(text[i]));
-    let before_space =
-        || (1..text.len()).rev().find(|&i| text[i] == b' ' && !is_space(text[i - 1]));
+    // Of several line ends some tokenizers join all but the last.
+    let is_between =
+        |i: usize| text[i - 1] == b'\n' && !is_space(text[i]) && !is_space(text[i.max(2) - 2]);
+    let after_line = (2..text.len()).rev().find(|&i| is_between(i));
+    let before_space = || {
+        let ends_gap = |&i: &usize| is_space(text[i]) && !is_space(text[i + 1]);
+        (1..text.len() - 1).rev().find(ends_gap)
+    };
     let before_character = || {
         // At most three bytes back is the start of a character; other bytes are no text anyway.
         let starts = |&i: &usize| text[i] & 0xc0 != 0x80;

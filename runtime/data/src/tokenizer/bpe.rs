@@ -144,32 +144,35 @@ impl Bpe {
     /// The same for any length: the next join comes from a heap.
     fn long_piece(&self, piece: &[u8], out: &mut Vec<u32>) {
         const GONE: u32 = u32::MAX;
-        let n = piece.len();
+        // Pieces are cut long before they have 2^32 bytes.
+        let n = piece.len() as u32;
         let mut ids: Vec<u32> = piece.iter().map(|&byte| self.bytes[byte as usize]).collect();
-        // Neighbours by position; `n` is the end.
-        let mut next: Vec<usize> = (1..=n).collect();
-        let mut before: Vec<usize> = (0..n).map(|at| at.wrapping_sub(1)).collect();
-        let mut heap = BinaryHeap::new();
-        let offer = |ids: &[u32], at: usize, right: usize, heap: &mut BinaryHeap<_>| {
-            if let Some(&id) = self.pairs.get(&key(ids[at], ids[right])) {
-                heap.push(Reverse((id, at, ids[at], ids[right])));
-            }
+        // Neighbours by position; `n` is the end, and `GONE` what is before the start.
+        let mut next: Vec<u32> = (1..=n).collect();
+        let mut before: Vec<u32> = (0..n).map(|at| at.wrapping_sub(1)).collect();
+        // The rank of a join and its place, and what it joins.
+        let offer = |ids: &[u32], at: u32, right: u32| {
+            let joined = key(ids[at as usize], ids[right as usize]);
+            self.pairs.get(&joined).map(|&id| Reverse((key(id, at), joined)))
         };
-        (0..n - 1).for_each(|at| offer(&ids, at, at + 1, &mut heap));
-        while let Some(Reverse((id, at, left_id, right_id))) = heap.pop() {
-            let right = next[at];
+        let all: Vec<_> = (1..n).filter_map(|right| offer(&ids, right - 1, right)).collect();
+        let mut heap = BinaryHeap::from(all);
+        while let Some(Reverse((place, joined))) = heap.pop() {
+            let (id, at) = ((place >> 32) as u32, place as u32);
+            let right = next[at as usize];
             // An entry is old when one of both has been joined since.
-            if ids[at] != left_id || right == n || ids[right] != right_id {
+            if right == n || key(ids[at as usize], ids[right as usize]) != joined {
                 continue;
             }
-            (ids[at], ids[right]) = (id, GONE);
-            next[at] = next[right];
-            if next[at] < n {
-                before[next[at]] = at;
-                offer(&ids, at, next[at], &mut heap);
+            (ids[at as usize], ids[right as usize]) = (id, GONE);
+            let behind = next[right as usize];
+            next[at as usize] = behind;
+            if behind < n {
+                before[behind as usize] = at;
+                heap.extend(offer(&ids, at, behind));
             }
-            if before[at] != usize::MAX {
-                offer(&ids, before[at], at, &mut heap);
+            if before[at as usize] != GONE {
+                heap.extend(offer(&ids, before[at as usize], at));
             }
         }
         out.extend(ids.into_iter().filter(|&id| id != GONE));

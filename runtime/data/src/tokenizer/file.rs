@@ -15,7 +15,7 @@ use super::bpe::{byte_characters, from_characters};
 pub(super) const MAX_BYTES: u64 = 64 << 20;
 
 /// Ids end below this.
-const MAX_ID: u64 = 1 << 24;
+const MAX_ID: u32 = 1 << 24;
 
 /// How tokens become text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub(crate) struct FileTokenizer {
     json: Value,
     tokenizer: Box<Tokenizer>,
     spelling: Spelling,
-    tokens: Vec<Option<String>>,
+    /// By id; ids may have gaps.
+    tokens: BTreeMap<u32, String>,
     /// The special ones.
     added: BTreeMap<String, u32>,
 }
@@ -82,7 +83,7 @@ impl FileTokenizer {
 
     /// One more than the largest id.
     pub(super) fn size(&self) -> u64 {
-        self.tokens.len() as u64
+        self.tokens.last_key_value().map_or(0, |(id, _)| u64::from(*id) + 1)
     }
 
     /// The id of a special token that has one of these names.
@@ -99,7 +100,7 @@ impl FileTokenizer {
 
     /// Adds the bytes of a token; one that does not exist is U+FFFD.
     pub(super) fn write(&self, id: u32, out: &mut Vec<u8>) {
-        let Some(token) = self.tokens.get(id as usize).and_then(Option::as_ref) else {
+        let Some(token) = self.tokens.get(&id) else {
             return super::push(out, char::REPLACEMENT_CHARACTER);
         };
         if self.added.contains_key(token) {
@@ -161,25 +162,19 @@ fn entry(value: &Value) -> Option<(u32, &str)> {
 }
 
 /// Holds a file against its promises; its tokens by id.
-fn check(json: &Value) -> Result<Vec<Option<String>>, String> {
+fn check(json: &Value) -> Result<BTreeMap<u32, String>, String> {
     let model = json.get("model").and_then(Value::as_object).ok_or("there is no `model`")?;
-    let mut tokens: Vec<Option<String>> = Vec::new();
+    let mut tokens: BTreeMap<u32, String> = BTreeMap::new();
     let mut put = |id: u64, token: &str, again: bool| {
-        if id >= MAX_ID {
-            return Err(format!("`{}` has the id {id}; ids end below {MAX_ID}", short(token)));
-        }
-        let at = usize::try_from(id).expect("below 2^24");
-        if tokens.len() <= at {
-            tokens.resize(at + 1, None);
-        }
-        match &tokens[at] {
+        let at = u32::try_from(id)
+            .ok()
+            .filter(|id| *id < MAX_ID)
+            .ok_or_else(|| format!("`{}` has the id {id}; ids end below {MAX_ID}", short(token)))?;
+        match tokens.insert(at, token.to_owned()) {
             Some(other) if !(again && other == token) => {
-                Err(format!("`{}` and `{}` both have the id {id}", short(other), short(token)))
+                Err(format!("`{}` and `{}` both have the id {id}", short(&other), short(token)))
             }
-            Some(_) | None => {
-                tokens[at] = Some(token.to_owned());
-                Ok(())
-            }
+            Some(_) | None => Ok(()),
         }
     };
     match model.get("vocab") {
@@ -205,7 +200,7 @@ fn check(json: &Value) -> Result<Vec<Option<String>>, String> {
             .ok_or_else(|| format!("entry {i} of `added_tokens` has no id or no text"))?;
         put(u64::from(id), text, true)?;
     }
-    let known: BTreeSet<&str> = tokens.iter().flatten().map(String::as_str).collect();
+    let known: BTreeSet<&str> = tokens.values().map(String::as_str).collect();
     if let Some(Value::Array(merges)) = model.get("merges") {
         check_merges(merges, &known)?;
     }

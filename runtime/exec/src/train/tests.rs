@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::*;
 use crate::{
+    checkpoint::manifest::Manifest,
     scratch::{Scratch, corpus_of},
     tiny,
 };
@@ -77,6 +78,57 @@ fn stopping_and_going_on_changes_no_bit() {
         assert_eq!(stopped.unwrap(), Outcome::Preempted { step: k, saved: true });
         let outcome = go(tiny::plan(), &corpus, &dir, &mut |_, _| {}).unwrap();
         assert_eq!(result(&dir, outcome), expected, "stopped after step {k}");
+    }
+}
+
+/// A folder whose run was stopped after step 5.
+fn stopped(scratch: &Scratch, corpus: &Corpus, name: &str) -> PathBuf {
+    let dir = scratch.path().join(name);
+    let stopped = go(tiny::plan(), corpus, &dir, &mut |event, stop| {
+        if matches!(event, Event::Step(row) if row.step == 5) {
+            stop.request();
+        }
+    });
+    assert_eq!(stopped.unwrap(), Outcome::Preempted { step: 5, saved: true });
+    dir
+}
+
+#[test]
+fn what_changes_bits_is_said_and_refused_where_exactness_is_promised() {
+    let scratch = Scratch::new("train_exact");
+    let corpus = corpus(&scratch);
+    let (same, mut other) = (tiny::plan(), tiny::plan());
+    other.run.trajectory = "another".to_owned();
+    let other_scratch = Scratch::new("train_exact_data");
+    let other_corpus = corpus_of(other_scratch.path(), &[7; 400]);
+    let elsewhere = |dir: &Path| {
+        let found = load::newest(dir).unwrap().unwrap();
+        let products = "of another machine".to_owned();
+        let (_, text) = Manifest { products, ..found.manifest }.seal();
+        std::fs::write(found.path.join("manifest.json"), text).unwrap();
+    };
+    type Change<'c> = (&'c str, &'c Plan, &'c Corpus, &'c dyn Fn(&Path));
+    let changes: [Change<'_>; 3] = [
+        ("training program", &other, &corpus, &|_| {}),
+        ("data", &same, &other_corpus, &|_| {}),
+        ("family of matrix products", &same, &corpus, &elsewhere),
+    ];
+    for (at, (what, plan, corpus_now, change)) in changes.into_iter().enumerate() {
+        let dir = stopped(&scratch, &corpus, &at.to_string());
+        change(&dir);
+        let said = format!("the {what} changed since step 5");
+        let mut exact = plan.clone();
+        exact.run.exact_resume = true;
+        let refused = go(exact, corpus_now, &dir, &mut |_, _| {}).unwrap_err().to_string();
+        assert!(refused.contains(&format!("`resume exact`: {said}")), "{refused}");
+        let mut warnings = vec![];
+        go(plan.clone(), corpus_now, &dir, &mut |event, _| {
+            if let Event::Warning(text) = event {
+                warnings.push(text.clone());
+            }
+        })
+        .unwrap();
+        assert_eq!(warnings, [said]);
     }
 }
 

@@ -145,10 +145,21 @@ fn run(r: &mut Reader<'_>) -> Result<Run, ParseError> {
         stop_after_s: number_of(r, "stop_after_s")?,
         early_stop: if r.follows("early_stop") { Some(early_stop(r)?) } else { None },
         on_nan: on_nan(r)?,
+        exact_resume: exact_resume(r)?,
         min_scale: number_of(r, "min_scale")?,
     };
     close(r)?;
     Ok(run)
+}
+
+fn exact_resume(r: &mut Reader<'_>) -> Result<bool, ParseError> {
+    if !r.follows("exact_resume") {
+        return Ok(false);
+    }
+    let mut line = r.line()?;
+    line.name("exact_resume")?;
+    line.end()?;
+    Ok(true)
 }
 
 fn start(r: &mut Reader<'_>) -> Result<Start, ParseError> {

@@ -116,6 +116,9 @@ fn run(out: &mut String, run: &Run) {
     if let OnNan::Skip { limit } = run.on_nan {
         line(out, 1, &format!("on_nan skip {limit}"));
     }
+    if run.exact_resume {
+        line(out, 1, "exact_resume");
+    }
     if let Some(scale) = run.min_scale {
         line(out, 1, &format!("min_scale {scale:?}"));
     }

@@ -280,6 +280,7 @@ impl Rng {
             stop_after_s: self.some(Rng::real),
             early_stop: self.some(|r| EarlyStop { patience: r.below(99), min_delta: r.real() }),
             on_nan: if self.flag() { OnNan::Stop } else { OnNan::Skip { limit: self.below(99) } },
+            exact_resume: self.flag(),
             min_scale: self.some(Rng::real),
         }
     }
@@ -366,7 +367,7 @@ fn another_format_is_refused_with_a_sentence() {
     let error = Plan::parse("plan 9\nwhatever").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plan, line 1: the plan has format 9, this program reads format 2; compile the spec again"
+        "plan, line 1: the plan has format 9, this program reads format 3; compile the spec again"
     );
 }
 

@@ -37,7 +37,7 @@ pub(in super::super) fn enough_data(
         let wrong = Diagnostic::new(
             Code::E0704,
             data.word,
-            format!("{split} has {found} sequence{plural}, {wants}"),
+            format!("`{split}` has {found} sequence{plural}, {wants}"),
         );
         let wrong = match data.source.pack {
             Pack::Documents => {
@@ -95,7 +95,7 @@ fn leaks(cx: &mut Checker<'_>, data: &Resolved<'_>) {
             (None, n) => format!("{n} documents are"),
         };
         let wrong =
-            Diagnostic::new(Code::W0705, split_line(data), format!("{what} in {a} and in {b}"));
+            Diagnostic::new(Code::W0705, split_line(data), format!("{what} in `{a}` and in `{b}`"));
         let wrong = match b.as_str() {
             "val" | "test" => {
                 wrong.note(format!("the loss on `{b}` is better than it would be on new text"))
@@ -113,14 +113,18 @@ fn leaks(cx: &mut Checker<'_>, data: &Resolved<'_>) {
 fn cut_rows(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64) {
     let Some(facts) = cx.facts.filter(|_| data.source.pack == Pack::Rows) else { return };
     // A row of next tokens has one more than its targets.
-    let room = context + u64::from(data.source.task == Task::NextToken);
+    let more = u64::from(data.source.task == Task::NextToken);
+    let room = context + more;
     let (all, kept) = (facts.lengths.len(), facts.lengths.partition_point(|n| *n <= room));
     if all == 0 || (all - kept) * 100 < all {
         return;
     }
     let percent = ((all - kept) as f64 / all as f64 * 100.0).round();
     let at = |share: f64| facts.lengths[(share * (all - 1) as f64).round() as usize];
-    let (half, most, longest) = (at(0.5), at(0.9), at(1.0));
+    let (half, longest) = (at(0.5), at(1.0));
+    let longer = [(0.9, "nine of ten"), (0.99, "99 of 100")].map(|(share, of)| (at(share), of));
+    let enough = longer.into_iter().find(|(tokens, _)| *tokens > room);
+    let (enough, of) = enough.unwrap_or((longest, "all of them"));
     cx.report(
         Diagnostic::new(
             Code::W0707,
@@ -128,7 +132,7 @@ fn cut_rows(cx: &mut Checker<'_>, data: &Resolved<'_>, context: u64) {
             format!("{percent}% of rows are longer than context {context}"),
         )
         .primary(format!("half have up to {half} tokens, the longest {longest}"))
-        .help(format!("use `context {most}`, which holds nine of ten")),
+        .help(format!("use `context {}`, which holds {of}", enough - more)),
     );
 }
 
@@ -155,7 +159,9 @@ fn epochs(cx: &mut Checker<'_>, data: &Resolved<'_>, train: &Train) {
         )
         .primary(format!("{sequences} sequences, {} times each", epochs.round()))
         .label(train.span, format!("{} steps of {} sequences", train.steps, train.batch))
-        .help(format!("`steps {enough}` are ten epochs; more text or dropout helps, too")),
+        .help(format!(
+            "use `steps {enough}`, which are ten epochs, or more text; dropout helps, too"
+        )),
     );
 }
 

@@ -44,12 +44,14 @@ pub(super) fn splits(cx: &mut Checker<'_>, lines: &Lines<'_>) -> Vec<(String, f6
         let percent = (sum * 1e6).round() / 1e4;
         cx.report(
             Diagnostic::new(Code::E0703, line.span, format!("splits add up to {percent}%"))
-                .primary("the shares must add up to 100%"),
+                .primary("the shares must add up to 100%")
+                .help(to_whole(percent)),
         );
     } else if no_train {
         cx.report(
             Diagnostic::new(Code::E0703, line.span, "there is no `train` split")
-                .primary("nothing is left to train on"),
+                .primary("nothing is left to train on")
+                .help("call one of the shares `train`"),
         );
     }
     splits
@@ -272,4 +274,13 @@ fn some_have_labels(cx: &mut Checker<'_>, source: &DataSource) {
 
 fn report(cx: &mut Checker<'_>, at: Span, wrong: &str, more: impl Fn(Diagnostic) -> Diagnostic) {
     cx.report(more(Diagnostic::new(Code::E0706, at, wrong)));
+}
+
+/// What brings shares to 100 %.
+pub(super) fn to_whole(percent: f64) -> String {
+    let off = ((percent - 100.0).abs() * 1e4).round() / 1e4;
+    match percent > 100.0 {
+        true => format!("take {off}% off one of them"),
+        false => format!("add {off}% to one of them"),
+    }
 }

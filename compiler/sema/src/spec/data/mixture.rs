@@ -4,10 +4,11 @@ use diag::{Code, Diagnostic, Span};
 
 use super::super::args::Value;
 use super::super::file::{BlockNode, Blocks};
-use super::super::lines::{self, Lines};
+use super::super::lines::{self, Line, Lines};
 use super::super::words::did_you_mean;
 use super::super::{Checker, Override};
-use super::{Resolved, finish, named, names};
+use super::directives::to_whole;
+use super::{Resolved, finish, named, names, with_sources};
 use crate::program::{Source, Tokenizer};
 use crate::schema::Home;
 
@@ -32,12 +33,22 @@ pub(super) fn resolve<'a>(
         }
         return None;
     };
-    let (at, text) = (line.span, cx.map.text(line.span).to_owned());
+    let at = line.span;
+    // The names are those of the file that the line stands in.
+    let unit = cx.spec_of(line.spec.file).map_or(block.unit, |spec| cx.unit_of(spec.file));
+    let theirs = (unit != block.unit).then(|| elsewhere(cx, unit, overrides));
+    let (blocks, known) = theirs.as_ref().map_or((blocks, known), |(b, known)| (b, known));
     let mut parts: Vec<(&Resolved<'_>, f64, Span)> = vec![];
     let mut sum = 0.0;
     for item in &line.items {
         let given = item.value.as_ref()?;
         let Value::Mix(name, share) = &given.value else { return None };
+        if *share <= 0.0 {
+            let wrong = format!("`{name}` has no share of the mixture");
+            let wrong = Diagnostic::new(Code::E0302, given.span, wrong).primary("above 0%");
+            cx.report(wrong.help("leave it out, or give it a part"));
+            return None;
+        }
         if parts.iter().any(|(p, _, _)| p.source.name.as_deref() == Some(name)) {
             let wrong = format!("`{name}` is in the mixture twice");
             cx.report(Diagnostic::new(Code::E0703, given.span, wrong).help("add up its shares"));
@@ -51,7 +62,8 @@ pub(super) fn resolve<'a>(
         let percent = (sum * 1e6).round() / 1e4;
         cx.report(
             Diagnostic::new(Code::E0703, at, format!("the parts add up to {percent}%"))
-                .primary("the shares must add up to 100%"),
+                .primary("the shares must add up to 100%")
+                .help(to_whole(percent)),
         );
     }
     alone(cx, &parts);
@@ -60,7 +72,22 @@ pub(super) fn resolve<'a>(
     for (part, share, _) in &parts {
         sources.extend(part.source.sources.iter().map(|s| Source { share: *share, ..s.clone() }));
     }
-    finish(cx, block, lines, sources, tokenizer, text)
+    let places: Vec<Span> = parts.iter().map(|(_, _, at)| *at).collect();
+    let text = places.iter().map(|at| cx.map.text(*at)).collect::<Vec<_>>().join(", ");
+    finish(cx, block, lines, sources, tokenizer, format!("mix {text}"))
+}
+
+/// The blocks of another file; what is wrong with them is said where that is read.
+fn elsewhere<'a>(
+    cx: &mut Checker<'a>,
+    unit: usize,
+    overrides: &'a [Override],
+) -> (Blocks, Vec<Resolved<'a>>) {
+    let blocks = cx.blocks[unit].clone();
+    let n_said = cx.diagnostics.len();
+    let known = cx.within(unit, |cx| with_sources(cx, &blocks, overrides));
+    cx.diagnostics.truncate(n_said);
+    (blocks, known)
 }
 
 fn part<'r, 'a>(
@@ -85,18 +112,27 @@ fn part<'r, 'a>(
     known.iter().find(|r| r.word == found.word)
 }
 
+/// Whether a line is one of the command line for all data, so for the mixture as well.
+pub(super) fn is_for_all(cx: &Checker<'_>, line: &Line<'_>) -> bool {
+    let mut sets = cx.input.overrides.iter().filter(|set| set.span == line.span);
+    sets.any(Override::is_for_all_data)
+}
+
 /// What a part says beside its tokenizer would have no effect in the mixture.
 fn alone(cx: &mut Checker<'_>, parts: &[(&Resolved<'_>, f64, Span)]) {
+    let mut stray = vec![];
     for (part, _, at) in parts {
-        for line in part.lines.lines.iter().filter(|l| !ALONE.contains(&l.directive.name)) {
-            let name = line.directive.name;
-            let wrong = format!("`{name}` of a part has no effect in a mixture");
-            cx.report(
-                Diagnostic::new(Code::E0206, line.span, wrong)
-                    .label(*at, "mixed here")
-                    .help("move the line to the mixture, where it holds for all parts"),
-            );
-        }
+        let lines = part.lines.lines.iter().filter(|l| !ALONE.contains(&l.directive.name));
+        stray.extend(lines.filter(|line| !is_for_all(cx, line)).map(|line| (line, at)));
+    }
+    for (line, at) in stray {
+        let name = line.directive.name;
+        let wrong = format!("`{name}` of a part has no effect in a mixture");
+        cx.report(
+            Diagnostic::new(Code::E0206, line.span, wrong)
+                .label(*at, "mixed here")
+                .help("move the line to the mixture, where it holds for all parts"),
+        );
     }
 }
 

@@ -197,7 +197,7 @@ fn named(cx: &mut Checker<'_>, source: &str, arg: &SourceArg, expr: ExprId) -> O
 fn path(cx: &mut Checker<'_>, source: &str, expr: ExprId) -> Option<String> {
     let named = dotted(cx.spec, expr).and_then(|name| cx.env.get(&name).cloned());
     if let Some(StaticArg::Str(text)) = named {
-        return Some(cx.placed(text));
+        return Some(cx.placed(text, cx.spec.file));
     }
     let ExprKind::Str(text) = &cx.spec[expr].kind else {
         let found = describe(cx.spec, cx.map, expr);
@@ -212,7 +212,7 @@ fn path(cx: &mut Checker<'_>, source: &str, expr: ExprId) -> Option<String> {
         cx.report(Diagnostic::new(Code::E0302, cx.spec[expr].span, "the path of a file is empty"));
         return None;
     }
-    Some(cx.placed(text))
+    Some(cx.placed(text, cx.spec.file))
 }
 
 /// How documents lie in the files, by the arguments that were named.
@@ -277,22 +277,8 @@ fn ids(cx: &mut Checker<'_>, args: &mut Args, at: Span) -> Option<Format> {
             return None;
         }
         (Some((n, span)), None) => args.tokenizer = Some((Tokenizer::Ids(n), span)),
-        (None, Some((tokenizer, span))) => match tokenizer {
-            Tokenizer::Gpt2 | Tokenizer::Bytes | Tokenizer::File(_) | Tokenizer::Ids(_) => {}
-            Tokenizer::Chars
-            | Tokenizer::Words(_)
-            | Tokenizer::Bpe(_)
-            | Tokenizer::Wordpiece(_) => {
-                let wrong = format!("`{}` would be learned from text", tokenizer.text());
-                cx.report(
-                    Diagnostic::new(Code::E0706, *span, wrong)
-                        .primary("the files hold ids")
-                        .label(at, "these files")
-                        .help("name the tokenizer that made them: `gpt2` or a file"),
-                );
-                return None;
-            }
-        },
+        // Which of them can be is judged when it is known whose is used.
+        (None, Some(_)) => {}
         (None, None) => {
             cx.report(
                 Diagnostic::new(Code::E0305, at, "`tokens` needs to know how many ids there are")

@@ -9,7 +9,7 @@ use super::super::Checker;
 use super::super::args::{Given, Reader};
 use super::super::lines::{self, Line, Lines};
 use super::super::words::{describe, did_you_mean, word};
-use crate::program::Tokenizer;
+use crate::program::{Format, Source, Tokenizer};
 use crate::schema::{Home, Kind};
 
 /// Ids of a tokenizer that learns them: at least the bytes, at most what 24 bits count.
@@ -41,6 +41,26 @@ pub(super) fn resolve(
     }
 }
 
+/// E0706 where files of ids would have to teach a tokenizer, which `at` names.
+pub(super) fn of_ids(cx: &mut Checker<'_>, tokenizer: &Tokenizer, at: Span, sources: &[Source]) {
+    let is_learned = match tokenizer {
+        Tokenizer::Gpt2 | Tokenizer::Bytes | Tokenizer::File(_) | Tokenizer::Ids(_) => false,
+        Tokenizer::Chars | Tokenizer::Words(_) | Tokenizer::Bpe(_) | Tokenizer::Wordpiece(_) => {
+            true
+        }
+    };
+    let Some(ids) = sources.iter().find(|s| is_learned && s.format == Format::Tokens) else {
+        return;
+    };
+    let wrong = format!("`{}` would be learned from text", tokenizer.text());
+    cx.report(
+        Diagnostic::new(Code::E0706, at, wrong)
+            .primary("the files hold ids")
+            .label(ids.span, "these files")
+            .help("name the tokenizer that made them: `gpt2` or a file"),
+    );
+}
+
 pub(super) fn of_line(cx: &mut Checker<'_>, line: &Line<'_>, expr: ExprId) -> Option<Tokenizer> {
     arguments(cx, line.spec, expr)
 }
@@ -63,7 +83,7 @@ fn arguments(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenize
             cx.report(Diagnostic::new(Code::E0302, at, "the path of a file is empty"));
             return None;
         }
-        return Some(Tokenizer::File(cx.placed(path)));
+        return Some(Tokenizer::File(cx.placed(path, at.file)));
     }
     let (head, args) = match &spec[expr].kind {
         ExprKind::Call { callee, args } => (word(spec, *callee)?, args.as_slice()),

@@ -40,5 +40,5 @@ fn message(trace: &Trace, stored: &Stored, span: Span, n: usize, bytes: u64) -> 
     Diagnostic::new(Code::W0907, span, wrong)
         .primary(stored.reason.clone())
         .note(note)
-        .help("what only scales, masks (causal, window, segments) and drops keeps no scores")
+        .help("apply only a scale, a mask (causal, window, segments) and dropout to the scores")
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use diag::{Code, Diagnostic, Span};
 
 use super::super::Checker;
+use super::super::allow::whole_lines;
 use super::super::lines::Lines;
 use super::in_bytes;
 use crate::program::{Float, LossScale, Train};
@@ -43,7 +44,8 @@ fn useless_scale(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
         Some(precision) => wrong.label(precision.span, "computes in it"),
         None => wrong.note("`precision` is not stated: fp32"),
     };
-    cx.report(wrong.help("remove the line, or write `precision fp16`"));
+    let line = whole_lines(cx.map, line.span);
+    cx.report(wrong.fix("remove the line", line, "").help("or write `precision fp16`"));
 }
 
 /// W0607: an update below half a step of the weight's type is rounded away.

@@ -5,6 +5,7 @@ use crate::program::{
     Column, Columns, Facts, Fields, Filter, Format, Limit, LossOn, Normal, Overlap, Pack, Program,
     Shuffle, Task, Tokenizer,
 };
+use crate::schema::{Home, Status};
 
 const MODEL: &str = "model gpt(layers: 2, width: 4, heads: 2)\n";
 
@@ -44,8 +45,14 @@ fn program(source: &str, lines: &str) -> Program {
 #[test]
 fn data_lines() {
     assert_eq!(data("tokenizer bytes\nsplit 80% train, 20% val\nshuffle none\npack documents"), "");
-    assert_eq!(data("split 90% train, 20% val"), "3:1 E0703 splits add up to 110%\n");
-    assert_eq!(data("split 100% val"), "3:1 E0703 there is no `train` split\n");
+    assert_eq!(
+        data("split 90% train, 20% val"),
+        "3:1 E0703 splits add up to 110%\n  take 10% off one of them\n"
+    );
+    assert_eq!(
+        data("split 100% val"),
+        "3:1 E0703 there is no `train` split\n  call one of the shares `train`\n"
+    );
     assert_eq!(
         data("batch 3"),
         "3:1 E0206 `batch` belongs to a `train` block\n  move it to `train`\n"
@@ -206,7 +213,10 @@ fn lines_that_do_not_fit_the_source() {
         "3:1 E0302 `keep` and `random` add up to 110% of the hidden tokens\n"
     );
     assert_eq!(data("pack bucket 8"), "3:6 E0213 `pack bucket` is not built yet\n");
-    assert_eq!(data("augment synonym 10%"), "3:1 E0213 `augment` is not built yet\n");
+    assert_eq!(
+        data("augment synonym 10%"),
+        "3:1 E0213 `augment` is not built yet\n  remove the line\n"
+    );
     let (_, out) = over(
         "gpt(layers: 1, width: 4, heads: 1)",
         "tokens(\"a\", vocab: 9)",
@@ -233,7 +243,7 @@ fn labels_are_the_targets_of_rows() {
     let says = |model: &str, lines: &str| over(model, table, lines, &facts()).1;
     assert_eq!(
         says("gpt(layers: 1, width: 4, heads: 1)", ""),
-        "1:7 E0402 the model does not return one number for each label\n  a model of labels returns `[b, classes]`, as `classifier` does\n"
+        "1:7 E0402 the model does not return one number for each label\n  return `[b, classes]`, as `classifier` does\n"
     );
     assert_eq!(
         says("labels(width: 4, classes: 4)", ""),
@@ -286,7 +296,10 @@ fn mixtures_add_up_and_share_what_they_have() {
     let shares: Vec<_> = data.sources.iter().map(|s| (s.name.as_deref(), s.share)).collect();
     assert_eq!(shares, [(Some("a"), 0.7), (Some("b"), 0.3)]);
     assert_eq!(data.tokenizer, Tokenizer::Chars);
-    assert_eq!(of(blocks, "mix a 70%, b 20%").1, "5:1 E0703 the parts add up to 90%\n");
+    assert_eq!(
+        of(blocks, "mix a 70%, b 20%").1,
+        "5:1 E0703 the parts add up to 90%\n  add 10% to one of them\n"
+    );
     assert_eq!(
         of(blocks, "mix a 70%, bb 30%").1,
         "5:12 E0202 there is no data `bb`\n  did you mean `b`?\n"
@@ -305,6 +318,15 @@ fn mixtures_add_up_and_share_what_they_have() {
         "5:12 E0706 the parts of a mixture share one tokenizer\n  write `tokenizer chars` in the mixture\n"
     );
     assert!(of(two, "mix a 70%, b 30%\ntokenizer bytes").0.is_some());
+    assert_eq!(
+        of(blocks, "mix a 0%, b 100%").1,
+        "5:5 E0302 `a` has no share of the mixture\n  leave it out, or give it a part\n"
+    );
+    let ids = "data a = text(\"a\")\ndata b = tokens(\"b.bin\", tokenizer: gpt2)\n";
+    assert_eq!(
+        of(ids, "mix a 70%, b 30%\ntokenizer chars").1,
+        "6:1 E0706 `chars` would be learned from text\n  name the tokenizer that made them: `gpt2` or a file\n"
+    );
     assert_eq!(
         over("gpt(layers: 1, width: 4, heads: 1)", "x text(\"a\")", "", &facts()).1,
         "2:7 E0204 `x` needs a `=` before what it names\n  write `=` between them\n"
@@ -326,23 +348,63 @@ fn what_the_files_hold_is_held_against_the_run() {
     let text = "text(\"a\")";
     assert_eq!(
         says(text, "20k", facts()),
-        "2:1 W0708 71 epochs over 9000 tokens: expect over-fitting\n  `steps 2810` are ten epochs; more text or dropout helps, too\n"
+        "2:1 W0708 71 epochs over 9000 tokens: expect over-fitting\n  use `steps 2810`, which are ten epochs, or more text; dropout helps, too\n"
     );
     let overlaps =
         vec![Overlap { between: ["train".to_owned(), "val".to_owned()], documents: 2, file: None }];
     assert_eq!(
         says(text, "100", Facts { overlaps, ..facts() }),
-        "2:1 W0705 2 documents are in train and in val\n  add `dedup exact`, which keeps the first of equal documents\n"
+        "2:1 W0705 2 documents are in `train` and in `val`\n  add `dedup exact`, which keeps the first of equal documents\n"
     );
     let rows = "jsonl(\"a\") { pack none }";
     let lengths = [vec![5; 62], vec![10; 28], vec![40; 10]].concat();
     assert_eq!(
         says(rows, "100", Facts { lengths, ..facts() }),
-        "2:1 W0707 38% of rows are longer than context 8\n  use `context 10`, which holds nine of ten\n"
+        "2:1 W0707 38% of rows are longer than context 8\n  use `context 9`, which holds nine of ten\n"
     );
+    let help = |lengths: Vec<u64>| says(rows, "100", Facts { lengths, ..facts() });
+    let few_cut = help([vec![5; 950], vec![30; 50]].concat());
+    assert!(few_cut.contains("`context 29`, which holds 99 of 100"), "{few_cut}");
+    let hardly_cut = help([vec![5; 990], vec![30; 10]].concat());
+    assert!(hardly_cut.contains("`context 29`, which holds all of them"), "{hardly_cut}");
     let few = vec![("train".to_owned(), 3), ("val".to_owned(), 1)];
     assert_eq!(
         says(rows, "10", Facts { documents: few, ..facts() }),
-        "2:1 E0704 train has 3 sequences, fewer than one batch of 4\n  use more text, a smaller `context`, or a smaller `batch`\n"
+        "2:1 E0704 `train` has 3 sequences, fewer than one batch of 4\n  use more text, a smaller `context`, or a smaller `batch`\n"
     );
+}
+
+#[test]
+fn every_example_of_a_data_line_checks() {
+    let example = |name: &str| {
+        let found = Home::Data.directives().iter().find(|d| d.name == name).unwrap();
+        found.example
+    };
+    // These need more than a file of text, or the facts of one.
+    let rows = ["pack", "dedup", "filter"];
+    let special = ["mix", "mask", "loss_on", "classes", "limit", "allow"];
+    for d in Home::Data.directives().iter().filter(|d| d.status == Status::Built) {
+        if !special.contains(&d.name) && !rows.contains(&d.name) {
+            assert!(!d.example.is_empty(), "`{}` has an example", d.name);
+            assert_eq!(data(d.example), "", "{}", d.name);
+        }
+    }
+    let gpt = "gpt(layers: 1, width: 4, heads: 1)";
+    for name in rows {
+        assert_eq!(over(gpt, "jsonl(\"a\")", example(name), &facts()).1, "", "{name}");
+    }
+    let chat = "jsonl(\"a\", prompt: \"q\", completion: \"a\")";
+    for (source, name) in [("text(\"a\")", "limit"), ("text(\"a\")", "mask"), (chat, "loss_on")] {
+        assert_eq!(over(gpt, source, example(name), &facts()).1, "", "{name}");
+    }
+    let labels = "table(\"a.csv\", text: 1, label: 2)";
+    let said = over(gpt, labels, example("classes"), &facts()).1;
+    // The line is right; only the model here is one of tokens.
+    assert!(said.starts_with("1:7 E0402") && said.matches(" E0").count() == 1, "{said}");
+    let text = format!(
+        "{MODEL}data web = text(\"a\")\ndata books = text(\"b\")\ndata both {{\n{}\n}}\n\
+         train {{\nsteps 10\nbatch 4\ncontext 8\nlr 1e-3\n}}\n",
+        example("mix")
+    );
+    assert_eq!(run(&text, &[], Some(&facts())).1, "");
 }

@@ -31,7 +31,7 @@ train {{ steps 1k; batch 4; micro_batch 4; context 8Ki; precision {precision} }}
 fn lines_of_16_bits() {
     says(
         "precision bf16\nloss_scale dynamic",
-        "7:1 W0602 `loss_scale` has no effect with bf16\n  remove the line, or write `precision fp16`",
+        "7:1 W0602 `loss_scale` has no effect with bf16\n  remove the line\n  or write `precision fp16`",
     );
     says("precision bf16\nloss_scale none", "");
     says(

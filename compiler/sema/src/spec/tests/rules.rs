@@ -90,19 +90,22 @@ fn sets_that_hold_nothing_name_what_is_near() {
         &of("norms rmsnorm"),
         "2:14 E0815 no weight is in `rmsnorm`\n  weights are called `emb.weight` .. `out.bias`",
     );
-    says(&of("up"), "2:8 E0815 no weight is in `up`\n  did you mean \"*.up.*\"?");
+    says(&of("up"), "2:8 E0815 no weight is in `up`\n  did you mean `\"*.up.*\"`?");
     says(
         &of("blocks[3..9]"),
-        "2:8 E0815 no weight is in `blocks[3..9]`\n  the copies are `[0..3]`",
+        "2:8 E0815 no weight is in `blocks[3..9]`\n  choose among the copies `[0..3]`",
     );
     says(
         &of("blocks[1].uq"),
         "2:8 E0815 no weight is in `blocks[1].uq`\n  it may be `norm` or `up`",
     );
-    says(&of("blocks.up"), "2:8 E0815 no weight is in `blocks.up`\n  the copies are `[0..3]`");
+    says(
+        &of("blocks.up"),
+        "2:8 E0815 no weight is in `blocks.up`\n  choose among the copies `[0..3]`",
+    );
     says(
         &of("\"blocks.0.up.wieght\""),
-        "2:8 E0815 no weight is in `\"blocks.0.up.wieght\"`\n  did you mean \"blocks.0.up.weight\"?",
+        "2:8 E0815 no weight is in `\"blocks.0.up.wieght\"`\n  did you mean `\"blocks.0.up.weight\"`?",
     );
     says(
         &of("embeddings except matrices"),
@@ -124,7 +127,7 @@ fn every_weight_has_a_rule() {
     assert_eq!(two.train.lr, 3e-4, "the least that is usual");
     says(
         "optimizer sgd on head, adamw on rest\nlr 0.1",
-        "3:1 W0511 lr 0.1 is 100x above the usual range for adamw",
+        "3:1 W0511 lr 0.1 is 100x above the usual range for adamw\n  lower it to 1e-3 or less",
     );
     says(
         "optimizer adamw on matrices",

@@ -72,7 +72,7 @@ fn what_waits_for_the_validation_loss_needs_one() {
         );
         run(&text, &[], None).1
     };
-    let help = "add `split 90% train, 10% val` to the data";
+    let help = "give the data one: `split 90% train, 10% val`";
     assert_eq!(
         alone("schedule plateau(patience: 100)"),
         format!("4:10 E0514 `schedule plateau` but nothing evaluates\n  {help}\n")

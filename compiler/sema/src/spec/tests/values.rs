@@ -36,7 +36,10 @@ fn unlike_units_are_never_put_together() {
         "warmup 1 * epoch + 10%",
         "6:8 E0303 `1 * epoch + 10%` mixes epochs with a percentage\n  write both in one unit",
     );
-    says("memory 80", "6:8 E0303 `memory` takes a number of bytes such as `80GiB`, found `80`");
+    says(
+        "memory 80",
+        "6:8 E0303 `memory` takes a number of bytes such as `80GiB`, found `80`\n  write `80MiB` or `80GiB`",
+    );
     says("micro_batch 10%", "6:13 E0303 `micro_batch` takes a plain count, found `10%`");
     says(
         "warmup 1GiB",
@@ -122,8 +125,74 @@ fn strings_hold_arguments_and_the_environment() {
     };
     assert_eq!(path(&[]), "here/spec-job-3-{");
     assert_eq!(path(&[("OUT", "/there")]), "/there/spec-job-3-{");
+    // Of several jobs each has a run of its own.
+    let second = text.clone() + "train other like job { steps 20 }\n";
+    let said = Said { environment: &[], ..Said::default() };
+    let other = program(&[("spec.lt", &second)], &said).unwrap();
+    assert_eq!(other.name, "spec-other");
+    assert_eq!(other.train.checkpoint.unwrap().path.unwrap(), "here/spec-other-other-3-{");
     let unset = of("", "checkpoint \"{env.OUT}\"", &[], "checkpoint");
     assert_eq!(unset, "spec.lt:5:13 E0004 the variable `OUT` of the environment is not set\n");
     let date = train("checkpoint \"{date}\"");
-    assert!(date.contains("usable names are `name`, `seed`, `run` and `env.VARIABLE`"), "{date}");
+    assert!(date.contains("use one of `name`, `seed`, `run` and `env.VARIABLE`"), "{date}");
+}
+
+#[test]
+fn the_command_line_gives_a_value_and_nothing_else() {
+    let lr = |value| of("arg peak: real = 1e-3", "lr peak", &[("peak", Some(value))], "lr");
+    assert_eq!(lr("2e-3"), "0.002");
+    for empty in ["", " ", "# c"] {
+        let said = lr(empty);
+        assert!(said.contains("E0301 `--peak` needs a value"), "{empty:?}: {said}");
+    }
+    for more in ["{}", ": 3e-3", "= 3e-3", "2e-3 = 7", "1e-3 { x }", "1e-3; x"] {
+        let said = lr(more);
+        assert!(said.contains("E0301 `--peak` takes a value and nothing else"), "{more:?}: {said}");
+    }
+    for set in ["train.batch=8 = 16", "train.batch=8 { foo 3 }", "train.eval.batches=8 = 16"] {
+        let said = set_on("eval every 50", &[set]).unwrap_err();
+        assert!(said.contains("takes a value and nothing else"), "{set}: {said}");
+    }
+}
+
+/// A job with these lines, and with some of them set.
+fn set_on(lines: &str, sets: &[&str]) -> Result<crate::Program, String> {
+    let text = format!("{BASE}train {{ steps 100; context 8\n{lines}\n}}\n");
+    let sets = &[&["train.batch=4"], sets].concat();
+    program(&[("spec.lt", &text)], &Said { sets, ..Said::default() })
+}
+
+#[test]
+fn an_option_needs_a_line_to_go_to() {
+    let said = set_on("", &["train.early_stop.patience=1"]).unwrap_err();
+    assert!(said.contains("E0209 `early_stop` is not set, so it has no `patience`"), "{said}");
+    let said = set_on("", &["data.mask.keep=5%"]).unwrap_err();
+    assert!(said.contains("E0209 `mask` is not set, so it has no `keep`"), "{said}");
+    let found = set_on("", &["train.weight_decay.on=all"]).unwrap();
+    assert_eq!(found.train.weight_decay, 0.1);
+    assert_eq!(set_on("", &["train.eval.batches=2"]).unwrap().train.eval.unwrap().batches, Some(2));
+    let samples = "sample \"a\" length 5\nsample \"b\" length 6";
+    let said = set_on(samples, &["train.sample.length=7"]).unwrap_err();
+    assert!(said.contains("E0211 `train.sample.length` may mean any of 2 lines"), "{said}");
+}
+
+#[test]
+fn an_option_of_the_command_line_is_named_as_it_was_given() {
+    let found = set_on("eval every 50 batches 2", &["train.eval.batches=1"]).unwrap();
+    let (value, origin) = setting(&found, "eval");
+    assert_eq!(value, "every 50 batches 1");
+    assert_eq!(origin, "--set train.eval.batches=1, over spec.lt:4:1");
+    let said = set_on("eval every 50 batches 2", &["train.eval.every=5 batches 3"]).unwrap_err();
+    assert!(said.contains("E0301 `eval` does not take"), "{said}");
+}
+
+#[test]
+fn an_argument_is_never_offered_for_itself() {
+    let text =
+        format!("arg on: bool = true\n{BASE}train {{ steps 100; batch 4; context 8; lr on }}\n");
+    let (_, said) = super::run(&text, &[], None);
+    assert!(said.contains("E0301 `lr` takes a number, found the name `on`\n"), "{said}");
+    assert!(!said.contains("did you mean"), "{said}");
+    let said = of("arg peak: int = 3", "lr peak", &[("peak", Some("-4"))], "lr");
+    assert!(said.contains("E0302 `lr` must be above 0, found -4, the value of peak\n"), "{said}");
 }
