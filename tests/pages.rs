@@ -9,13 +9,14 @@ use std::path::Path;
 
 use diag::render::{Style, render};
 use diag::{Code, Diagnostic, Level, SourceMap};
+use exec::run_dir::OnChange;
 use llmc::Front;
 use llmc::budget::{Pace, over};
 use llmc::changes::{Weights, since};
 use llmc::job::settings;
 
 /// Codes of what only a look at the files shows; their examples are checked with the real data.
-const NEEDS_FILES: &[Code] = &[Code::E0702];
+const NEEDS_FILES: &[Code] = &[Code::E0702, Code::E0709];
 
 fn check(code: Code, text: &str) -> (SourceMap, Vec<Diagnostic>) {
     if let Some(set) = case::header(text, "# checkpoint:").next() {
@@ -48,7 +49,7 @@ fn resumed(text: &str, set: &str) -> (SourceMap, Vec<Diagnostic>) {
         return (front.map, vec![]);
     }
     let weights = if identity == new_identity { Weights::Fit } else { Weights::Differ };
-    let found = since(&now.train, &settings(&then.train), weights);
+    let found = since(&now.train, &settings(&then.train), weights, OnChange::Sibling);
     (front.map, found)
 }
 

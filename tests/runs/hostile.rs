@@ -35,7 +35,7 @@ fn a_model_of_terabytes_is_refused_in_little_memory() {
     folder.write("a.lt", spec);
     for command in ["check", "plan", "train"] {
         let (ended, most) = measured(&folder, &[command, "a.lt"]);
-        let ended = ended.exits(2);
+        let ended = ended.exits(4);
         ended.says("E0901");
         ended.says("needs 1.6 TiB");
         ended.says("its largest tensors are");
@@ -43,6 +43,19 @@ fn a_model_of_terabytes_is_refused_in_little_memory() {
         assert!(most < LITTLE, "{command}: {} MiB", most >> 20);
     }
     assert!(!folder.at("runs").exists());
+}
+
+/// More of them than a process may have open.
+#[test]
+fn data_may_be_many_files() {
+    let folder = Folder::new("hostile-many");
+    folder.shell("for i in $(seq 300); do echo \"file $i\" > part-$i.txt; done").exits(0);
+    for tokenizer in ["bytes", "words(50)"] {
+        let all = format!("text(\"part-*.txt\", tokenizer: {tokenizer})");
+        folder.write("a.lt", gpt("steps 2").replace("text(\"text.txt\", tokenizer: bytes)", &all));
+        let line = "ulimit -n 64; LLMC_CACHE=cache llmc train a.lt";
+        folder.shell(line).exits(0).prints("done: step 2");
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn peak(folder: &Folder, spec: &str, more: &[&str]) -> Result<f64, String> {
     let ended = folder.llmc(&words);
     match ended.code {
         0 => Ok(number_after(&ended.out, "\"peak_rss_mb\": ") * f64::from(1 << 20)),
-        2 => Err(ended.err),
+        4 => Err(ended.err),
         code => panic!("exit code {code}: {}", ended.err),
     }
 }
@@ -151,7 +151,7 @@ fn three_terabytes_are_refused_in_little_memory() {
     let folder = Folder::new("memory-vast");
     folder.write("vast.lt", VAST);
     let ended = folder.shell("ulimit -v 262144; llmc train vast.lt --set train.memory=24GiB");
-    let ended = ended.exits(2);
+    let ended = ended.exits(4);
     ended.says("E0901");
     ended.says("its largest tensors are");
     ended.says("a model of ");

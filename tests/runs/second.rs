@@ -58,13 +58,17 @@ fn resume_goes_on_with_the_change_and_belongs_to_it_from_then_on() {
     let text = gpt("steps 20\ncheckpoint every 5").replace("lr 3e-3", "lr 1e-3");
     folder.write("a.lt", &text);
     let resumed = folder.llmc(&["train", "a.lt", "--resume"]).exits(0);
-    resumed.prints("going on from step 12");
+    resumed.prints("going on from step 12 of runs/a");
+    resumed.says("it goes on with the change");
     resumed.says("the training program changed since step 12");
     assert!(!folder.at("runs/a-2").exists());
     assert_eq!(folder.rows("runs/a").len(), 20);
     let kept = fs::read_to_string(folder.at("runs/a/spec.lt")).unwrap();
     assert!(kept.ends_with(&text), "{kept}");
     folder.llmc(&["train", "a.lt"]).exits(0).prints("runs/a finished at step 20");
+    let shorter = folder.llmc(&["train", "a.lt", "--resume", "--set", "train.steps=10"]).exits(2);
+    shorter.says("runs/a is at step 20, beyond `steps 10`: nothing is left to do");
+    assert!(folder.at("runs/a/outcome.json").exists());
 }
 
 /// A run of the very program is gone on with, before one of another that the change would fit.
@@ -77,8 +81,13 @@ fn resume_takes_the_run_of_this_program() {
         folder.llmc(&["train", "a.lt"]).exits(0);
     }
     let before = folder.hash("runs/a/step-12");
-    folder.llmc(&["train", "a.lt", "--resume"]).exits(0).prints("runs/a-2 finished at step 12");
+    let same = folder.llmc(&["train", "a.lt", "--resume"]).exits(0);
+    same.prints("runs/a-2 finished at step 12");
+    assert!(!same.err.contains("W0807"), "{}", same.err);
     assert_eq!(folder.hash("runs/a/step-12"), before);
+    // A folder that is named is the one that is meant.
+    let named = ["train", "a.lt", "--resume", "--out", "runs/a"];
+    folder.llmc(&named).exits(0).says("`lr` was 3e-3 in the checkpoint, now it is 1e-3");
 }
 
 /// The first ending is not that of the longer run which was stopped on its way.

@@ -104,6 +104,20 @@ fn labels_are_learned_and_their_accuracy_is_measured() {
     ended.says("it learned labels or hidden tokens");
 }
 
+/// As many classes, but others: an output of the head would mean another one.
+#[test]
+fn a_run_does_not_go_on_with_other_classes() {
+    let folder = folder("labels-renamed");
+    folder.write("a.lt", labels("steps 4"));
+    folder.llmc(&["train", "a.lt"]).exits(0);
+    let before = folder.hash("runs/a/step-4");
+    folder.write("rows.tsv", table(120).replace("air\t", "sky\t"));
+    let refused = folder.llmc(&["train", "a.lt", "--resume", "--set", "train.steps=8"]).exits(3);
+    refused.says("its classes were air, land, sea, now they are land, sea, sky");
+    assert_eq!(folder.hash("runs/a/step-4"), before);
+    folder.llmc(&["train", "a.lt"]).exits(0).prints("new run in runs/a-2");
+}
+
 #[test]
 fn threads_do_not_change_any_task() {
     for (task, spec) in TASKS {

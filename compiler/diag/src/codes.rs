@@ -117,6 +117,7 @@ codes! {
     E0706 "task that does not fit the data",
     W0707 "rows cut at the context",
     W0708 "many epochs over little data",
+    E0709 "data that is not what the spec says",
     E0801 "start from something that has no weights",
     E0802 "jobs that start from each other",
     E0803 "weights that fit nothing of the model",

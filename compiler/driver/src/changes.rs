@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diag::{Code, Diagnostic, Span};
+use exec::run_dir::OnChange;
 use sema::{Resume, Setting, SettingClass, Train};
 
 use crate::job::settings;
@@ -23,8 +24,13 @@ pub enum Weights {
 /// One diagnostic for each setting that differs from `then`, at the line that says it.
 ///
 /// Where the weights differ only what made them so is said; a difference that no setting shows is
-/// said of the whole.
-pub fn since(train: &Train, then: &BTreeMap<String, String>, weights: Weights) -> Vec<Diagnostic> {
+/// said of the whole. `on_change` is what the user asked for.
+pub fn since(
+    train: &Train,
+    then: &BTreeMap<String, String>,
+    weights: Weights,
+    on_change: OnChange,
+) -> Vec<Diagnostic> {
     let now = settings(train);
     let mut found: Vec<Diagnostic> = changed(train, then, &now)
         .into_iter()
@@ -54,7 +60,7 @@ pub fn since(train: &Train, then: &BTreeMap<String, String>, weights: Weights) -
         };
         found.push(Diagnostic::new(code, place(train, name), wrong));
     }
-    found.into_iter().map(|wrong| explained(wrong, train.resume)).collect()
+    found.into_iter().map(|wrong| explained(wrong, train.resume, on_change)).collect()
 }
 
 /// Names of settings with another value than then. What follows from other changes is none.
@@ -77,7 +83,7 @@ fn setting<'t>(train: &'t Train, name: &str) -> Option<&'t Setting> {
     train.settings.iter().find(|s| s.name == name)
 }
 
-fn explained(wrong: Diagnostic, resume: Resume) -> Diagnostic {
+fn explained(wrong: Diagnostic, resume: Resume, on_change: OnChange) -> Diagnostic {
     if wrong.code == Code::E0806 {
         return wrong
             .primary("part of the identity of a run")
@@ -89,6 +95,9 @@ fn explained(wrong: Diagnostic, resume: Resume) -> Diagnostic {
         .note("trajectory: the weights fit, and the numbers are others from here on");
     if resume == Resume::Exact {
         return wrong.help("set it back: `resume exact` goes on with no change");
+    }
+    if on_change == OnChange::GoOn {
+        return wrong.help("it goes on with the change; without `--resume` a new run is started");
     }
     wrong.help("add `--resume` to go on with the change; without it a new run is started")
 }

@@ -23,15 +23,17 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use diag::Diagnostic;
 use exec::error::Error;
 
 use crate::cli::{Cli, Command};
+use crate::report::exit_code;
 
 /// Why a command ended early; what there was to say of the spec is already printed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The spec is wrong.
-    Spec,
+    /// The spec is wrong, or what it asks for: the exit code is that of its errors.
+    Spec(u8),
     /// The user asked for something that is not there.
     Usage(String),
     /// The world failed.
@@ -49,7 +51,7 @@ impl From<crate::Error> for Failure {
         match error {
             crate::Error::Spec(report) => {
                 eprint!("{report}");
-                Self::Spec
+                Self::of(&report.diagnostics)
             }
             crate::Error::Usage(message) => Self::Usage(message),
             crate::Error::World(error) => Self::World(error),
@@ -61,7 +63,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // The command itself has said all there is.
-            Self::Spec | Self::World(Error::Preempted) => Ok(()),
+            Self::Spec(_) | Self::World(Error::Preempted) => Ok(()),
             Self::Usage(message) => f.write_str(message),
             Self::World(error) => error.fmt(f),
         }
@@ -69,9 +71,15 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// What errors of a spec end with.
+    fn of(found: &[Diagnostic]) -> Self {
+        Self::Spec(exit_code(found))
+    }
+
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Spec | Self::Usage(_) => 2,
+            Self::Spec(code) => *code,
+            Self::Usage(_) => 2,
             Self::World(error) => error.exit_code(),
         }
     }

@@ -19,7 +19,8 @@ impl Error {
     /// The exit code that the command line ends with: see the table of the README.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Spec(_) | Self::Usage(_) => 2,
+            Self::Spec(report) => report.exit_code(),
+            Self::Usage(_) => 2,
             Self::World(error) => error.exit_code(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod facts;
 mod missing;
+mod unfit;
 pub mod uses;
 mod weights;
 
@@ -233,7 +234,7 @@ impl Front {
 
     /// Reads the data that the spec names and checks with what it holds.
     ///
-    /// Files that are not there are a diagnostic; other faults of the data are an error.
+    /// What is wrong with the data is a diagnostic; a cache that cannot be written is an error.
     pub fn check_with_data(
         &self,
         base: &Path,
@@ -254,14 +255,18 @@ impl Front {
                 let facts = Facts { weights, ..facts::of(&found) };
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
+            // Nothing is wrong with the data.
+            Err(error) if cache.is_some_and(|cache| error.path.starts_with(cache)) => {
+                Err(error.into())
+            }
             Err(error) => {
-                let error = Error::from(error);
                 let mut checked = self.check(None);
                 let missing = missing::data(&request, base);
-                if missing.is_empty() {
-                    return if checked.has_errors() { Ok((checked, None)) } else { Err(error) };
+                if !missing.is_empty() {
+                    checked.diagnostics.extend(missing);
+                } else if !checked.has_errors() {
+                    checked.diagnostics.push(unfit::data(&error, &request, base));
                 }
-                checked.diagnostics.extend(missing);
                 checked.program = None;
                 Ok((checked, None))
             }

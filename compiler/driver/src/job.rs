@@ -54,7 +54,13 @@ pub fn settings(train: &Train) -> BTreeMap<String, String> {
 }
 
 /// Which program a folder is to belong to.
-pub fn info(train: &Train, plan: &Plan, front: &Front, request: &Request) -> RunInfo {
+pub fn info(
+    train: &Train,
+    plan: &Plan,
+    corpus: &Corpus,
+    front: &Front,
+    request: &Request,
+) -> RunInfo {
     RunInfo {
         name: plan.name.clone(),
         compiler: plan.compiler.clone(),
@@ -66,6 +72,7 @@ pub fn info(train: &Train, plan: &Plan, front: &Front, request: &Request) -> Run
         options: request.options.clone(),
         job: request.job.clone(),
         environment: front.environment.clone(),
+        classes: corpus.classes().to_vec(),
         uses: front.texts.clone(),
     }
 }
@@ -103,9 +110,24 @@ fn is_new_to(
         let what = "it was trained with another vocabulary";
         return Err(exec::error::Error::checkpoint(dir, what));
     }
-    let is_new = run_dir::info(dir)?.trajectory != info.trajectory;
+    let there = run_dir::info(dir)?;
+    if !there.classes.is_empty() && there.classes != info.classes {
+        let [then, now] = [&there.classes, &info.classes].map(|names| names.join(", "));
+        let what = format!(
+            "its classes were {then}, now they are {now}: the head's outputs would mean others"
+        );
+        return Err(exec::error::Error::checkpoint(dir, what));
+    }
+    let is_new = there.trajectory != info.trajectory;
     if is_new && train.resume == Resume::Exact {
         return Err(not_exact(dir, "the training program changed"));
+    }
+    let done = load::steps(dir).last().copied().unwrap_or(0);
+    if is_new && done > train.steps {
+        let (steps, dir) = (train.steps, dir.display());
+        let what =
+            format!("{dir} is at step {done}, beyond `steps {steps}`: nothing is left to do");
+        return Err(exec::error::Error::Folder(what));
     }
     Ok(is_new)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use diag::render::{self, Style};
-use diag::{Diagnostic, Level, SourceMap};
+use diag::{Code, Diagnostic, Level, SourceMap};
 
 /// What there is to say of a spec, as data and as text.
 #[derive(Debug, Clone, Default)]
@@ -56,10 +56,33 @@ impl Report {
         self.diagnostics.iter().any(|d| d.level == Level::Error)
     }
 
+    /// The exit code of a command that it ends: see the table of the README.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(&self.diagnostics)
+    }
+
     /// As text, with source lines, in a line each, or for other programs.
     pub fn render(&self, style: Style) -> String {
         render::render(&self.map, &self.diagnostics, style)
     }
+}
+
+/// 3 where all that is wrong is what the data holds, 4 where it is too little memory, else 2.
+pub(crate) fn exit_code(diagnostics: &[Diagnostic]) -> u8 {
+    let errors = diagnostics.iter().filter(|d| d.level == Level::Error);
+    let of = |code: Code| {
+        let is_one_of = |some: &[Code]| some.contains(&code);
+        if is_one_of(&[Code::E0709]) {
+            3
+        } else if is_one_of(&[Code::E0901, Code::E0902]) {
+            4
+        } else {
+            2
+        }
+    };
+    let mut codes = errors.map(|d| of(d.code));
+    let first = codes.next().unwrap_or(2);
+    if codes.all(|code| code == first) { first } else { 2 }
 }
 
 /// With source lines and without colours.

@@ -107,7 +107,8 @@ impl<'w> Training<'w> {
     pub fn start(mut self) -> Result<Run, Error> {
         let Compiled { checked, compiled, device, folder, .. } = self.compiled;
         let (_, corpus) = checked.data.as_ref().expect("a program that trains has data");
-        let info = job::info(&compiled.train, &compiled.plan, &checked.front, &checked.request);
+        let (train, plan) = (&compiled.train, &compiled.plan);
+        let info = job::info(train, plan, corpus, &checked.front, &checked.request);
         let text = &checked.front.map.file(checked.front.file).text;
         let on_change = self.on_change.unwrap_or_else(|| job::on_change(&compiled.train));
         let (decision, _lock) = job::open(folder, &info, on_change, corpus, &compiled.train, text)?;

@@ -24,11 +24,15 @@ fn codes_small_stack(text: String) -> Vec<Code> {
 #[test]
 fn a_million_open_brackets() {
     for bracket in ["(", "{", "[", "f(", "x[", "(\n", "{\n", "if a {\n"] {
-        let started = Instant::now();
-        let text = bracket.repeat(1_000_000 / bracket.len());
-        assert_eq!(codes_small_stack(text), [Code::E0106], "{bracket:?}");
-        let elapsed = started.elapsed();
-        assert!(elapsed < Duration::from_secs(1), "{bracket:?}");
+        // The least of three: what else the machine does takes no less time than none.
+        let time = |_| {
+            let text = bracket.repeat(1_000_000 / bracket.len());
+            let started = Instant::now();
+            assert_eq!(codes_small_stack(text), [Code::E0106], "{bracket:?}");
+            started.elapsed()
+        };
+        let least = (0..3).map(time).min().expect("three times");
+        assert!(least < Duration::from_millis(100), "{bracket:?}: {least:?}");
     }
 }
 

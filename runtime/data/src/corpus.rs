@@ -17,9 +17,8 @@ use crate::{
     encode,
     error::Error,
     facts::Facts,
-    hash,
-    mmap::Map,
-    paths,
+    file::{Original, beside},
+    hash, paths,
     shard::{self, Shard},
     source::{self, is_packed, tokens},
     split::{self, Stream},
@@ -48,7 +47,7 @@ pub(crate) struct Split {
 
 /// A file of a source.
 struct Input<'d> {
-    map: Map,
+    file: Original,
     format: &'d Format,
     source: usize,
     /// Whether it is read as it lies: bytes that are ids.
@@ -65,19 +64,19 @@ pub fn scan(data: &Data, base: &Path, cache: Option<&Path>) -> Result<(Facts, Co
     let hash = hash_of(data, &mut inputs)?;
     let needs = needs(data);
     let vocabulary = vocabulary(data, base, &inputs, needs, folder.as_deref())?;
-    let files: Vec<PathBuf> = inputs.iter().map(|input| input.map.path().to_owned()).collect();
+    let files: Vec<PathBuf> = inputs.iter().map(|input| input.file.path().to_owned()).collect();
     let sources: Vec<usize> = inputs.iter().map(|input| input.source).collect();
     let shards = inputs
         .into_iter()
         .map(|input| shard_of(input, data, &vocabulary, folder.as_deref()))
         .collect::<Result<Vec<Shard>, Error>>()?;
     let (classes, class_numbers) = classes(&shards, data)?;
-    let chosen = split::choose(data, &shards, &sources, &class_numbers)?;
+    let chosen = split::choose(data, &shards, &sources, &class_numbers);
     let splits = chosen.splits;
     let corpus =
         Corpus { data: data.clone(), vocabulary, shards, class_numbers, classes, splits, hash };
     for split in corpus.splits.iter().filter(|_| data.loss_on == LossOn::Completion) {
-        if !corpus.has_target(split)? {
+        if !corpus.has_target(split) {
             let path = files.first().expect("the data names files");
             let message = format!(
                 "no token of `{}` is a target: `loss_on completion` counts what replies say, and \
@@ -87,7 +86,7 @@ pub fn scan(data: &Data, base: &Path, cache: Option<&Path>) -> Result<(Facts, Co
             return Err(Error::new(path, message));
         }
     }
-    let facts = crate::facts::of(&corpus, files, chosen.duplicates)?;
+    let facts = crate::facts::of(&corpus, files, chosen.duplicates);
     Ok((facts, corpus))
 }
 
@@ -111,7 +110,7 @@ fn inputs<'d>(data: &'d Data, base: &Path) -> Result<Vec<Input<'d>>, Error> {
     let mut inputs = Vec::new();
     for (source, one) in data.sources.iter().enumerate() {
         for path in paths::resolve(&one.paths, base)? {
-            let map = Map::open(&path)?;
+            let file = Original::look(&path)?;
             let is_ids = match one.format {
                 Format::Tokens => true,
                 Format::Text => {
@@ -121,7 +120,7 @@ fn inputs<'d>(data: &'d Data, base: &Path) -> Result<Vec<Input<'d>>, Error> {
                 }
                 Format::Jsonl(_) | Format::Table { .. } => false,
             };
-            inputs.push(Input { map, format: &one.format, source, is_ids, hash: String::new() });
+            inputs.push(Input { file, format: &one.format, source, is_ids, hash: String::new() });
         }
     }
     Ok(inputs)
@@ -149,12 +148,16 @@ fn hash_of(data: &Data, inputs: &mut [Input<'_>]) -> Result<String, Error> {
         }
     }
     for input in inputs {
-        let bytes = input.map.bytes()?;
-        hasher.update(input.map.len().to_le_bytes());
-        hasher.update(bytes);
-        if !input.is_ids {
-            input.hash = hash::sha256(bytes);
-        }
+        hasher.update(input.file.len().to_le_bytes());
+        let mut own = Sha256::new();
+        input.file.read(|_, bytes| {
+            hasher.update(bytes);
+            if !input.is_ids {
+                own.update(bytes);
+            }
+            Ok(())
+        })?;
+        input.hash = hash::hex(&own.finalize());
     }
     Ok(hash::hex(&hasher.finalize()))
 }
@@ -172,14 +175,13 @@ fn vocabulary(
         Start::Learns(learner) => learner,
     };
     let mut key = Sha256::new();
-    key.update(format!("vocabulary 2 {:?} {needs:?} {:?}\n", data.tokenizer, data.clean));
+    key.update(format!("vocabulary 3 {:?} {needs:?} {:?}\n", data.tokenizer, data.clean));
     for input in inputs {
         key.update(format!("{:?} {} {}\n", input.format, ending(input), input.hash));
     }
     let key = hash::hex(&key.finalize());
     let kept = folder.map(|folder| folder.join(format!("{key}.json")));
-    let text = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-    if let Some(vocabulary) = text.and_then(|text| Vocabulary::from_json(&text).ok()) {
+    if let Some(vocabulary) = kept.as_deref().and_then(kept_vocabulary) {
         return Ok(vocabulary);
     }
     for input in inputs {
@@ -187,23 +189,34 @@ fn vocabulary(
             continue;
         }
         let mut see = |text: &str| learner.read(text);
-        encode::texts(input.map.path(), input.format, data, &mut see)?;
+        encode::texts(&input.file, input.format, data, &mut see)?;
     }
     let vocabulary = Vocabulary::learnt(learner, needs)?;
     if vocabulary.size() > 1 << 24 {
         let message =
             format!("{} different characters; the limit is {}", vocabulary.size(), 1 << 24);
-        return Err(Error::new(inputs[0].map.path(), message));
+        return Err(Error::new(inputs[0].file.path(), message));
     }
     if let (Some(folder), Some(path)) = (folder, kept) {
-        keep(folder, &path, &vocabulary.to_json());
+        let json = vocabulary.to_json();
+        keep(folder, &path, &format!("{}\n{json}", hash::sha256(json.as_bytes())));
     }
     Ok(vocabulary)
 }
 
+/// A vocabulary that was kept, under the hash of its text; a damaged one is as good as none.
+fn kept_vocabulary(path: &Path) -> Option<Vocabulary> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (sum, json) = text.split_once('\n')?;
+    if hash::sha256(json.as_bytes()) != sum {
+        return None;
+    }
+    Vocabulary::from_json(json).ok()
+}
+
 /// Writes a file that only saves time: what goes wrong does no harm.
 fn keep(folder: &Path, path: &Path, text: &str) {
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    let temporary = beside(path);
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&temporary, text))
         .and_then(|()| std::fs::rename(&temporary, path));
@@ -220,15 +233,14 @@ fn shard_of(
     folder: Option<&Path>,
 ) -> Result<Shard, Error> {
     if *input.format == Format::Tokens {
-        return tokens::open(input.map, vocabulary.size());
+        return tokens::open(input.file, vocabulary.size());
     }
     if input.is_ids {
-        let n = input.map.len();
-        return Ok(Shard::of_ids(input.map, 0, shard::Width::One, n));
+        let n = input.file.len();
+        return Ok(Shard::of_ids(input.file, 0, shard::Width::One, n));
     }
-    let path = input.map.path();
     let Some(folder) = folder else {
-        return encode::shard(path, input.format, data, vocabulary, None);
+        return encode::shard(&input.file, input.format, data, vocabulary, None);
     };
     let ending = ending(&input);
     let settings = format!("{:?} {ending} {:?} {:?}", input.format, data.clean, data.loss_on);
@@ -239,12 +251,12 @@ fn shard_of(
         return Ok(shard);
     }
     let writer = shard::file::Writer::new(folder, &key)?;
-    encode::shard(path, input.format, data, vocabulary, Some(writer))
+    encode::shard(&input.file, input.format, data, vocabulary, Some(writer))
 }
 
 /// The part of a table's name that says what is between its cells.
 fn ending<'i>(input: &'i Input<'_>) -> &'i str {
-    let name = input.map.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = input.file.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let ending = name.split_once('.').map_or("", |(_, ending)| ending);
     if matches!(input.format, Format::Table { .. }) { ending } else { "" }
 }
@@ -296,7 +308,7 @@ impl Corpus {
     }
 
     /// Whether a token of a split is a target, or there is no token at all.
-    fn has_target(&self, split: &Split) -> Result<bool, Error> {
+    fn has_target(&self, split: &Split) -> bool {
         const STRETCH: u64 = 1 << 16;
         let mut is_empty = true;
         for stream in &split.streams {
@@ -304,21 +316,21 @@ impl Corpus {
             for start in (0..end).step_by(STRETCH as usize) {
                 is_empty = false;
                 let mut targets = vec![0; STRETCH.min(end - start) as usize];
-                stream.mask(&self.shards, start, &mut targets)?;
+                stream.mask(&self.shards, start, &mut targets);
                 if targets.contains(&0) {
-                    return Ok(true);
+                    return true;
                 }
             }
         }
-        Ok(is_empty)
+        is_empty
     }
 
     /// The class of a document of a stream.
-    pub(crate) fn class(&self, stream: &Stream, document: u64) -> Result<i32, Error> {
+    pub(crate) fn class(&self, stream: &Stream, document: u64) -> i32 {
         let (shard, number) = stream.document(document);
-        let class = self.shards[shard].class(number)?;
+        let class = self.shards[shard].class(number);
         let number = class.map(|class| self.class_numbers[shard][class as usize]);
-        Ok(number.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))
+        number.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1)
     }
 
     pub(crate) fn split(&self, name: &str) -> Option<&Split> {

@@ -8,6 +8,7 @@ use crate::{
     check::has_replies,
     clean,
     error::{Error, Position},
+    file::Original,
     shard::{Builder, Shard, Width, file::Writer},
     source::{self, Document, Item, Next, Role},
     tokenizer::{Unknown, Vocabulary},
@@ -15,12 +16,12 @@ use crate::{
 
 /// Shows every text of a file that stays, cleaned.
 pub(crate) fn texts(
-    path: &Path,
+    file: &Original,
     format: &Format,
     data: &Data,
     see: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    let (mut place, mut n) = (Place::default(), 0);
+    let (path, mut place, mut n) = (file.path(), Place::default(), 0);
     source::read(path, format, &mut |item| {
         match item {
             Item::Text(bytes) => {
@@ -34,7 +35,8 @@ pub(crate) fn texts(
             }
         }
         Ok(if enough(data, n, 0) { Next::Stop } else { Next::More })
-    })
+    })?;
+    file.check()
 }
 
 /// Whether a file need not be read further.
@@ -97,7 +99,7 @@ fn stays(document: &mut Document, data: &Data) -> bool {
 
 /// Makes the shard of a file, in memory or into a file of its own.
 pub(crate) fn shard(
-    path: &Path,
+    file: &Original,
     format: &Format,
     data: &Data,
     vocabulary: &Vocabulary,
@@ -105,7 +107,7 @@ pub(crate) fn shard(
 ) -> Result<Shard, Error> {
     let has_mask = data.loss_on == LossOn::Completion && has_replies(format);
     let mut builder = Builder::new(Width::of(vocabulary.size()), has_mask, writer);
-    let (mut place, mut ids) = (Place::default(), Vec::new());
+    let (path, mut place, mut ids) = (file.path(), Place::default(), Vec::new());
     source::read(path, format, &mut |item| {
         match item {
             Item::Text(bytes) if vocabulary.takes_bytes() && data.clean.normalize.is_empty() => {
@@ -135,6 +137,8 @@ pub(crate) fn shard(
         let is_enough = enough(data, builder.n_documents(), builder.n_tokens());
         Ok(if is_enough { Next::Stop } else { Next::More })
     })?;
+    // Before it is kept by the hash of what was looked at.
+    file.check()?;
     builder.finish(source::has_documents(format))
 }
 
@@ -162,7 +166,9 @@ fn push_document(
     vocabulary: &Vocabulary,
     ids: &mut Vec<u32>,
 ) -> Result<(), Refused> {
-    builder.open_document(clean::hash(document), document.label.as_deref());
+    // The name of a class is the same with white space around it.
+    let class = document.label.as_deref().map(str::trim);
+    builder.open_document(clean::hash(document), class);
     let mut was_reply = false;
     for part in &document.parts {
         let Some(role) = part.role else {
@@ -185,4 +191,33 @@ fn push_document(
         builder.push(&[end], was_reply || is_plain).map_err(Refused::Shard)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    /// Ids of a new text under the hash of the old one would be taken for those of the old one.
+    #[test]
+    fn nothing_is_kept_of_a_file_that_changed_on_the_way() {
+        let scratch = Scratch::new("encode_changed");
+        let (path, cache) = (scratch.path().join("a.txt"), scratch.path().join("cache"));
+        let data = Data::text(vec!["a.txt".to_owned()], plan::Tokenizer::Gpt2);
+        let vocabulary = Vocabulary::bytes();
+        std::fs::write(&path, "old").unwrap();
+        let original = Original::look(&path).unwrap();
+        let make = || {
+            let writer = Writer::new(&cache, "key").unwrap();
+            shard(&original, &Format::Text, &data, &vocabulary, Some(writer))
+        };
+        let kept = || std::fs::read_dir(&cache).unwrap().count();
+        assert_eq!((make().unwrap().layout.n_tokens, kept()), (3, 1));
+        std::fs::remove_file(cache.join("key.ids")).unwrap();
+        std::fs::write(&path, "newer").unwrap();
+        let error = make().unwrap_err().to_string();
+        assert!(error.contains("changed while it was in use"), "{error}");
+        assert_eq!(kept(), 0);
+        assert!(texts(&original, &Format::Text, &data, &mut |_| {}).is_err());
+    }
 }

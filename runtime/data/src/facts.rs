@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{corpus::Corpus, error::Error};
+use crate::corpus::Corpus;
 
 /// What the data holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl Lengths {
 }
 
 /// Looks at all documents once.
-pub(crate) fn of(corpus: &Corpus, files: Vec<PathBuf>, duplicates: u64) -> Result<Facts, Error> {
+pub(crate) fn of(corpus: &Corpus, files: Vec<PathBuf>, duplicates: u64) -> Facts {
     let count = |n: fn(&crate::split::Stream) -> u64| {
         let of_split =
             |split: &crate::corpus::Split| (split.name.clone(), split.streams.iter().map(n).sum());
@@ -63,12 +63,12 @@ pub(crate) fn of(corpus: &Corpus, files: Vec<PathBuf>, duplicates: u64) -> Resul
     for stream in corpus.splits.iter().flat_map(|split| &split.streams) {
         for (shard, document) in stream.documents() {
             let shard = &corpus.shards[shard];
-            let n = shard.start(document + 1)? - shard.start(document)?;
+            let n = shard.start(document + 1) - shard.start(document);
             lengths.push(u32::try_from(n).unwrap_or(u32::MAX));
         }
     }
     lengths.sort_unstable();
-    Ok(Facts {
+    Facts {
         vocab: corpus.vocabulary.size(),
         tokens: count(crate::split::Stream::n_tokens),
         documents: count(crate::split::Stream::n_documents),
@@ -78,24 +78,24 @@ pub(crate) fn of(corpus: &Corpus, files: Vec<PathBuf>, duplicates: u64) -> Resul
         lengths: (!lengths.is_empty()).then_some(Lengths(lengths)),
         duplicates,
         filtered: corpus.shards.iter().map(|shard| shard.layout.filtered).sum(),
-        shared: shared(corpus)?,
+        shared: shared(corpus),
         hash: corpus.hash().to_owned(),
         files,
-    })
+    }
 }
 
 /// Documents of `val` that are in `train` too.
-fn shared(corpus: &Corpus) -> Result<u64, Error> {
-    let hashes = |name: &str| -> Result<Vec<u128>, Error> {
+fn shared(corpus: &Corpus) -> u64 {
+    let hashes = |name: &str| -> Vec<u128> {
         let streams = corpus.split(name).map_or(&[][..], |split| &split.streams);
         let documents = streams.iter().flat_map(|stream| stream.documents());
         documents.map(|(shard, document)| corpus.shards[shard].hash(document)).collect()
     };
-    let val = hashes("val")?;
+    let val = hashes("val");
     if val.is_empty() {
-        return Ok(0);
+        return 0;
     }
-    let mut train = hashes("train")?;
+    let mut train = hashes("train");
     train.sort_unstable();
-    Ok(val.iter().filter(|hash| train.binary_search(hash).is_ok()).count() as u64)
+    val.iter().filter(|hash| train.binary_search(hash).is_ok()).count() as u64
 }

@@ -10,6 +10,7 @@ mod corpus;
 mod encode;
 mod error;
 mod facts;
+mod file;
 pub mod hash;
 mod mmap;
 mod order;

@@ -190,7 +190,7 @@ impl Sequences {
                 (start, stream.n_tokens() - start)
             }
             Pack::Rows if index >= stream.n_documents() => (0, 0),
-            Pack::Rows => stream.tokens_of(&corpus.shards, index)?,
+            Pack::Rows => stream.tokens_of(&corpus.shards, index),
         };
         let take = |n: u64| usize::try_from(n.min(self.context)).expect("a row fits in memory");
         match corpus.data.task {
@@ -201,7 +201,7 @@ impl Sequences {
                 if n > 0 {
                     stream.read(&corpus.shards, start, &mut ids[..n])?;
                     stream.read(&corpus.shards, start + 1, &mut targets[..n])?;
-                    stream.mask(&corpus.shards, start + 1, &mut targets[..n])?;
+                    stream.mask(&corpus.shards, start + 1, &mut targets[..n]);
                     self.end_documents(corpus, &ids[..n], &mut targets[..n]);
                 }
             }
@@ -209,7 +209,7 @@ impl Sequences {
                 let n = take(n_behind);
                 ids[n..].fill(pad);
                 stream.read(&corpus.shards, start, &mut ids[..n])?;
-                targets[0] = if n == 0 { -1 } else { corpus.class(stream, index)? };
+                targets[0] = if n == 0 { -1 } else { corpus.class(stream, index) };
             }
             Task::Masked { share, keep, random } => {
                 let n = take(n_behind);

@@ -1,6 +1,7 @@
 //! The tokens of one file: ids, where documents start, hashes and classes.
 //!
-//! A shard is one stretch of bytes, in memory or mapped, so that both are read by the same code.
+//! A shard that was made here is one stretch of bytes, in memory or mapped, so that both are read by
+//! the same code. Files that are ids already stay where they are.
 //! Layout of one that was made here: ids, starts of documents (u64, one more than documents),
 //! hashes (u128), classes (u32), a bit for each token that may be a target, each at a multiple of
 //! 8; [`file`] adds what a file needs.
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use build::Builder;
 
-use crate::{error::Error, mmap::Map};
+use crate::{error::Error, file::Original, mmap::Map};
 
 /// Bytes of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub(crate) struct Documents {
 enum Store {
     Memory(Vec<u8>),
     Mapped(Map),
+    /// Ids alone.
+    Original(Original),
 }
 
 /// The tokens of a file.
@@ -88,7 +91,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// A file that is ids already.
-    pub(crate) fn of_ids(map: Map, ids_at: usize, width: Width, n_tokens: u64) -> Shard {
+    pub(crate) fn of_ids(file: Original, ids_at: usize, width: Width, n_tokens: u64) -> Shard {
         let layout = Layout {
             width,
             ids_at,
@@ -98,7 +101,7 @@ impl Shard {
             classes: Vec::new(),
             filtered: 0,
         };
-        Shard { layout, store: Store::Mapped(map) }
+        Shard { layout, store: Store::Original(file) }
     }
 
     /// One that was made in memory.
@@ -111,10 +114,12 @@ impl Shard {
         Shard { layout, store: Store::Mapped(map) }
     }
 
-    fn bytes(&self) -> Result<&[u8], Error> {
+    /// Of a shard that was made here.
+    fn bytes(&self) -> &[u8] {
         match &self.store {
-            Store::Memory(bytes) => Ok(bytes),
+            Store::Memory(bytes) => bytes,
             Store::Mapped(map) => map.bytes(),
+            Store::Original(_) => unreachable!("a file of ids has no tables"),
         }
     }
 
@@ -127,7 +132,16 @@ impl Shard {
     pub(crate) fn read(&self, start: u64, out: &mut [i32]) -> Result<(), Error> {
         let width = self.layout.width.bytes();
         let from = self.layout.ids_at + at(start) * width;
-        let bytes = &self.bytes()?[from..from + out.len() * width];
+        let n = out.len() * width;
+        let mut copied = Vec::new();
+        let bytes = match &self.store {
+            Store::Original(file) => {
+                copied.resize(n, 0);
+                file.read_at(from as u64, &mut copied)?;
+                &copied
+            }
+            Store::Memory(_) | Store::Mapped(_) => &self.bytes()[from..from + n],
+        };
         match self.layout.width {
             Width::One => out.iter_mut().zip(bytes).for_each(|(o, &b)| *o = i32::from(b)),
             Width::Two => {
@@ -143,37 +157,35 @@ impl Shard {
     }
 
     /// Takes the targets that are none away; `out[0]` is the token at `start`.
-    pub(crate) fn mask(&self, start: u64, out: &mut [i32]) -> Result<(), Error> {
-        let Some(targets_at) = self.layout.targets_at else { return Ok(()) };
-        let bits = &self.bytes()?[targets_at..];
+    pub(crate) fn mask(&self, start: u64, out: &mut [i32]) {
+        let Some(targets_at) = self.layout.targets_at else { return };
+        let bits = &self.bytes()[targets_at..];
         for (i, target) in out.iter_mut().enumerate() {
             let token = at(start) + i;
             if bits[token / 8] >> (token % 8) & 1 == 0 {
                 *target = -1;
             }
         }
-        Ok(())
     }
 
     /// The first token of a document; that of the one behind the last is the end.
-    pub(crate) fn start(&self, document: u64) -> Result<u64, Error> {
+    pub(crate) fn start(&self, document: u64) -> u64 {
         let tables = self.tables();
         assert!(document <= tables.n, "a document of the shard");
         let from = tables.starts_at + 8 * at(document);
-        Ok(u64::from_le_bytes(array(&self.bytes()?[from..])))
+        u64::from_le_bytes(array(&self.bytes()[from..]))
     }
 
     /// What tells a document from all others.
-    pub(crate) fn hash(&self, document: u64) -> Result<u128, Error> {
+    pub(crate) fn hash(&self, document: u64) -> u128 {
         let from = self.tables().hashes_at + 16 * at(document);
-        Ok(u128::from_le_bytes(array(&self.bytes()?[from..])))
+        u128::from_le_bytes(array(&self.bytes()[from..]))
     }
 
     /// The class of a document by its number in the shard.
-    pub(crate) fn class(&self, document: u64) -> Result<Option<u32>, Error> {
-        let Some(classes_at) = self.tables().classes_at else { return Ok(None) };
-        let from = classes_at + 4 * at(document);
-        Ok(Some(u32::from_le_bytes(array(&self.bytes()?[from..]))))
+    pub(crate) fn class(&self, document: u64) -> Option<u32> {
+        let from = self.tables().classes_at? + 4 * at(document);
+        Some(u32::from_le_bytes(array(&self.bytes()[from..])))
     }
 
     fn tables(&self) -> &Documents {

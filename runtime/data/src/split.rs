@@ -58,34 +58,35 @@ impl Stream {
         self.runs.partition_point(|run| run.tokens_before <= token).saturating_sub(1)
     }
 
-    /// Visits the pieces of shards that hold `n` tokens from `start` on.
-    fn pieces(
-        &self,
-        start: u64,
-        n: usize,
-        mut visit: impl FnMut(usize, u64, Range<usize>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// The pieces of shards that hold `n` tokens from `start` on: shard, token there, and part.
+    fn pieces(&self, start: u64, n: usize) -> impl Iterator<Item = (usize, u64, Range<usize>)> {
         let (mut run, mut done) = (self.run_of_token(start), 0);
-        while done < n {
+        std::iter::from_fn(move || {
+            if done == n {
+                return None;
+            }
             let here = &self.runs[run];
             let skipped = start + done as u64 - here.tokens_before;
             let left = here.tokens.end - here.tokens.start - skipped;
             let take = usize::try_from(left).map_or(n - done, |left| left.min(n - done));
-            visit(here.shard, here.tokens.start + skipped, done..done + take)?;
+            let part = done..done + take;
             done += take;
             run += 1;
-        }
-        Ok(())
+            Some((here.shard, here.tokens.start + skipped, part))
+        })
     }
 
     /// Copies the ids from `start` on; all of them must exist.
     pub(crate) fn read(&self, shards: &[Shard], start: u64, out: &mut [i32]) -> Result<(), Error> {
-        self.pieces(start, out.len(), |shard, at, part| shards[shard].read(at, &mut out[part]))
+        let mut pieces = self.pieces(start, out.len());
+        pieces.try_for_each(|(shard, at, part)| shards[shard].read(at, &mut out[part]))
     }
 
     /// Takes away the targets that are none; `out[0]` is the token at `start`.
-    pub(crate) fn mask(&self, shards: &[Shard], start: u64, out: &mut [i32]) -> Result<(), Error> {
-        self.pieces(start, out.len(), |shard, at, part| shards[shard].mask(at, &mut out[part]))
+    pub(crate) fn mask(&self, shards: &[Shard], start: u64, out: &mut [i32]) {
+        for (shard, at, part) in self.pieces(start, out.len()) {
+            shards[shard].mask(at, &mut out[part]);
+        }
     }
 
     /// The shard of a document and its number there.
@@ -96,13 +97,13 @@ impl Stream {
     }
 
     /// The first token of a document, and how many it has.
-    pub(crate) fn tokens_of(&self, shards: &[Shard], document: u64) -> Result<(u64, u64), Error> {
+    pub(crate) fn tokens_of(&self, shards: &[Shard], document: u64) -> (u64, u64) {
         let at = self.runs.partition_point(|run| run.documents_before <= document);
         let run = &self.runs[at.saturating_sub(1)];
         let number = run.documents.start + document - run.documents_before;
-        let start = shards[run.shard].start(number)?;
-        let n = shards[run.shard].start(number + 1)? - start;
-        Ok((run.tokens_before + start - run.tokens.start, n))
+        let start = shards[run.shard].start(number);
+        let n = shards[run.shard].start(number + 1) - start;
+        (run.tokens_before + start - run.tokens.start, n)
     }
 
     /// Visits all documents: their shard and their number there.
@@ -125,7 +126,7 @@ pub(crate) fn choose(
     shards: &[Shard],
     sources: &[usize],
     classes: &[Vec<u32>],
-) -> Result<Chosen, Error> {
+) -> Chosen {
     let names = match data.splits.as_slice() {
         [] => vec![("train".to_owned(), 1.0)],
         splits => splits.iter().map(|split| (split.name.clone(), split.share)).collect(),
@@ -145,12 +146,12 @@ pub(crate) fn choose(
             cut_tokens(data, shards, &own, &shares, &mut targets);
             continue;
         }
-        let kept = keep(data, shards, &own, &mut seen, &mut duplicates)?;
-        cut_documents(data, shards, classes, &kept, &shares, &mut targets)?;
+        let kept = keep(data, shards, &own, &mut seen, &mut duplicates);
+        cut_documents(data, shards, classes, &kept, &shares, &mut targets);
     }
     let splits = names.into_iter().zip(streams);
     let splits = splits.map(|((name, _), streams)| Split { name, streams }).collect();
-    Ok(Chosen { splits, duplicates })
+    Chosen { splits, duplicates }
 }
 
 /// Where the splits of `total` things end, in order from the start.
@@ -200,7 +201,7 @@ fn keep(
     own: &[usize],
     seen: &mut HashSet<u128>,
     duplicates: &mut u64,
-) -> Result<Vec<(usize, Range<u64>)>, Error> {
+) -> Vec<(usize, Range<u64>)> {
     let mut kept: Vec<(usize, Range<u64>)> = Vec::new();
     let (mut n_documents, mut n_tokens) = (0, 0);
     for &i in own {
@@ -216,21 +217,21 @@ fn keep(
                 None => false,
             };
             if is_full {
-                return Ok(kept);
+                return kept;
             }
-            if data.clean.dedup && !seen.insert(shard.hash(document)?) {
+            if data.clean.dedup && !seen.insert(shard.hash(document)) {
                 *duplicates += 1;
                 continue;
             }
             n_documents += 1;
-            n_tokens += shard.start(document + 1)? - shard.start(document)?;
+            n_tokens += shard.start(document + 1) - shard.start(document);
             match kept.last_mut() {
                 Some((last, range)) if *last == i && range.end == document => range.end += 1,
                 Some(_) | None => kept.push((i, document..document + 1)),
             }
         }
     }
-    Ok(kept)
+    kept
 }
 
 fn cut_documents(
@@ -240,29 +241,28 @@ fn cut_documents(
     kept: &[(usize, Range<u64>)],
     shares: &[f64],
     targets: &mut [&mut Stream],
-) -> Result<(), Error> {
-    let class = |shard: usize, document: u64| -> Result<usize, Error> {
-        let class = if data.stratified { shards[shard].class(document)? } else { None };
-        Ok(class.map_or(0, |class| classes[shard][class as usize] as usize))
+) {
+    let class = |shard: usize, document: u64| {
+        let class = if data.stratified { shards[shard].class(document) } else { None };
+        class.map_or(0, |class| classes[shard][class as usize] as usize)
     };
     let all = || kept.iter().flat_map(|(i, range)| range.clone().map(|document| (*i, document)));
     let mut totals: Vec<u64> = Vec::new();
     for (i, document) in all() {
-        let class = class(i, document)?;
+        let class = class(i, document);
         totals.resize(totals.len().max(class + 1), 0);
         totals[class] += 1;
     }
     let ends: Vec<Vec<u64>> = totals.iter().map(|total| ends(shares, *total)).collect();
     let mut places = vec![0; totals.len()];
     for (i, document) in all() {
-        let class = class(i, document)?;
+        let class = class(i, document);
         let place = places[class];
         places[class] += 1;
         let Some(split) = ends[class].iter().position(|end| place < *end) else { continue };
-        let tokens = shards[i].start(document)?..shards[i].start(document + 1)?;
+        let tokens = shards[i].start(document)..shards[i].start(document + 1);
         targets[split].push(i, document..document + 1, tokens);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -290,13 +290,7 @@ mod tests {
         assert_eq!(stream.runs.len(), 3);
         assert_eq!((stream.n_documents(), stream.n_tokens()), (4, 11));
         assert_eq!([0, 1, 2, 3].map(|i| stream.document(i)), [(0, 0), (0, 1), (0, 3), (1, 4)]);
-        let mut seen = Vec::new();
-        stream
-            .pieces(8, 3, |shard, at, part| {
-                seen.push((shard, at, part));
-                Ok(())
-            })
-            .unwrap();
+        let seen: Vec<_> = stream.pieces(8, 3).collect();
         assert_eq!(seen, [(0, 8, 0..1), (0, 12, 1..2), (1, 13, 2..3)]);
     }
 }

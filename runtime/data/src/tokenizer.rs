@@ -152,13 +152,15 @@ pub(crate) fn start(
         T::Ids(n) => known(Model::Ids(*n)),
         T::File(path) => {
             let found = crate::paths::resolve(std::slice::from_ref(path), base)?;
-            let map = crate::mmap::Map::open(&found[0])?;
-            if map.len() > file::MAX_BYTES {
+            let original = crate::file::Original::look(&found[0])?;
+            if original.len() > file::MAX_BYTES {
                 let most = file::MAX_BYTES >> 20;
-                return Err(Error::new(map.path(), format!("longer than {most} MiB")));
+                return Err(Error::new(original.path(), format!("longer than {most} MiB")));
             }
-            let parsed = FileTokenizer::parse(map.bytes()?);
-            known(Model::File(Box::new(parsed.map_err(|e| Error::new(map.path(), e))?)))
+            let mut bytes = vec![0; usize::try_from(original.len()).expect("at most 64 MiB")];
+            original.read_at(0, &mut bytes)?;
+            let parsed = FileTokenizer::parse(&bytes);
+            known(Model::File(Box::new(parsed.map_err(|e| Error::new(original.path(), e))?)))
         }
     }
 }

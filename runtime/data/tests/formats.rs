@@ -148,6 +148,48 @@ fn packed_texts_are_read_by_their_content() {
     assert!(facts.vocab > 1000, "a text in Chinese");
     let first = corpus.first_tokens("train", 40).unwrap();
     assert!(String::from_utf8(corpus.vocabulary().decode(&first)).is_ok());
+    // Frames that say nothing may lie before and between those that do.
+    let frame = std::fs::read(examples().join("data/guwen.txt.zst")).unwrap();
+    let silent = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
+    let folder = Folder::new("frames");
+    folder.write("a.txt", [&silent[..], &frame, &silent, &frame].concat());
+    let twice = folder.scan(&Data::text(vec!["a.txt".to_owned()], Tokenizer::Chars)).unwrap().0;
+    assert_eq!((twice.vocab, twice.tokens[0].1), (facts.vocab, 2 * facts.tokens[0].1));
+}
+
+#[test]
+fn classes_are_their_names_without_the_space_around_them() {
+    let folder = Folder::new("space");
+    folder.write("a.csv", "x,one\n x,two\ny ,three\n").write("b.csv", "x,one\n ,two\n");
+    let columns = Columns::Text { text: Column::Number(2), label: Some(Column::Number(1)) };
+    let table = |path| {
+        let format = Format::Table { columns: columns.clone(), header: None };
+        Data { pack: Pack::Rows, task: Task::Classes { n: None }, ..of(path, format) }
+    };
+    assert_eq!(folder.scan(&table("a.csv")).unwrap().0.classes, ["x", "y"]);
+    let empty = folder.scan(&table("b.csv")).unwrap_err().to_string();
+    assert!(empty.contains("b.csv: line 2: the class is empty"), "{empty}");
+}
+
+/// Data that others write to while it is in use is an error, never a crash or other ids.
+#[test]
+fn a_file_that_changes_under_a_run_is_an_error() {
+    let folder = Folder::new("changed");
+    folder.write("a.txt", "x".repeat(9000)).write("a.bin", [1, 0].repeat(5000));
+    let text = of("a.txt", Format::Text);
+    let tokens = Data { tokenizer: Tokenizer::Ids(5), ..of("a.bin", Format::Tokens) };
+    for (data, path) in [(text, "a.txt"), (tokens, "a.bin")] {
+        let (_, corpus) = folder.scan(&data).unwrap();
+        let rows = Sequences::new(&corpus, "train", 16, 5).unwrap();
+        let read = |row| rows.fill_train(&corpus, row, &mut [0; 16], &mut [0; 16]);
+        read(0).unwrap();
+        let file = std::fs::File::options().write(true).open(folder.0.join(path)).unwrap();
+        file.set_len(10).unwrap();
+        let cut = read(rows.n_whole() - 1).unwrap_err().to_string();
+        assert!(cut.contains(path) && cut.contains("changed while it was in use"), "{cut}");
+        std::fs::remove_file(folder.0.join(path)).unwrap();
+        assert!(read(0).is_err());
+    }
 }
 
 #[test]
@@ -186,6 +228,14 @@ fn bad_data_is_located_and_says_what_to_do() {
     header[8] = 3;
     folder.write("cut.bin", &header);
     folder.write("gz.txt", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff]);
+    folder.write("open.csv", "a,b\n1,\"x\n\"\n2,\"y\n3,z\n");
+    folder.write("half.csv", "a,b\n1,\"x\n2,\"y\"\n3,z\n");
+    folder.write("text.xz", b"\xfd7zXZ\0\0\x04").write("text.zip", b"PK\x03\x04\x14\0");
+    folder.write("cut.zst", [0x50, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 1]);
+    let quotes = |path| {
+        let columns = Columns::Text { text: Column::Number(2), label: None };
+        of(path, Format::Table { columns, header: Some(true) })
+    };
     let b = || Columns::Text { text: Column::Name("b".to_owned()), label: None };
     let c = || Columns::Text { text: Column::Name("c".to_owned()), label: None };
     let table = |columns| of("a.csv", Format::Table { columns, header: None });
@@ -200,6 +250,11 @@ fn bad_data_is_located_and_says_what_to_do() {
         (tokens("empty.bin"), "empty.bin: the file is empty"),
         (tokens("cut.bin"), "cut.bin: byte 1028: the header states 3 ids, the file holds 2"),
         (of("gz.txt", Format::Text), "gz.txt: byte 0: cannot be read"),
+        (quotes("open.csv"), "open.csv: line 4: the quote that opens here is never closed"),
+        (quotes("half.csv"), "half.csv: line 2: text behind a closing quote"),
+        (of("text.xz", Format::Text), "text.xz: packed with xz, which is not read; unpack it"),
+        (of("text.zip", Format::Text), "text.zip: packed with zip"),
+        (of("cut.zst", Format::Text), "cut.zst: byte 0: cannot be read: the file ends inside"),
     ];
     for (data, message) in wrong {
         let error = folder.scan(&data).unwrap_err().to_string();
@@ -360,6 +415,15 @@ fn ids_are_kept_and_a_damaged_file_is_made_again() {
     }
     std::fs::write(shard, &whole[..whole.len() / 2]).unwrap();
     assert_eq!(read(), first);
+    // A vocabulary that still reads as one, but is another.
+    let vocabulary = kept.iter().find(|p| p.extension().is_some_and(|e| e == "json")).unwrap();
+    let (whole, n) = (std::fs::read(vocabulary).unwrap(), first.0.vocab);
+    for (damage, _) in whole.iter().enumerate().filter(|(_, byte)| byte.is_ascii_alphanumeric()) {
+        let mut bytes = whole.clone();
+        bytes[damage] ^= 1;
+        std::fs::write(vocabulary, &bytes).unwrap();
+        assert_eq!(read(), first, "byte {damage}, {n}");
+    }
     assert_eq!(files(), kept, "no file of the way is left");
 }
 

@@ -43,6 +43,9 @@ pub struct RunInfo {
     /// Variables of the environment that it names.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// The classes of its data by number.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Texts of the files that it uses, by their path from its folder.
     #[serde(default)]
     pub uses: BTreeMap<String, String>,
@@ -147,9 +150,6 @@ pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decisio
         Look::Differs { why, same_model } => match on_change {
             OnChange::Sibling | OnChange::Anew => why,
             OnChange::GoOn if same_model => {
-                if let Some(same) = beside(dir, info)? {
-                    return Ok(same);
-                }
                 let step = load::steps(dir).last().copied().unwrap_or(0);
                 return Ok(Decision::Resume(dir.to_owned(), step));
             }
@@ -169,14 +169,16 @@ pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decisio
     unreachable!("a folder has fewer siblings than there are numbers")
 }
 
-/// The run of this very program beside `dir`, where there is one.
-fn beside(dir: &Path, info: &RunInfo) -> Result<Option<Decision>, Error> {
-    for sibling in siblings(dir).take_while(|sibling| sibling.exists()) {
-        if let Look::Same(decision) = look(&sibling, info)? {
-            return Ok(Some(decision));
+/// The folder that a run goes on in where the user names none: that of this very program, be it
+/// `dir` or beside it, else `dir`.
+pub fn of_program(dir: &Path, info: &RunInfo) -> Result<PathBuf, Error> {
+    let beside = siblings(dir).take_while(|sibling| sibling.exists());
+    for folder in std::iter::once(dir.to_owned()).chain(beside) {
+        if let Look::Same(_) = look(&folder, info)? {
+            return Ok(folder);
         }
     }
-    Ok(None)
+    Ok(dir.to_owned())
 }
 
 /// `DIR-2`, `DIR-3` and so on.
@@ -366,6 +368,7 @@ mod tests {
             options: vec![],
             job: None,
             environment: vec![],
+            classes: vec![],
             uses: BTreeMap::new(),
         }
     }

@@ -72,7 +72,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
     let compiled = compile_or_report(&mut ready, &args.source, &site)?;
     let traffic = traffic::of(&plan, &compiled.scheduled.schedule.kernels);
     drop(bench);
-    let numerics = site.back_end.numerics(&compiled.train).map_err(|_| Failure::Spec)?;
+    let numerics = site.back_end.numerics(&compiled.train).map_err(|found| Failure::of(&found))?;
     let most = ceilings::measure(device, site.back_end, numerics, &options, &plan.run)?;
     table::print(&costs, PROFILED, &traffic, most.as_ref());
     Ok(())

@@ -24,7 +24,10 @@ pub(super) fn run(args: &Build) -> Result<(), Failure> {
         let checked = Checked { program: None, diagnostics: front.diagnostics.clone() };
         report(&front, &checked, args.source.error_format);
         print(&syntax::print_spec(&front.spec));
-        return if checked.has_errors() { Err(Failure::Spec) } else { Ok(()) };
+        return match checked.has_errors() {
+            true => Err(Failure::of(&checked.diagnostics)),
+            false => Ok(()),
+        };
     }
     let start = Instant::now();
     let mut ready = ready(&args.source)?;
@@ -103,12 +106,13 @@ pub(super) fn plan_or_report(
 }
 
 fn refuse(ready: &mut Ready, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
+    let failure = Failure::of(&diagnostics);
     ready.say(source, diagnostics);
-    Failure::Spec
+    failure
 }
 
 fn warn(ready: &mut Ready, source: &Source, found: Vec<Diagnostic>) -> Result<(), Failure> {
-    if ready.say(source, found) { Err(Failure::Spec) } else { Ok(()) }
+    if ready.say(source, found) { Err(Failure::Spec(2)) } else { Ok(()) }
 }
 
 fn print(text: &str) {

@@ -37,7 +37,7 @@ fn of_spec(path: &Path) -> Result<(), Failure> {
     let checked = Checked { program: None, diagnostics: front.diagnostics.clone() };
     report(&front, &checked, ErrorFormat::Human);
     if checked.has_errors() {
-        return Err(Failure::Spec);
+        return Err(Failure::of(&checked.diagnostics));
     }
     let Interface { args, jobs, doc, n_datas: _ } = front.interface();
     let shown = path.display();

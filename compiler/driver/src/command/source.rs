@@ -132,7 +132,7 @@ pub(super) fn ready(source: &Source) -> Result<Ready, Failure> {
         ))),
         None => {
             report(&front, &checked, source.error_format);
-            Err(Failure::Spec)
+            Err(Failure::of(&checked.diagnostics))
         }
     }
 }

@@ -32,7 +32,13 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let (site, device) = Site::of_program(args.machine.device, settings, map)?;
     let plan = plan_or_report(&mut ready, &args.source, &site)?;
     let settings = &ready.program.train;
-    let info = job::info(settings, &plan, &ready.front, &request(&args.source, String::new()));
+    let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+    let request = request(&args.source, String::new());
+    let info = job::info(settings, &plan, corpus, &ready.front, &request);
+    let folder = match (&args.out, args.resume) {
+        (None, true) => run_dir::of_program(&folder, &info)?,
+        _ => folder,
+    };
     say_changes(args, &mut ready, &info, &folder)?;
     let settings = &ready.program.train;
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
@@ -56,7 +62,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let stop = Stop::on_signals().map_err(|e| Error::io("watch signals for", &dir, e))?;
     let options = job::options(args.machine.threads, device);
     let settings = &ready.program.train;
-    let mut show = Show::new(settings.steps, every(settings));
+    let mut show = Show::new(&dir, settings.steps, every(settings));
     let mut logs = Logs::new(&settings.logs, &dir)?;
     let (mut watch, mut is_too_long) = (Watch::default(), false);
     let mut report = |event: Event| {
@@ -77,7 +83,7 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let outcome = train(plan, corpus, &dir, &options, &stop, &mut report);
     show.end_line();
     match finish(&dir, args, &ready, outcome?) {
-        Err(_) if is_too_long => Err(Failure::Spec),
+        Err(_) if is_too_long => Err(Failure::Spec(2)),
         ended => ended,
     }
 }
@@ -98,7 +104,8 @@ fn say_changes(
 ) -> Result<(), Failure> {
     let Ok(then) = run_dir::info(folder) else { return Ok(()) };
     let is_same = then.identity == info.identity && then.trajectory == info.trajectory;
-    let is_beside = match on_change(args, &ready.program.train) {
+    let on_change = on_change(args, &ready.program.train);
+    let is_beside = match on_change {
         OnChange::Sibling | OnChange::Anew => true,
         OnChange::Refuse | OnChange::GoOn => false,
     };
@@ -106,9 +113,9 @@ fn say_changes(
         return Ok(());
     }
     let weights = if then.identity == info.identity { Weights::Fit } else { Weights::Differ };
-    let found = changes::since(&ready.program.train, &then.settings, weights);
+    let found = changes::since(&ready.program.train, &then.settings, weights, on_change);
     let is_refused = ready.say(&args.source, found) && weights == Weights::Fit;
-    if is_refused { Err(Failure::Spec) } else { Ok(()) }
+    if is_refused { Err(Failure::Spec(2)) } else { Ok(()) }
 }
 
 /// Says how the run ended and how to go on.
@@ -183,6 +190,7 @@ fn on_change(args: &cli::Train, settings: &sema::Train) -> OnChange {
 
 /// Shows a run: one line that is rewritten on a terminal, a line now and then elsewhere.
 struct Show {
+    folder: String,
     steps: u64,
     /// Where the spec says.
     every: Option<u64>,
@@ -193,9 +201,10 @@ struct Show {
 }
 
 impl Show {
-    fn new(steps: u64, every: Option<u64>) -> Self {
+    fn new(folder: &Path, steps: u64, every: Option<u64>) -> Self {
         let is_terminal = std::io::stdout().is_terminal();
-        Self { steps, every, pace: Pace::new(steps), is_terminal, open: false }
+        let folder = folder.display().to_string();
+        Self { folder, steps, every, pace: Pace::new(steps), is_terminal, open: false }
     }
 
     fn event(&mut self, event: Event) {
@@ -208,7 +217,9 @@ impl Show {
                 say(format_args!("training {} parameters", count(parameters)));
             }
             Event::Took { from, n_taken, fresh } => took(&from, n_taken, &fresh),
-            Event::Resumed { step } => say(format_args!("going on from step {step}")),
+            Event::Resumed { step } => {
+                say(format_args!("going on from step {step} of {}", self.folder));
+            }
             Event::Warning(text) => eprintln!("warning: {text}"),
             Event::Saved { step, path } => {
                 say(format_args!("saved step {step} in {}", path.display()));

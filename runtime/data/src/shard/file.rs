@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, Shard};
-use crate::{error::Error, mmap::Map};
+use crate::{error::Error, file::beside, mmap::Map};
 
 /// The last bytes of a file.
 const FORMAT: &[u8; 8] = b"llmcidx1";
@@ -74,8 +74,8 @@ impl Writer {
     /// For the shard of `key` in `folder`, which is made when it is missing.
     pub(crate) fn new(folder: &Path, key: &str) -> Result<Writer, Error> {
         let target = path_of(folder, key);
-        let temporary = target.with_extension(format!("tmp-{}", std::process::id()));
-        let fail = |source| Error::new(&temporary, format!("cannot be written: {source}"));
+        let temporary = beside(&target);
+        let fail = |source| unwritable(&temporary, &source);
         fs::create_dir_all(folder).map_err(fail)?;
         let file = BufWriter::with_capacity(1 << 18, File::create(&temporary).map_err(fail)?);
         Ok(Writer { key: key.to_owned(), target, temporary, file, sum: Sum::default() })
@@ -89,10 +89,7 @@ impl Writer {
     }
 
     fn fail(&self, source: &std::io::Error) -> Error {
-        let message = format!(
-            "cannot be written: {source}; LLMC_CACHE names another folder, `off` keeps in memory"
-        );
-        Error::new(&self.temporary, message)
+        unwritable(&self.temporary, source)
     }
 
     /// Ends the file and opens it.
@@ -110,9 +107,16 @@ impl Writer {
             fs::rename(&self.temporary, &self.target)
         })();
         written.map_err(|source| self.fail(&source))?;
-        let map = Map::open(&self.target)?;
+        let map = Map::open(&self.target).map_err(|source| self.fail(&source))?;
         Ok(Shard::mapped(footer.layout, map))
     }
+}
+
+fn unwritable(path: &Path, source: &std::io::Error) -> Error {
+    let message = format!(
+        "cannot be written: {source}; LLMC_CACHE names another folder, `off` keeps in memory"
+    );
+    Error::new(path, message)
 }
 
 impl Drop for Writer {
@@ -130,8 +134,7 @@ fn path_of(folder: &Path, key: &str) -> PathBuf {
 /// The shard that was kept for a key, when it is whole.
 pub(crate) fn open(folder: &Path, key: &str) -> Option<Shard> {
     let map = Map::open(&path_of(folder, key)).ok()?;
-    let bytes = map.bytes().ok()?;
-    let (rest, format) = bytes.split_last_chunk::<8>()?;
+    let (rest, format) = map.bytes().split_last_chunk::<8>()?;
     let (body, sum) = rest.split_last_chunk::<8>()?;
     let mut found = Sum::default();
     found.add(body);

@@ -7,30 +7,48 @@ use std::{
 };
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use crate::error::Error;
+use crate::{error::Error, file::regular};
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A regular file, as [`crate::mmap::Map::open`] asks for it.
-pub(super) fn regular(path: &Path) -> Result<File, Error> {
-    let read = |source: io::Error| Error::new(path, source);
-    // Looked at before it is opened: opening a pipe would wait for its other end.
-    let is_file = |meta: std::fs::Metadata| meta.is_file();
-    if !is_file(std::fs::metadata(path).map_err(read)?) {
-        return Err(Error::new(path, "not a regular file"));
+/// How a file is packed.
+enum Packing {
+    Gzip,
+    Zstd,
+    /// In a way that is not read here.
+    Other(&'static str),
+}
+
+impl Packing {
+    /// By its first bytes. Of formats whose mark could be the start of a text, more is asked.
+    fn of(start: &[u8]) -> Option<Packing> {
+        let is = |mark: &[u8]| start.starts_with(mark);
+        if is(&[0x1f, 0x8b]) {
+            Some(Packing::Gzip)
+        } else if is(&ZSTD) || skips(start) {
+            Some(Packing::Zstd)
+        } else if is(b"\xfd7zXZ\0") {
+            Some(Packing::Other("xz"))
+        } else if is(b"BZh") && start.get(4..10) == Some(b"1AY&SY") {
+            Some(Packing::Other("bzip2"))
+        } else if is(b"PK\x03\x04") {
+            Some(Packing::Other("zip"))
+        } else if is(b"7z\xbc\xaf\x27\x1c") {
+            Some(Packing::Other("7z"))
+        } else if is(&[0x04, 0x22, 0x4d, 0x18]) {
+            Some(Packing::Other("lz4"))
+        } else {
+            None
+        }
     }
-    let file = File::open(path).map_err(read)?;
-    let meta = file.metadata().map_err(read)?;
-    if !meta.is_file() {
-        return Err(Error::new(path, "not a regular file"));
-    }
-    if meta.len() == 0 {
-        return Err(Error::new(path, "the file is empty"));
-    }
-    Ok(file)
+}
+
+/// Whether a frame of zstd says nothing (RFC 8878, 3.1.2): 0x184d2a50 to 0x184d2a5f, the number of
+/// its bytes, and those.
+fn skips(start: &[u8]) -> bool {
+    start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == [0x2a, 0x4d, 0x18]
 }
 
 /// The first bytes of a file as it is on the disk.
@@ -43,24 +61,26 @@ pub(super) fn first_bytes(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// Whether a file is packed.
 pub(crate) fn is_packed(path: &Path) -> Result<bool, Error> {
-    let start = first_bytes(path)?;
-    Ok(start.starts_with(&GZIP) || start.starts_with(&ZSTD))
+    Ok(Packing::of(&first_bytes(path)?).is_some())
 }
 
 /// The bytes of a file, unpacked.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
     let mut file = regular(path)?;
-    let mut start = [0; 4];
+    let mut start = [0; 16];
     let n = fill(&mut file, &mut start).map_err(|e| Error::new(path, e))?;
     file.rewind().map_err(|e| Error::new(path, e))?;
     let reader = BufReader::with_capacity(1 << 16, file);
-    if start[..n].starts_with(&GZIP) {
-        return Ok(Box::new(MultiGzDecoder::new(reader)));
+    match Packing::of(&start[..n]) {
+        None => Ok(Box::new(reader)),
+        Some(Packing::Gzip) => Ok(Box::new(MultiGzDecoder::new(reader))),
+        Some(Packing::Zstd) => Ok(Box::new(Frames { source: Some(reader), frame: None })),
+        Some(Packing::Other(how)) => {
+            let message =
+                format!("packed with {how}, which is not read; unpack it, or use gzip or zstd");
+            Err(Error::new(path, message))
+        }
     }
-    if start[..n] == ZSTD {
-        return Ok(Box::new(Frames { source: Some(reader), frame: None }));
-    }
-    Ok(Box::new(reader))
 }
 
 /// Reads until `buffer` is full or the source has ended.
@@ -84,12 +104,14 @@ struct Frames {
     /// Between frames.
     source: Option<Source>,
     /// Inside of one.
-    frame: Option<Box<StreamingDecoder<Source, ruzstd::decoding::FrameDecoder>>>,
+    frame: Option<Box<StreamingDecoder<Source, FrameDecoder>>>,
 }
 
 impl Read for Frames {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         use std::io::BufRead;
+        let invalid =
+            |e: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, e.to_string());
         loop {
             if let Some(frame) = &mut self.frame {
                 let n = frame.read(out)?;
@@ -102,8 +124,18 @@ impl Read for Frames {
             if source.fill_buf()?.is_empty() {
                 return Ok(0);
             }
-            let frame = StreamingDecoder::new(source)
-                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+            let mut head = [0; 8];
+            let n = fill(&mut source, &mut head)?;
+            if n == 8 && skips(&head) {
+                let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+                if io::copy(&mut (&mut source).take(length), &mut io::sink())? < length {
+                    return Err(invalid(&"the file ends inside of a frame"));
+                }
+                self.source = Some(source);
+                continue;
+            }
+            source.seek_relative(-(n as i64))?;
+            let frame = StreamingDecoder::new(source).map_err(|e| invalid(&e))?;
             self.frame = Some(Box::new(frame));
         }
     }

@@ -14,11 +14,11 @@ use plan::Columns;
 
 use super::{
     Give, Item, Next,
-    open::regular,
     table::{document, places},
 };
 use crate::{
     error::{Error, Position},
+    file::regular,
     quiet::caught,
 };
 

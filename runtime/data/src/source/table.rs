@@ -78,7 +78,7 @@ pub(super) fn document(
     let [first, second] = cells.map(|cell| cell.unwrap_or_default().to_owned());
     match columns {
         Columns::Text { label: None, .. } => Ok(plain(first, None, position)),
-        Columns::Text { label: Some(_), .. } if second.is_empty() => {
+        Columns::Text { label: Some(_), .. } if second.trim().is_empty() => {
             Err("the class is empty; remove the row or give it one".to_owned())
         }
         Columns::Text { label: Some(_), .. } => Ok(plain(first, Some(second), position)),
@@ -170,7 +170,7 @@ impl Rows<'_, '_> {
 
 /// Rows whose cells may be quoted.
 fn quoted(path: &Path, delimiter: u8, rows: &mut Rows<'_, '_>) -> Result<(), Error> {
-    let source = Bounded { inner: open(path)?, left: MAX_DOCUMENT };
+    let source = Bounded { inner: open(path)?, left: MAX_DOCUMENT, quotes: Quotes::new(delimiter) };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
@@ -183,6 +183,11 @@ fn quoted(path: &Path, delimiter: u8, rows: &mut Rows<'_, '_>) -> Result<(), Err
         let more = reader
             .read_byte_record(&mut record)
             .map_err(|e| Error::at(path, place, format!("cannot be read: {e}")))?;
+        // The source is read ahead of the rows.
+        let (read, quotes) = (reader.position().line(), &reader.get_ref().quotes);
+        if let Some((line, message)) = quotes.wrong.filter(|(line, _)| !more || *line < read) {
+            return Err(Error::at(path, Position::Line(line), message));
+        }
         if !more {
             return Ok(());
         }
@@ -208,6 +213,7 @@ fn quoted(path: &Path, delimiter: u8, rows: &mut Rows<'_, '_>) -> Result<(), Err
 struct Bounded {
     inner: Box<dyn Read>,
     left: usize,
+    quotes: Quotes,
 }
 
 impl Read for Bounded {
@@ -220,7 +226,72 @@ impl Read for Bounded {
         let most = out.len().min(self.left);
         let n = self.inner.read(&mut out[..most])?;
         self.left -= n;
+        match n {
+            0 if most > 0 => self.quotes.end(),
+            n => out[..n].iter().for_each(|&byte| self.quotes.see(byte)),
+        }
         Ok(n)
+    }
+}
+
+/// Looks for quotes that a reader would take in silence, and rows with them: RFC 4180 has no text
+/// behind a closing quote and none that is not closed.
+struct Quotes {
+    delimiter: u8,
+    at: At,
+    n_bytes: usize,
+    line: u64,
+    /// The line of the last opening quote.
+    opened: u64,
+    /// The first that is wrong: its line, and what to say of it.
+    wrong: Option<(u64, &'static str)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    CellStart,
+    Plain,
+    Quoted,
+    /// Behind a quote that closes the cell, or is the first of two.
+    Quote,
+}
+
+impl Quotes {
+    fn new(delimiter: u8) -> Quotes {
+        Quotes { delimiter, at: At::CellStart, n_bytes: 0, line: 1, opened: 1, wrong: None }
+    }
+
+    fn see(&mut self, byte: u8) {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let is_mark = MARK.get(self.n_bytes) == Some(&byte);
+        self.n_bytes += 1;
+        if is_mark && self.at == At::CellStart {
+            return;
+        }
+        self.at = match (self.at, byte) {
+            (At::CellStart, b'"') => {
+                self.opened = self.line;
+                At::Quoted
+            }
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
+            (At::CellStart | At::Plain | At::Quote, b'\r' | b'\n') => At::CellStart,
+            (At::CellStart | At::Plain | At::Quote, _) if byte == self.delimiter => At::CellStart,
+            (At::Quote, _) => {
+                let message = "text behind a closing quote: a quote inside of a cell is written \
+                               twice, and each that opens is closed";
+                self.wrong.get_or_insert((self.opened, message));
+                At::Plain
+            }
+            (At::CellStart | At::Plain, _) => At::Plain,
+        };
+        self.line += u64::from(byte == b'\n');
+    }
+
+    fn end(&mut self) {
+        if self.at == At::Quoted {
+            self.wrong.get_or_insert((self.opened, "the quote that opens here is never closed"));
+        }
     }
 }
 

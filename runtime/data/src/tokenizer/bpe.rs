@@ -39,7 +39,7 @@ impl Hasher for Mixer {
 
 type Mixed = BuildHasherDefault<Mixer>;
 
-/// Pieces longer than this are joined by way of a heap.
+/// In longer pieces the places to join are kept in order.
 const SHORT: usize = 48;
 
 /// The tokens, and what joins them.
@@ -128,8 +128,14 @@ impl Bpe {
 
     fn piece(&self, piece: &[u8], out: &mut Vec<u32>) {
         if piece.len() > SHORT {
-            return self.long_piece(piece, out);
+            self.long_piece(piece, out);
+        } else {
+            self.short_piece(piece, out);
         }
+    }
+
+    /// Looks for the best join again and again.
+    fn short_piece(&self, piece: &[u8], out: &mut Vec<u32>) {
         let first = out.len();
         out.extend(piece.iter().map(|&byte| self.bytes[byte as usize]));
         loop {
@@ -141,7 +147,7 @@ impl Bpe {
         }
     }
 
-    /// The same for any length: the next join comes from a heap.
+    /// The same for any length: the places of each join wait together, by its rank.
     fn long_piece(&self, piece: &[u8], out: &mut Vec<u32>) {
         const GONE: u32 = u32::MAX;
         // Pieces are cut long before they have 2^32 bytes.
@@ -150,18 +156,19 @@ impl Bpe {
         // Neighbours by position; `n` is the end, and `GONE` what is before the start.
         let mut next: Vec<u32> = (1..=n).collect();
         let mut before: Vec<u32> = (0..n).map(|at| at.wrapping_sub(1)).collect();
-        // The rank of a join and its place, and what it joins.
-        let offer = |ids: &[u32], at: u32, right: u32| {
-            let joined = key(ids[at as usize], ids[right as usize]);
-            self.pairs.get(&joined).map(|&id| Reverse((key(id, at), joined)))
+        let joined = |ids: &[u32], at: u32, right: u32| {
+            self.pairs.get(&key(ids[at as usize], ids[right as usize])).copied()
         };
-        let all: Vec<_> = (1..n).filter_map(|right| offer(&ids, right - 1, right)).collect();
-        let mut heap = BinaryHeap::from(all);
-        while let Some(Reverse((place, joined))) = heap.pop() {
-            let (id, at) = ((place >> 32) as u32, place as u32);
+        let mut waiting = Waiting::default();
+        for right in 1..n {
+            if let Some(id) = joined(&ids, right - 1, right) {
+                waiting.add(id, right - 1);
+            }
+        }
+        while let Some((id, at)) = waiting.take() {
             let right = next[at as usize];
-            // An entry is old when one of both has been joined since.
-            if right == n || key(ids[at as usize], ids[right as usize]) != joined {
+            // A place is old when one of both has been joined since.
+            if ids[at as usize] == GONE || right == n || joined(&ids, at, right) != Some(id) {
                 continue;
             }
             (ids[at as usize], ids[right as usize]) = (id, GONE);
@@ -169,13 +176,74 @@ impl Bpe {
             next[at as usize] = behind;
             if behind < n {
                 before[behind as usize] = at;
-                heap.extend(offer(&ids, at, behind));
+                if let Some(id) = joined(&ids, at, behind) {
+                    waiting.add(id, at);
+                }
             }
-            if before[at as usize] != GONE {
-                heap.extend(offer(&ids, before[at as usize], at));
+            let ahead = before[at as usize];
+            if ahead != GONE
+                && let Some(id) = joined(&ids, ahead, at)
+            {
+                waiting.add(id, ahead);
             }
         }
         out.extend(ids.into_iter().filter(|&id| id != GONE));
+    }
+}
+
+/// Places to join, the lowest rank first and in it the first place.
+///
+/// A join adds places of longer tokens only, so none is added to a rank while its places are taken:
+/// each is sorted about once, and it comes almost sorted.
+#[derive(Default)]
+struct Waiting {
+    /// Those that have places.
+    ranks: BinaryHeap<Reverse<u32>>,
+    places: HashMap<u32, Places, Mixed>,
+    /// What is taken from now, out of `places`.
+    rank: u32,
+    now: Places,
+}
+
+/// Of one rank.
+#[derive(Default)]
+struct Places {
+    all: Vec<u32>,
+    n_taken: usize,
+    is_sorted: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, rank: u32, place: u32) {
+        let places = self.places.entry(rank).or_default();
+        if places.all.is_empty() {
+            self.ranks.push(Reverse(rank));
+        }
+        places.all.push(place);
+        places.is_sorted = false;
+    }
+
+    fn take(&mut self) -> Option<(u32, u32)> {
+        let is_done = self.now.n_taken == self.now.all.len();
+        if let Some(&Reverse(lowest)) = self.ranks.peek()
+            && (is_done || lowest < self.rank)
+        {
+            self.ranks.pop();
+            let next = self.places.remove(&lowest).expect("a rank that waits has places");
+            let left = std::mem::replace(&mut self.now, next);
+            if !is_done {
+                self.ranks.push(Reverse(self.rank));
+                self.places.insert(self.rank, left);
+            }
+            self.rank = lowest;
+            if !self.now.is_sorted {
+                self.now.all[self.now.n_taken..].sort();
+                self.now.is_sorted = true;
+            }
+        }
+        let place = *self.now.all.get(self.now.n_taken)?;
+        self.now.n_taken += 1;
+        Some((self.rank, place))
     }
 }
 
@@ -241,10 +309,39 @@ mod tests {
             assert_eq!(bytes, text.as_bytes());
             let (mut short, mut long) = (Vec::new(), Vec::new());
             for piece in pieces(text).filter(|p| (2..=SHORT).contains(&p.len())) {
-                bpe.piece(piece.as_bytes(), &mut short);
+                bpe.short_piece(piece.as_bytes(), &mut short);
                 bpe.long_piece(piece.as_bytes(), &mut long);
             }
             assert_eq!(short, long);
+        }
+    }
+
+    /// Ranks in any order: a join may make place for one of a lower rank.
+    #[test]
+    fn long_pieces_are_joined_like_short_ones_by_any_ranks() {
+        let mut random = 1u64;
+        let mut below = |n: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as usize % n
+        };
+        let text = |n: usize, below: &mut dyn FnMut(usize) -> usize| -> Vec<u8> {
+            (0..n).map(|_| b"ab"[below(2)]).collect()
+        };
+        for _ in 0..200 {
+            let mut tokens: Vec<Box<[u8]>> = (0u8..=255).map(|byte| Box::from([byte])).collect();
+            for _ in 0..1 + below(40) {
+                let token: Box<[u8]> = text(2 + below(5), &mut below).into();
+                if !tokens.contains(&token) {
+                    let at = below(tokens.len());
+                    tokens.insert(at, token);
+                }
+            }
+            let bpe = Bpe::new(tokens).unwrap();
+            let piece = text(1 + below(300), &mut below);
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            bpe.short_piece(&piece, &mut short);
+            bpe.long_piece(&piece, &mut long);
+            assert_eq!(short, long, "{:?}", &bpe.tokens);
         }
     }
 
