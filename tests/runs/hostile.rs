@@ -27,24 +27,6 @@ fn measured(folder: &Folder, words: &[&str]) -> (Ended, u64) {
     (ended.join().unwrap(), most)
 }
 
-#[test]
-fn a_model_of_terabytes_is_refused_in_little_memory() {
-    let folder = Folder::new("hostile-terabytes");
-    let big = "gpt(layers: 60, width: 12288, heads: 96)";
-    let spec = gpt("steps 10\nmemory 24GiB").replace("gpt(layers: 1, width: 16, heads: 2)", big);
-    folder.write("a.lt", spec);
-    for command in ["check", "plan", "train"] {
-        let (ended, most) = measured(&folder, &[command, "a.lt"]);
-        let ended = ended.exits(4);
-        ended.says("E0901");
-        ended.says("needs 1.6 TiB");
-        ended.says("its largest tensors are");
-        ended.says("a model of 1.6 G weights fits");
-        assert!(most < LITTLE, "{command}: {} MiB", most >> 20);
-    }
-    assert!(!folder.at("runs").exists());
-}
-
 /// More of them than a process may have open.
 #[test]
 fn data_may_be_many_files() {

@@ -169,7 +169,8 @@ fn a_run_that_is_asked_to_stop_saves_and_says_how_to_go_on() {
 #[test]
 fn a_second_process_on_one_folder_is_told_who_holds_it() {
     let folder = Folder::new("two");
-    let first = start_long(&folder, 1_000_000);
+    // Few enough that a line is soon due: how often they come follows from the steps.
+    let first = start_long(&folder, 60_000);
     let second = folder.llmc(&["train", "a.lt", "--out", "the run"]).exits(4);
     second.says(&format!("in use by process {}", first.id()));
     signal(first.id(), "TERM");

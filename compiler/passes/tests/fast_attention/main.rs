@@ -68,9 +68,15 @@ fn sound(problem: &Problem) {
     }
 }
 
+// In two tests, which run at the same time.
 #[test]
 fn passes_are_within_the_bounds_of_their_roundings() {
-    shapes::all().iter().for_each(sound);
+    shapes::all().iter().step_by(2).for_each(sound);
+}
+
+#[test]
+fn passes_of_other_shapes_are_within_the_bounds_of_their_roundings() {
+    shapes::all().iter().skip(1).step_by(2).for_each(sound);
 }
 
 #[test]
