@@ -12,7 +12,7 @@ use diag::{Code, Diagnostic, Level, SourceMap};
 use exec::run_dir::OnChange;
 use llmc::Front;
 use llmc::budget::{Pace, over};
-use llmc::changes::{Weights, since};
+use llmc::changes::{Then, Weights, since};
 use llmc::job::settings;
 
 /// Codes of what only a look at the files shows; their examples are checked with the real data.
@@ -49,7 +49,9 @@ fn resumed(text: &str, set: &str) -> (SourceMap, Vec<Diagnostic>) {
         return (front.map, vec![]);
     }
     let weights = if identity == new_identity { Weights::Fit } else { Weights::Differ };
-    let found = since(&now.train, &settings(&then.train), weights, OnChange::Sibling);
+    let then = settings(&then.train);
+    let then = Then { settings: &then, is_data_same: true };
+    let found = since(&now.train, then, weights, OnChange::Sibling);
     (front.map, found)
 }
 

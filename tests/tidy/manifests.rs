@@ -77,6 +77,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("glob", &["data", "llmc"], "patterns of data files"),
     ("memmap2", &["data", "exec"], "data files without a copy, and memory that the system clears"),
     ("csv", &["data"], "rows of tables with quotes"),
+    ("strsim", &["data"], "the column that was probably meant"),
     ("flate2", &["data"], "texts packed with gzip, without C"),
     ("parquet", &["data"], "tables by columns"),
     ("regex-syntax", &["data"], "which characters Unicode calls letters"),

@@ -21,18 +21,27 @@ pub enum Weights {
     Differ,
 }
 
+/// What a checkpoint was made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Then<'a> {
+    /// The settings, as [`crate::job::settings`] has them.
+    pub settings: &'a BTreeMap<String, String>,
+    /// Whether the data was what it is.
+    pub is_data_same: bool,
+}
+
 /// One diagnostic for each setting that differs from `then`, at the line that says it.
 ///
 /// Where the weights differ only what made them so is said; a difference that no setting shows is
 /// said of the whole. `on_change` is what the user asked for.
 pub fn since(
     train: &Train,
-    then: &BTreeMap<String, String>,
+    then: Then<'_>,
     weights: Weights,
     on_change: OnChange,
 ) -> Vec<Diagnostic> {
     let now = settings(train);
-    let mut found: Vec<Diagnostic> = changed(train, then, &now)
+    let mut found: Vec<Diagnostic> = changed(train, then.settings, &now)
         .into_iter()
         .filter_map(|name| {
             let class = setting(train, name).map(|s| s.class);
@@ -44,7 +53,7 @@ pub fn since(
             let value = |all: &BTreeMap<String, String>| {
                 all.get(name).cloned().unwrap_or_else(|| "none".to_owned())
             };
-            let (old, new) = (value(then), value(&now));
+            let (old, new) = (value(then.settings), value(&now));
             let wrong = format!("`{name}` was {old} in the checkpoint, now it is {new}");
             Some(Diagnostic::new(code, place(train, name), wrong))
         })
@@ -53,6 +62,9 @@ pub fn since(
         let (code, name, wrong) = match weights {
             Weights::Differ => {
                 (Code::E0806, "model", "the weights of the model are not those of the checkpoint")
+            }
+            Weights::Fit if !then.is_data_same => {
+                (Code::W0807, "data", "the data is not that of the checkpoint")
             }
             Weights::Fit => {
                 (Code::W0807, "train", "the training program is not that of the checkpoint")
@@ -98,6 +110,9 @@ fn explained(wrong: Diagnostic, resume: Resume, on_change: OnChange) -> Diagnost
     }
     if on_change == OnChange::GoOn {
         return wrong.help("it goes on with the change; without `--resume` a new run is started");
+    }
+    if on_change == OnChange::Refuse {
+        return wrong.help("add `--resume` to go on with the change, or name another folder");
     }
     wrong.help("add `--resume` to go on with the change; without it a new run is started")
 }

@@ -50,7 +50,7 @@ impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
         match error {
             crate::Error::Spec(report) => {
-                eprint!("{report}");
+                out::tell(format_args!("{report}"));
                 Self::of(&report.diagnostics)
             }
             crate::Error::Usage(message) => Self::Usage(message),
@@ -109,7 +109,7 @@ pub fn run(cli: Cli, start: Instant) -> ExitCode {
         Err(failure) => {
             let message = failure.to_string();
             if !message.is_empty() {
-                eprintln!("error: {message}");
+                out::tell(format_args!("error: {message}\n"));
             }
             ExitCode::from(failure.exit_code())
         }

@@ -256,9 +256,7 @@ impl Front {
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
             // Nothing is wrong with the data.
-            Err(error) if cache.is_some_and(|cache| error.path.starts_with(cache)) => {
-                Err(error.into())
-            }
+            Err(error) if error.is_of_cache => Err(error.into()),
             Err(error) => {
                 let mut checked = self.check(None);
                 let missing = missing::data(&request, base);

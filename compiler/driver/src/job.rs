@@ -72,8 +72,22 @@ pub fn info(
         options: request.options.clone(),
         job: request.job.clone(),
         environment: front.environment.clone(),
+        data: corpus.hash().to_owned(),
         classes: corpus.classes().to_vec(),
         uses: front.texts.clone(),
+    }
+}
+
+/// The folder that a run goes on in with what changed: the one that is named from outside, else
+/// that of this very program where there is one.
+pub fn folder_of(
+    folder: &Path,
+    named: Option<&Path>,
+    info: &RunInfo,
+) -> Result<PathBuf, exec::error::Error> {
+    match named {
+        Some(_) => Ok(folder.to_owned()),
+        None => run_dir::of_program(folder, info),
     }
 }
 
@@ -96,7 +110,9 @@ pub fn open(
 }
 
 /// Whether the folder is no run's yet, or that of a run which goes on as another program.
-fn is_new_to(
+///
+/// A run that cannot go on so is refused.
+pub(crate) fn is_new_to(
     dir: &Path,
     info: &RunInfo,
     corpus: &Corpus,
@@ -107,14 +123,16 @@ fn is_new_to(
     }
     // Before anything of the folder changes: its checkpoints mean nothing without their ids.
     if run_dir::vocabulary(dir)? != *corpus.vocabulary() {
-        let what = "it was trained with another vocabulary";
+        let what = "it was trained with another vocabulary, so its weights mean other text; bring \
+                    back its data and tokenizer, or train in another folder: `--out DIR`";
         return Err(exec::error::Error::checkpoint(dir, what));
     }
     let there = run_dir::info(dir)?;
     if !there.classes.is_empty() && there.classes != info.classes {
         let [then, now] = [&there.classes, &info.classes].map(|names| names.join(", "));
         let what = format!(
-            "its classes were {then}, now they are {now}: the head's outputs would mean others"
+            "its classes were {then}, now they are {now}, so its outputs mean others; bring back \
+             its data, or train in another folder: `--out DIR`"
         );
         return Err(exec::error::Error::checkpoint(dir, what));
     }

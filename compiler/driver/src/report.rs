@@ -71,10 +71,9 @@ impl Report {
 pub(crate) fn exit_code(diagnostics: &[Diagnostic]) -> u8 {
     let errors = diagnostics.iter().filter(|d| d.level == Level::Error);
     let of = |code: Code| {
-        let is_one_of = |some: &[Code]| some.contains(&code);
-        if is_one_of(&[Code::E0709]) {
+        if code == Code::E0709 {
             3
-        } else if is_one_of(&[Code::E0901, Code::E0902]) {
+        } else if code == Code::E0901 || code == Code::E0902 {
             4
         } else {
             2

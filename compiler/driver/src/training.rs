@@ -111,6 +111,10 @@ impl<'w> Training<'w> {
         let info = job::info(train, plan, corpus, &checked.front, &checked.request);
         let text = &checked.front.map.file(checked.front.file).text;
         let on_change = self.on_change.unwrap_or_else(|| job::on_change(&compiled.train));
+        let folder = match on_change {
+            OnChange::GoOn => &job::folder_of(folder, checked.out.as_deref(), &info)?,
+            OnChange::Sibling | OnChange::Anew | OnChange::Refuse => folder,
+        };
         let (decision, _lock) = job::open(folder, &info, on_change, corpus, &compiled.train, text)?;
         let dir = decision.folder().to_owned();
         let options = job::options(self.threads, *device);

@@ -208,7 +208,13 @@ impl Library {
                 Some(value) => config.push((name.clone(), value)),
                 None => {
                     let message = format!("the value of `{name}` is not known");
-                    return Err(vec![Diagnostic::new(Code::E0307, call.span, message)]);
+                    let wrong = Diagnostic::new(Code::E0307, call.span, message);
+                    return Err(vec![match name.as_str() {
+                        "classes" => wrong
+                            .note("it comes from the labels of the data")
+                            .help("name them: `table(\"..\", text: .., label: ..)`"),
+                        _ => wrong,
+                    }]);
                 }
             }
         }

@@ -129,14 +129,34 @@ fn int_of(mantissa: &str, exponent: i32, scale: Scale) -> Option<i64> {
     i64::try_from(value).ok()
 }
 
+/// Words behind a number that say what it counts.
+const COUNTED: [&str; 10] = [
+    "step",
+    "steps",
+    "epoch",
+    "epochs",
+    "token",
+    "tokens",
+    "sample",
+    "samples",
+    "document",
+    "documents",
+];
+
 fn unknown_unit(span: Span, text: &str, bare: &str, unit: &str) -> Diagnostic {
     let unit_span = Span { start: span.start + bare.len() as u32, ..span };
     let d = Diagnostic::new(Code::E0003, unit_span, format!("unknown unit `{unit}` in `{text}`"));
     let near = ALIASES.iter().find(|a| a.0 == unit.to_ascii_lowercase()).map(|a| a.1);
     let near = near.or_else(|| UNITS.iter().map(|u| u.0).find(|u| u.eq_ignore_ascii_case(unit)));
+    if COUNTED.contains(&unit) {
+        return d.fix(format!("write `{bare} {unit}`"), unit_span, format!(" {unit}"));
+    }
     match near {
         Some(near) if unit.len() == 1 => {
-            d.help(format!("write `{bare} * {unit}`, or `{bare}{near}`"))
+            d.help(format!("write `{bare}{near}`; to multiply, `{bare} * {unit}`"))
+        }
+        None if unit.eq_ignore_ascii_case("g") => {
+            d.help(format!("bytes are `{bare}GB` or `{bare}GiB`, a thousand million is `{bare}B`"))
         }
         Some(near) => d.fix(format!("write `{bare}{near}`"), unit_span, near),
         None => d.help(format!("write `{bare} * {unit}` to multiply, or use a unit")).note(

@@ -101,6 +101,9 @@ impl Case<'_> {
             Token::Assign if matches!(before, Some((Token::Assign, _))) => {
                 d.help("write `==` to compare")
             }
+            Token::Newline if self.ends_block_word() => {
+                d.help("a block stands in braces: `{`, its lines, and `}`")
+            }
             Token::Neg => {
                 let span = self.span;
                 d.fix("put a space on both sides to subtract", span, "- ")
@@ -120,6 +123,14 @@ impl Case<'_> {
             }
             _ => d,
         }
+    }
+
+    /// Whether `train:` or another word of blocks stands before it, as other languages have it.
+    fn ends_block_word(&self) -> bool {
+        let Some(before) = self.at.checked_sub(2) else { return false };
+        let [(l, _, r), (_, Token::Colon, _)] = self.tokens[before..self.at] else { return false };
+        let word = &self.text[Span::new(self.file, l, r).range()];
+        ["train", "data", "model", "layer", "rule", "fn", "if", "else", "for"].contains(&word)
     }
 
     /// Whether the same symbol touches it on the left.

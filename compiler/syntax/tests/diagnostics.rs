@@ -125,7 +125,7 @@ fn units() {
     1 │ budget 4d
       │         ^
       │
-      = help: write `4 * d`, or `4day`
+      = help: write `4day`; to multiply, `4 * d`
 
     error[E0003]: unknown unit `K` in `5K`
       ┌─ spec.lt:2:8
@@ -133,7 +133,7 @@ fn units() {
     2 │ steps 5K
       │        ^
       │
-      = help: write `5 * K`, or `5k`
+      = help: write `5k`; to multiply, `5 * K`
 
     error[E0003]: unknown unit `foo` in `3foo`
       ┌─ spec.lt:3:8

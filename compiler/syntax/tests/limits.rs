@@ -32,7 +32,8 @@ fn a_million_open_brackets() {
             started.elapsed()
         };
         let least = (0..3).map(time).min().expect("three times");
-        assert!(least < Duration::from_millis(100), "{bracket:?}: {least:?}");
+        // A tenth of a second alone; the machine may be busy.
+        assert!(least < Duration::from_millis(400), "{bracket:?}: {least:?}");
     }
 }
 

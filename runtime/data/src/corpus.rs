@@ -145,6 +145,10 @@ fn hash_of(data: &Data, inputs: &mut [Input<'_>]) -> Result<String, Error> {
             }
             let Data { tokenizer, clean, task, loss_on, pack, .. } = data;
             hasher.update(format!("{tokenizer:?} {clean:?} {task:?} {loss_on:?} {pack:?}\n"));
+            if matches!(task, Task::Classes { .. }) {
+                // Their names are those without white space around them.
+                hasher.update("classes 2\n");
+            }
         }
     }
     for input in inputs {
@@ -216,11 +220,12 @@ fn kept_vocabulary(path: &Path) -> Option<Vocabulary> {
 
 /// Writes a file that only saves time: what goes wrong does no harm.
 fn keep(folder: &Path, path: &Path, text: &str) {
-    let temporary = beside(path);
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&temporary, text))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
+    let Ok((temporary, mut file)) = std::fs::create_dir_all(folder).and_then(|()| beside(path))
+    else {
+        return;
+    };
+    let written = std::io::Write::write_all(&mut file, text.as_bytes());
+    if written.and_then(|()| std::fs::rename(&temporary, path)).is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
 }
@@ -246,7 +251,7 @@ fn shard_of(
     let settings = format!("{:?} {ending} {:?} {:?}", input.format, data.clean, data.loss_on);
     let is_masked = data.loss_on == LossOn::Completion;
     let parts = [&settings, &input.hash, &vocabulary.hash(), &is_masked.to_string()];
-    let key = hash::sha256(format!("shard 2 {parts:?}").as_bytes());
+    let key = hash::sha256(format!("shard 3 {parts:?}").as_bytes());
     if let Some(shard) = shard::file::open(folder, &key) {
         return Ok(shard);
     }

@@ -166,9 +166,7 @@ fn push_document(
     vocabulary: &Vocabulary,
     ids: &mut Vec<u32>,
 ) -> Result<(), Refused> {
-    // The name of a class is the same with white space around it.
-    let class = document.label.as_deref().map(str::trim);
-    builder.open_document(clean::hash(document), class);
+    builder.open_document(clean::hash(document), document.label.as_deref());
     let mut was_reply = false;
     for part in &document.parts {
         let Some(role) = part.role else {

@@ -15,6 +15,8 @@ pub struct Error {
     pub position: Option<Position>,
     /// What is wrong, and what to do.
     pub message: String,
+    /// Whether nothing is wrong with the data: what is made of it cannot be kept.
+    pub is_of_cache: bool,
 }
 
 /// A place in a file.
@@ -32,7 +34,7 @@ impl Error {
     /// About a whole file.
     pub fn new(path: impl AsRef<Path>, message: impl fmt::Display) -> Self {
         let path = path.as_ref().to_owned();
-        Self { path, position: None, message: bearable(&message.to_string()) }
+        Self { path, position: None, message: bearable(&message.to_string()), is_of_cache: false }
     }
 
     /// About a place in a file.

@@ -35,11 +35,18 @@ impl Stamp {
     }
 }
 
-/// A name beside `path` that no other process and no other thread writes to.
-pub(crate) fn beside(path: &Path) -> PathBuf {
+/// A new file beside `path`, which nobody else writes to: a process of another container may have
+/// the same number, and what is there is not opened.
+pub(crate) fn beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    path.with_extension(format!("tmp-{}-{n}", std::process::id()))
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("tmp-{}-{n}", std::process::id()));
+        match File::create_new(&temporary) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (temporary, file)),
+        }
+    }
 }
 
 /// Opens a regular file that is not empty.
@@ -85,13 +92,37 @@ impl Original {
         self.stamp.len
     }
 
-    /// Fills `out` with the bytes from `at` on.
-    pub(crate) fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), Error> {
-        let file = regular(&self.path)?;
-        let read = file.read_exact_at(out, at);
+    /// Its first bytes.
+    pub(crate) fn start(&self, n: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; n];
+        let file = self.open()?;
+        let read = file.read_exact_at(&mut bytes, 0);
         // First: a file that was cut short does not have the bytes.
         self.compare(file.metadata())?;
-        read.map_err(|source| Error::new(&self.path, source))
+        read.map_err(|source| Error::new(&self.path, source))?;
+        Ok(bytes)
+    }
+
+    /// Shows `n` bytes from `at` on, piece by piece, each with the bytes before it; allocates
+    /// nothing. The pieces are a multiple of 8 long, but for the last one.
+    pub(crate) fn read_at(
+        &self,
+        at: u64,
+        n: usize,
+        mut see: impl FnMut(usize, &[u8]),
+    ) -> Result<(), Error> {
+        let mut piece = [0; 1 << 13];
+        let file = self.open()?;
+        let mut done = 0;
+        while done < n {
+            let piece = &mut piece[..(n - done).min(1 << 13)];
+            let read = file.read_exact_at(piece, at + done as u64);
+            self.compare(file.metadata())?;
+            read.map_err(|source| Error::new(&self.path, source))?;
+            see(done, piece);
+            done += piece.len();
+        }
+        Ok(())
     }
 
     /// Shows all of its bytes, stretch by stretch, each with the bytes before it.
@@ -102,7 +133,7 @@ impl Original {
         mut see: impl FnMut(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         const STRETCH: u64 = 1 << 20;
-        let mut file = regular(&self.path)?;
+        let mut file = self.open()?;
         let mut bytes = Vec::new();
         let mut at = 0;
         while at < self.len() {
@@ -124,15 +155,29 @@ impl Original {
         self.compare(std::fs::metadata(&self.path))
     }
 
+    /// Opens it, where it is still this file: opening a pipe that took its place would wait.
+    fn open(&self) -> Result<File, Error> {
+        self.check()?;
+        File::open(&self.path).map_err(|source| Error::new(&self.path, source))
+    }
+
     fn compare(&self, now: std::io::Result<Metadata>) -> Result<(), Error> {
-        let now = Stamp::of(&now.map_err(|source| Error::new(&self.path, source))?);
+        let now = match now {
+            Ok(about) => Stamp::of(&about),
+            Err(source) => {
+                let message = format!("the file was there when it was first read: {source}");
+                return Err(Error::new(&self.path, message));
+            }
+        };
         if now == self.stamp {
             return Ok(());
         }
         let what = if (now.device, now.inode) != (self.stamp.device, self.stamp.inode) {
             "another file took its place".to_owned()
-        } else {
+        } else if now.len != self.len() {
             format!("{} bytes when it was first read, {} now", self.len(), now.len)
+        } else {
+            "it was written to".to_owned()
         };
         let message = format!("the file changed while it was in use: {what}; start again with it");
         Err(Error::new(&self.path, message))
@@ -150,9 +195,12 @@ mod tests {
         let path = scratch.path().join("a.txt");
         std::fs::write(&path, vec![b'x'; 9000]).unwrap();
         let original = Original::look(&path).unwrap();
-        let mut bytes = [0; 8];
-        original.read_at(8992, &mut bytes).unwrap();
-        assert_eq!(&bytes, b"xxxxxxxx");
+        let read = |n: usize| {
+            let mut bytes: Vec<u8> = vec![];
+            original.read_at(9000 - n as u64, n, |_, piece| bytes.extend(piece)).map(|()| bytes)
+        };
+        assert_eq!(read(8).unwrap(), b"xxxxxxxx");
+        assert_eq!(read(9000).unwrap(), vec![b'x'; 9000]);
         let mut n = 0;
         original
             .read(|at, bytes| {
@@ -161,9 +209,12 @@ mod tests {
             })
             .unwrap();
         assert_eq!(n, 9000);
-        File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
-        let cut = original.read_at(8992, &mut bytes).unwrap_err().to_string();
-        assert!(cut.contains("9000 bytes when it was first read, 10 now"), "{cut}");
+        for left in [10, 0] {
+            File::options().write(true).open(&path).unwrap().set_len(left).unwrap();
+            let cut = read(8).unwrap_err().to_string();
+            let said = format!("9000 bytes when it was first read, {left} now");
+            assert!(cut.contains(&said), "{cut}");
+        }
         assert!(original.read(|_, _| Ok(())).is_err());
         let other = scratch.path().join("b.txt");
         std::fs::write(&other, vec![b'x'; 9000]).unwrap();

@@ -36,6 +36,21 @@ impl Width {
         }
     }
 
+    /// Copies ids out of their bytes.
+    fn ids(self, bytes: &[u8], out: &mut [i32]) {
+        match self {
+            Width::One => out.iter_mut().zip(bytes).for_each(|(o, &b)| *o = i32::from(b)),
+            Width::Two => {
+                let ids = bytes.as_chunks().0.iter().map(|b| i32::from(u16::from_le_bytes(*b)));
+                out.iter_mut().zip(ids).for_each(|(o, id)| *o = id);
+            }
+            Width::Four => {
+                let ids = bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b));
+                out.iter_mut().zip(ids).for_each(|(o, id)| *o = id);
+            }
+        }
+    }
+
     /// The least that holds ids below `vocab`; a byte is for files that are read as they are.
     pub(crate) fn of(vocab: u64) -> Width {
         if vocab <= 1 << 16 { Width::Two } else { Width::Four }
@@ -133,27 +148,16 @@ impl Shard {
         let width = self.layout.width.bytes();
         let from = self.layout.ids_at + at(start) * width;
         let n = out.len() * width;
-        let mut copied = Vec::new();
-        let bytes = match &self.store {
-            Store::Original(file) => {
-                copied.resize(n, 0);
-                file.read_at(from as u64, &mut copied)?;
-                &copied
-            }
-            Store::Memory(_) | Store::Mapped(_) => &self.bytes()[from..from + n],
-        };
-        match self.layout.width {
-            Width::One => out.iter_mut().zip(bytes).for_each(|(o, &b)| *o = i32::from(b)),
-            Width::Two => {
-                let ids = bytes.as_chunks().0.iter().map(|b| i32::from(u16::from_le_bytes(*b)));
-                out.iter_mut().zip(ids).for_each(|(o, id)| *o = id);
-            }
-            Width::Four => {
-                let ids = bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b));
-                out.iter_mut().zip(ids).for_each(|(o, id)| *o = id);
+        match &self.store {
+            Store::Original(file) => file.read_at(from as u64, n, |done, bytes| {
+                let first = done / width;
+                self.layout.width.ids(bytes, &mut out[first..first + bytes.len() / width]);
+            }),
+            Store::Memory(_) | Store::Mapped(_) => {
+                self.layout.width.ids(&self.bytes()[from..from + n], out);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// Takes the targets that are none away; `out[0]` is the token at `start`.

@@ -128,6 +128,20 @@ fn pair(prompt: String, completion: String, position: Position) -> Document {
     Document { parts, label: None, position }
 }
 
+/// The end of a message: the name that was probably meant.
+fn did_you_mean<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let lower = name.to_lowercase();
+    // Of a letter or two any other is near.
+    let far = name.chars().count() / 3;
+    let apart = |other: &&str| strsim::damerau_levenshtein(&lower, &other.to_lowercase());
+    // A header may be a book; its first names are enough.
+    let near = names.take(100).filter(|other| other.len() < 100).min_by_key(apart);
+    match near.filter(|near| apart(near) <= far) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    }
+}
+
 /// The start of a text, for a message.
 fn shorten(text: &str) -> String {
     let mut start: String = text.chars().take(40).collect();

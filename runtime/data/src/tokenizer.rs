@@ -157,9 +157,8 @@ pub(crate) fn start(
                 let most = file::MAX_BYTES >> 20;
                 return Err(Error::new(original.path(), format!("longer than {most} MiB")));
             }
-            let mut bytes = vec![0; usize::try_from(original.len()).expect("at most 64 MiB")];
-            original.read_at(0, &mut bytes)?;
-            let parsed = FileTokenizer::parse(&bytes);
+            let n = usize::try_from(original.len()).expect("at most 64 MiB");
+            let parsed = FileTokenizer::parse(&original.start(n)?);
             known(Model::File(Box::new(parsed.map_err(|e| Error::new(original.path(), e))?)))
         }
     }

@@ -230,6 +230,9 @@ fn bad_data_is_located_and_says_what_to_do() {
     folder.write("gz.txt", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff]);
     folder.write("open.csv", "a,b\n1,\"x\n\"\n2,\"y\n3,z\n");
     folder.write("half.csv", "a,b\n1,\"x\n2,\"y\"\n3,z\n");
+    folder.write("half_crlf.csv", "a,b\r\n1,x\r\n2,\"y\"z,3");
+    folder.write("width_crlf.csv", "a,b\r\n\r\n1,\"x\r\n\"\r\n2,y\r\n3\r\n");
+    folder.write("space.jsonl", "{\"t\": \"x\", \"l\": \" \"}\n");
     folder.write("text.xz", b"\xfd7zXZ\0\0\x04").write("text.zip", b"PK\x03\x04\x14\0");
     folder.write("cut.zst", [0x50, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 1]);
     let quotes = |path| {
@@ -252,6 +255,9 @@ fn bad_data_is_located_and_says_what_to_do() {
         (of("gz.txt", Format::Text), "gz.txt: byte 0: cannot be read"),
         (quotes("open.csv"), "open.csv: line 4: the quote that opens here is never closed"),
         (quotes("half.csv"), "half.csv: line 2: text behind a closing quote"),
+        (quotes("half_crlf.csv"), "half_crlf.csv: line 3: text behind a closing quote"),
+        (quotes("width_crlf.csv"), "width_crlf.csv: line 6: 1 cells, where the first row has 2"),
+        (of("space.jsonl", text_field(Some("l"))), "space.jsonl: line 1: the class is empty"),
         (of("text.xz", Format::Text), "text.xz: packed with xz, which is not read; unpack it"),
         (of("text.zip", Format::Text), "text.zip: packed with zip"),
         (of("cut.zst", Format::Text), "cut.zst: byte 0: cannot be read: the file ends inside"),

@@ -43,6 +43,9 @@ pub struct RunInfo {
     /// Variables of the environment that it names.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// Hash of its data.
+    #[serde(default)]
+    pub data: String,
     /// The classes of its data by number.
     #[serde(default)]
     pub classes: Vec<String>,
@@ -174,8 +177,11 @@ pub fn decide(dir: &Path, info: &RunInfo, on_change: OnChange) -> Result<Decisio
 pub fn of_program(dir: &Path, info: &RunInfo) -> Result<PathBuf, Error> {
     let beside = siblings(dir).take_while(|sibling| sibling.exists());
     for folder in std::iter::once(dir.to_owned()).chain(beside) {
-        if let Look::Same(_) = look(&folder, info)? {
-            return Ok(folder);
+        match look(&folder, info)? {
+            Look::Same(_) => return Ok(folder),
+            // A run that is gone is begun again, not that beside it gone on with.
+            Look::Free => break,
+            Look::Differs { .. } => {}
         }
     }
     Ok(dir.to_owned())
@@ -263,7 +269,11 @@ fn difference(there: &RunInfo, here: &RunInfo) -> String {
     if !changed.is_empty() {
         return changed.join(", ");
     }
-    let what = if there.identity == here.identity { "the training program" } else { "the model" };
+    let what = match there.identity == here.identity {
+        true if there.data != here.data => "the data",
+        true => "the training program",
+        false => "the model",
+    };
     format!("{what} changed")
 }
 
@@ -368,6 +378,7 @@ mod tests {
             options: vec![],
             job: None,
             environment: vec![],
+            data: String::new(),
             classes: vec![],
             uses: BTreeMap::new(),
         }

@@ -13,7 +13,7 @@ use exec::train::bench::Bench;
 
 use super::Failure;
 use super::build::{compile_or_report, plan_or_report};
-use super::out::say;
+use super::out::{say, tell};
 use super::source::ready;
 
 use crate::cli;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &cli::Bench, start: Instant) -> Result<(), Failure> {
         times.push(begin.elapsed());
     }
     if let Some(warning) = bench.warning() {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}\n"));
     }
     let step_s = median(&mut times).as_secs_f64();
     let peak_rss_mb = peak_rss_mb();

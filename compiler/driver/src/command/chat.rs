@@ -14,7 +14,7 @@ use exec::signal::Interrupt;
 
 use super::Failure;
 use super::generate::{load_run, request};
-use super::out::{say, say_part};
+use super::out::{say, say_part, tell};
 use crate::cli;
 use crate::job::Loaded;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::Chat) -> Result<(), Failure> {
             Ok(ids) => session.read(&ids)?,
             // Nothing of the line was read: the user may say it in other words.
             Err(wrong) => {
-                eprintln!("error: {wrong}");
+                tell(format_args!("error: {wrong}\n"));
                 continue;
             }
         }

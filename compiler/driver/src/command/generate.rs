@@ -6,7 +6,7 @@ use exec::error::Error;
 use exec::generate::{Request, Sampled, Sampling, Session};
 
 use super::Failure;
-use super::out::{say, say_part};
+use super::out::{say, say_part, tell};
 use crate::cli;
 use crate::job::{self, Loaded};
 
@@ -94,7 +94,7 @@ pub(super) fn request(args: &cli::Text) -> Result<Request, Failure> {
 pub(super) fn load_run(dir: &Path, machine: &cli::Machine) -> Result<Loaded, Failure> {
     let loaded = job::load(dir, machine.threads, machine.device)?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}\n"));
     }
     Ok(loaded)
 }

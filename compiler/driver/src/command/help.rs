@@ -8,7 +8,7 @@ use sema::{ArgInfo, Interface, JobInfo};
 use super::Failure;
 use super::out::{say, say_part};
 use super::source::report;
-use crate::cli::{Cli, ErrorFormat};
+use crate::cli::{Cli, ErrorFormat, options_of};
 use crate::front::uses::Files;
 use crate::front::{Checked, Front, Request, base_of};
 use crate::spec::read;
@@ -62,7 +62,11 @@ fn of_spec(path: &Path) -> Result<(), Failure> {
 }
 
 fn say_arg(arg: &ArgInfo) {
-    let option = format!("--{} {}", arg.name.replace('_', "-"), arg.ty.to_uppercase());
+    let (name, value) = (arg.name.replace('_', "-"), arg.ty.to_uppercase());
+    // What `train` has an option of its own for does not reach the spec by that name.
+    let is_taken = options_of("train").iter().any(|(taken, _)| *taken == name);
+    let option =
+        if is_taken { format!("--arg {name}={value}") } else { format!("--{name} {value}") };
     let default = match &arg.default {
         Some(default) => format!("{default} by default"),
         None => "required".to_owned(),

@@ -1,4 +1,4 @@
-//! Writing to the standard output.
+//! Writing to the standard output and the standard error stream.
 //!
 //! A run of a week must not die because its output went to `head`, so a failure ends nothing
 //! here; what was not a reader who left is told of at the end.
@@ -22,6 +22,11 @@ pub(super) fn say_part(text: Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
     let written = out.write_fmt(text).and_then(|()| out.flush());
     written.map_err(remember).is_ok()
+}
+
+/// Writes what went wrong. Where nobody reads it, the exit code is left.
+pub(super) fn tell(text: Arguments<'_>) {
+    let _ = std::io::stderr().lock().write_fmt(text);
 }
 
 fn remember(error: std::io::Error) {

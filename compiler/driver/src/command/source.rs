@@ -11,6 +11,7 @@ use sema::schema::nearest;
 use sema::{Facts, Program};
 
 use super::Failure;
+use super::out::tell;
 use crate::cli::{self, ErrorFormat, Source};
 use crate::front::uses::Files;
 use crate::front::{Checked, Front, Request, base_of};
@@ -86,7 +87,10 @@ fn no_option_of_a_command(source: &Source, front: &Front) -> Result<(), Failure>
         let args = args.iter().map(|arg| arg.name.as_str());
         let near_arg = nearest(&name, args);
         if let (None, Some(near)) = (near_arg, nearest(&name, options.iter().map(String::as_str))) {
-            let message = if near == name {
+            let is_line = sema::schema::Home::Train.find(&near.replace('-', "_")).is_some();
+            let message = if is_line {
+                format!("a line of `train` is set with `--set train.{}=..`", near.replace('-', "_"))
+            } else if near == name {
                 format!("this command has no option `--{name}`")
             } else {
                 format!("unknown option `--{name}`; did you mean `--{near}`?")
@@ -147,5 +151,5 @@ pub(super) fn report(front: &Front, checked: &Checked, format: ErrorFormat) {
         ErrorFormat::Sarif => Style::Sarif,
         ErrorFormat::Github => Style::GitHub,
     };
-    eprint!("{}", render(&front.map, &checked.diagnostics, style));
+    tell(format_args!("{}", render(&front.map, &checked.diagnostics, style)));
 }

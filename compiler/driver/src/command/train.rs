@@ -14,7 +14,7 @@ use sema::Resume;
 
 use super::Failure;
 use super::build::plan_or_report;
-use super::out::{say, say_part};
+use super::out::{say, say_part, tell};
 use super::source::{Ready, ready, request};
 use crate::budget::Watch;
 use crate::changes::{self, Weights};
@@ -35,9 +35,9 @@ pub(super) fn run(args: &cli::Train) -> Result<(), Failure> {
     let corpus = ready.corpus.as_ref().expect("a program that trains has data");
     let request = request(&args.source, String::new());
     let info = job::info(settings, &plan, corpus, &ready.front, &request);
-    let folder = match (&args.out, args.resume) {
-        (None, true) => run_dir::of_program(&folder, &info)?,
-        _ => folder,
+    let folder = match on_change(args, settings) {
+        OnChange::GoOn => job::folder_of(&folder, args.out.as_deref(), &info)?,
+        OnChange::Sibling | OnChange::Anew | OnChange::Refuse => folder,
     };
     say_changes(args, &mut ready, &info, &folder)?;
     let settings = &ready.program.train;
@@ -113,7 +113,14 @@ fn say_changes(
         return Ok(());
     }
     let weights = if then.identity == info.identity { Weights::Fit } else { Weights::Differ };
-    let found = changes::since(&ready.program.train, &then.settings, weights, on_change);
+    if (weights, on_change) == (Weights::Fit, OnChange::GoOn) {
+        // What cannot go on is not said to go on with the change.
+        let corpus = ready.corpus.as_ref().expect("a program that trains has data");
+        job::is_new_to(folder, info, corpus, &ready.program.train)?;
+    }
+    let is_data_same = then.data.is_empty() || then.data == info.data;
+    let then = changes::Then { settings: &then.settings, is_data_same };
+    let found = changes::since(&ready.program.train, then, weights, on_change);
     let is_refused = ready.say(&args.source, found) && weights == Weights::Fit;
     if is_refused { Err(Failure::Spec(2)) } else { Ok(()) }
 }
@@ -220,7 +227,7 @@ impl Show {
             Event::Resumed { step } => {
                 say(format_args!("going on from step {step} of {}", self.folder));
             }
-            Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Warning(text) => tell(format_args!("warning: {text}\n")),
             Event::Saved { step, path } => {
                 say(format_args!("saved step {step} in {}", path.display()));
             }

@@ -20,7 +20,15 @@ pub(super) fn data(error: &data::Error, request: &DataSource, base: &Path) -> Di
 /// Whether a path of the spec, or a pattern, means a file.
 fn names(written: &str, file: &Path, base: &Path) -> bool {
     let below = file.strip_prefix(base).unwrap_or(file);
-    let is_met = |pattern: glob::Pattern| pattern.matches_path(below) || pattern.matches_path(file);
+    // As `data` expands them.
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let is_met = |pattern: glob::Pattern| {
+        [below, file].iter().any(|file| pattern.matches_path_with(file, options))
+    };
     Path::new(written) == below
         || Path::new(written) == file
         || glob::Pattern::new(written).is_ok_and(is_met)

@@ -38,7 +38,11 @@ impl Library {
         };
         let Some(name) = dotted(spec, callee) else {
             let message = format!("expected a {}, as `name(..)`", word(want));
-            return Err(vec![Diagnostic::new(Code::E0301, span, message)]);
+            let wrong = Diagnostic::new(Code::E0301, span, message);
+            return Err(vec![match in_quotes(spec, callee) {
+                Some(name) => wrong.fix("names have no quotes", span, name),
+                None => wrong,
+            }]);
         };
         let decl = self.named(&name, want, (spec[callee].span, self.side_of(spec.file)))?;
         self.bind_to(decl, spec, args, env, span)
@@ -214,6 +218,16 @@ pub(super) fn dotted(spec: &ast::Spec, expr: ExprId) -> Option<String> {
         ExprKind::Field { base, name } => Some(format!("{}.{}", dotted(spec, *base)?, name.text)),
         _ => None,
     }
+}
+
+/// The name in a string that is nothing else.
+fn in_quotes(spec: &ast::Spec, expr: ExprId) -> Option<String> {
+    let ExprKind::Str(text) = &spec[expr].kind else { return None };
+    let is_name = |text: &String| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    text.plain().filter(is_name)
 }
 
 fn word(kind: DeclKind) -> &'static str {

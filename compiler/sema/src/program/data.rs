@@ -289,6 +289,14 @@ impl DataSource {
 }
 
 impl Format {
+    /// Whether its files hold documents.
+    pub fn has_documents(&self) -> bool {
+        match self {
+            Self::Jsonl(_) | Self::Table { .. } => true,
+            Self::Text | Self::Tokens => false,
+        }
+    }
+
     /// Whether it names a label.
     pub fn has_label(&self) -> bool {
         match self {

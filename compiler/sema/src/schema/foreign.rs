@@ -3,6 +3,7 @@
 //! Hugging Face's Trainer, nanoGPT, llm.c, Lightning, DeepSpeed, axolotl, torchtune, LLaMA-Factory
 //! and Keras. A row carries its value over where that is certain, and only advises elsewhere.
 
+use super::nearest;
 use Means::{Advice, Bool, Off, Percent, Put, Scaled, Share, Under, Values, Without};
 
 /// What a word of another tool stands for.
@@ -49,6 +50,12 @@ pub fn foreign(word: &str) -> Option<Means> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let word = word.trim_start_matches('_');
     TABLE.iter().find(|(theirs, _)| theirs.split(' ').any(|w| w == word)).map(|&(_, ours)| ours)
+}
+
+/// The word of another tool that is nearly this one.
+pub fn near_foreign(word: &str) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    nearest(&word, TABLE.iter().flat_map(|(theirs, _)| theirs.split(' ')))
 }
 
 /// What a value of another tool is called for a directive here.

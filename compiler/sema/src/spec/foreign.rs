@@ -4,7 +4,7 @@ use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Node, Spec, StrPart};
 
 use super::words::{clipped, did_you_mean};
-use crate::schema::{Home, Means, foreign, foreign_value, nearest};
+use crate::schema::{Home, Means, foreign, foreign_value, near_foreign, nearest};
 
 /// The value after a word, for edits that carry it over.
 #[derive(Debug, Clone, Copy)]
@@ -58,11 +58,21 @@ pub(super) fn unknown(text: &str, at: Span, home: Home, written: Written<'_>) ->
     }
     match nearest(text, names.iter().copied()) {
         Some(near) => did_you_mean(wrong, text, at, &[near]),
+        None if let Some((theirs, ours)) = slip(text, home) => {
+            wrong.help(format!("did you mean `{theirs}`? Here that is `{ours}`"))
+        }
         None => {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             wrong.help(format!("a `{block}` block has {}", names.join(", ")))
         }
     }
+}
+
+/// A misspelt word of another tool, and the directive for it.
+fn slip(text: &str, home: Home) -> Option<(&'static str, &'static str)> {
+    let theirs = near_foreign(text)?;
+    let ours = foreign(theirs)?.directive()?;
+    home.find(ours).is_some().then_some((theirs, ours))
 }
 
 /// Says a line of another tool in ours, with the edit where it is certain.

@@ -13,7 +13,7 @@ use super::foreign::{self, Written, unknown};
 use super::input::words_of;
 use super::overrides::Override;
 use super::words::{clipped, hyphenated, not_built, spaced_call, word};
-use crate::schema::{Directive, Home, Status, accumulates};
+use crate::schema::{Directive, Home, Kind, Status, accumulates};
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,7 +289,16 @@ fn read_line<'a>(
         groups.extend(node.groups[1..].iter().map(Vec::as_slice));
     } else if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
         let wrong = format!("`{}` takes one value, found a list", directive.name);
-        cx.report(Diagnostic::new(Code::E0301, spec[extra].span, wrong).primary("after a comma"));
+        let wrong = Diagnostic::new(Code::E0301, spec[extra].span, wrong).primary("after a comma");
+        // Of a number that need not be whole the comma may be a point.
+        let counts = directive
+            .forms
+            .iter()
+            .any(|form| matches!(form.value, Some(Kind::Count { .. } | Kind::Span | Kind::Steps)));
+        cx.report(match with_commas(cx, spec, node).filter(|_| counts) {
+            Some((number, span)) => wrong.fix("numbers have no commas", span, number),
+            None => wrong,
+        });
         lines.broken.push(directive.name);
         return;
     }
@@ -305,6 +314,23 @@ fn read_line<'a>(
         Some(items) => lines.lines.push(Line { directive, spec, span, items, origin }),
         None => lines.broken.push(directive.name),
     }
+}
+
+/// A number whose thousands are set off with commas, without them, and where it stands.
+fn with_commas(cx: &Checker<'_>, spec: &Spec, node: &Node) -> Option<(String, Span)> {
+    let first = *node.groups[0].last()?;
+    let mut parts = vec![cx.map.text(spec[first].span)];
+    let mut end = spec[first].span;
+    for group in &node.groups[1..] {
+        let [part] = group.as_slice() else { return None };
+        end = spec[*part].span;
+        parts.push(cx.map.text(end));
+    }
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let are_thousands = parts[1..].iter().all(|part| part.len() == 3 && is_number(part));
+    let is_one =
+        are_thousands && is_number(parts[0]) && parts[0].len() <= 3 && !parts[0].starts_with('0');
+    is_one.then(|| (parts.concat(), spec[first].span.to(end)))
 }
 
 /// Puts what the command line sets in the place of what the block says.

@@ -17,7 +17,7 @@ use super::input::{CliOption, words_of};
 use super::quantity::{Amount, Of};
 use super::settings::interpolate;
 use super::words::{alternatives, clipped, did_you_mean, word};
-use crate::schema::{ARG, DTYPES, Home, Kind, SPAN_UNITS};
+use crate::schema::{ARG, DTYPES, Home, Kind, SPAN_UNITS, nearest};
 use crate::value::StaticArg;
 
 /// The types of arguments, in the order of the reference.
@@ -405,6 +405,15 @@ pub(super) fn check_names(cx: &mut Checker<'_>, known: &[String]) {
         let wrong = format!("the spec has no argument `{}`", name.text);
         let wrong = Diagnostic::new(Code::E0202, name.span, wrong);
         let all: Vec<&str> = known.iter().map(String::as_str).collect();
+        let near = nearest(&name.text, all.iter().copied());
+        let home = [Home::Train, Home::Data].into_iter().find(|h| h.find(&name.text).is_some());
+        if let Some(home) = home.filter(|_| near.is_none()) {
+            let (block, name) = (home.word(), &name.text);
+            let value = option.value.as_ref().map_or("..", |value| value.text.as_str());
+            let help = format!("a line of `{block}` is set with `--set {block}.{name}={value}`");
+            cx.report(wrong.help(help));
+            continue;
+        }
         cx.report(match all.as_slice() {
             [] => wrong.help(format!("declare it: `arg {}: real = ..`", name.text)),
             all => did_you_mean(wrong, &name.text, name.span, all),

@@ -244,7 +244,8 @@ fn text(cx: &Checker<'_>, line: &Line<'_>, lines: &Lines<'_>) -> String {
         words.extend(item.flag.map(|(w, _)| w.to_owned()));
         for (word, given) in &item.options {
             words.push((*word).to_owned());
-            words.push(shown(given));
+            // A flag is its own value.
+            words.extend(Some(shown(given)).filter(|value| value != word));
         }
         words.join(" ")
     });

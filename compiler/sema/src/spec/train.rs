@@ -15,6 +15,7 @@ use super::settings::interpolate;
 use super::words::{clipped, not_built};
 use super::{origin, policies, promises, regular, rules, schedule, sets, stopping};
 use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
+use crate::schema::nearest;
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
@@ -361,8 +362,15 @@ impl Cadence {
         let is_val_loss = matches!(&given.value, Value::Metric(name) if name == "val.loss");
         if !is_val_loss {
             let text = cx.map.text(given.span);
-            let unbuilt = not_built(&format!("checkpoint best {text}"), given.span);
-            cx.report(unbuilt.help("this version knows `best val.loss`"));
+            let is_slip = nearest(text, ["val.loss"]).is_some();
+            cx.report(if is_slip {
+                let wrong = format!("nothing measures `{text}`");
+                let wrong = Diagnostic::new(Code::E0302, given.span, wrong);
+                wrong.fix("did you mean `val.loss`?", given.span, "val.loss")
+            } else {
+                let unbuilt = not_built(&format!("checkpoint best {text}"), given.span);
+                unbuilt.help("this version knows `best val.loss`")
+            });
         } else if !self.has_val {
             cx.report(needs_eval("checkpoint best val.loss", given.span));
         }

@@ -696,6 +696,8 @@ impl Kind {
     fn wants_within(self) -> String {
         let wants = self.wants();
         match (self, self.range()) {
+            // Bounds that are looked at elsewhere.
+            (Self::Count { max: 0, .. }, _) => wants,
             (Self::Count { min, max }, _) => format!("{wants} within {min}..{max}"),
             (_, "") => wants,
             (_, range) => format!("{wants} {range}"),

@@ -112,6 +112,14 @@ impl Tracer<'_> {
             let help = format!("`{}` is a line of the `train` block", name.text);
             return Err(self.fail(diagnostic.note(takes(params)).help(help)));
         }
+        // `adam(betas: (0.9, 0.95))`.
+        let stem = name.text.trim_end_matches('s');
+        let parts = [1, 2].map(|i| format!("{stem}{i}"));
+        if parts.iter().all(|part| params.iter().any(|p| p.name.text == *part)) {
+            let [first, second] = parts;
+            let help = format!("each has its own name: `{first}: .., {second}: ..`");
+            return Err(self.fail(diagnostic.help(help)));
+        }
         Err(self.fail(match near {
             Some(near) => diagnostic.note(takes(params)).fix(
                 format!("did you mean `{near}`?"),

@@ -74,10 +74,9 @@ impl Writer {
     /// For the shard of `key` in `folder`, which is made when it is missing.
     pub(crate) fn new(folder: &Path, key: &str) -> Result<Writer, Error> {
         let target = path_of(folder, key);
-        let temporary = beside(&target);
-        let fail = |source| unwritable(&temporary, &source);
-        fs::create_dir_all(folder).map_err(fail)?;
-        let file = BufWriter::with_capacity(1 << 18, File::create(&temporary).map_err(fail)?);
+        let made = fs::create_dir_all(folder).and_then(|()| beside(&target));
+        let (temporary, file) = made.map_err(|source| unwritable(&target, &source))?;
+        let file = BufWriter::with_capacity(1 << 18, file);
         Ok(Writer { key: key.to_owned(), target, temporary, file, sum: Sum::default() })
     }
 
@@ -116,7 +115,7 @@ fn unwritable(path: &Path, source: &std::io::Error) -> Error {
     let message = format!(
         "cannot be written: {source}; LLMC_CACHE names another folder, `off` keeps in memory"
     );
-    Error::new(path, message)
+    Error { is_of_cache: true, ..Error::new(path, message) }
 }
 
 impl Drop for Writer {

@@ -5,7 +5,9 @@ use std::path::Path;
 use plan::Fields;
 use serde_json::{Map, Value};
 
-use super::{Document, Give, Item, Next, Part, Role, lines::Lines, pair, plain, shorten};
+use super::{
+    Document, Give, Item, Next, Part, Role, did_you_mean, lines::Lines, pair, plain, shorten,
+};
 use crate::error::{Error, Position};
 
 /// Gives the documents of a file.
@@ -29,7 +31,7 @@ fn document(line: &str, fields: &Fields, position: Position) -> Result<Document,
     let value: Value = serde_json::from_str(line)
         .map_err(|e| format!("not JSON at column {}: {}", e.column(), reason(&e)))?;
     let Value::Object(object) = value else {
-        return Err(format!("{}, where an object `{{..}}` is expected", kind(&value)));
+        return Err(format!("{}, where an object `{{..}}` is expected on each line", kind(&value)));
     };
     match fields {
         Fields::Text { text, label } => {
@@ -69,7 +71,8 @@ fn find<'v>(object: &'v Map<String, Value>, field: &str) -> Result<&'v Value, St
     inside.ok_or_else(|| {
         let names: Vec<String> = object.keys().take(8).map(|k| format!("`{k}`")).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        format!("no field `{field}`; the fields are {names}")
+        let near = did_you_mean(field, object.keys().map(String::as_str));
+        format!("no field `{field}`; the fields are {names}{near}")
     })
 }
 
@@ -82,7 +85,7 @@ fn text_of(object: &Map<String, Value>, field: &str) -> Result<String, String> {
 /// Classes may be texts, whole numbers, or yes and no.
 fn label_of(object: &Map<String, Value>, field: &str) -> Result<String, String> {
     match find(object, field)? {
-        Value::String(text) => Ok(text.clone()),
+        Value::String(text) => Ok(text.trim().to_owned()),
         Value::Bool(yes) => Ok(yes.to_string()),
         Value::Number(n) if !n.is_f64() => Ok(n.to_string()),
         other @ (Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
@@ -187,7 +190,7 @@ mod tests {
     fn what_is_wrong_with_a_line_is_said() {
         let wrong = [
             (r#"{"a": {"#, "not JSON at column 7: EOF while parsing an object"),
-            ("[1]", "a list, where an object `{..}` is expected"),
+            ("[1]", "a list, where an object `{..}` is expected on each line"),
             (r#"{"b": 1, "c": 2}"#, "no field `l`; the fields are `b`, `c`"),
             (r#"{"a.b": 1, "l": 1}"#, "field `a.b` is a number, where a text is expected"),
             (r#"{"a.b": "", "l": 1.5}"#, "field `l` is a number, where a class is expected"),

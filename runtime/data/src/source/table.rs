@@ -5,6 +5,7 @@
 //! unless it is stated.
 
 use std::{
+    collections::VecDeque,
     ffi::OsStr,
     io::{self, Read},
     path::Path,
@@ -13,7 +14,7 @@ use std::{
 use plan::{Column, Columns};
 
 use super::{
-    Document, Give, Item, MAX_DOCUMENT, Next,
+    Document, Give, Item, MAX_DOCUMENT, Next, did_you_mean,
     lines::{Lines, not_utf8},
     open::{fill, first_bytes, open},
     pair, parquet, plain, shorten,
@@ -81,7 +82,10 @@ pub(super) fn document(
         Columns::Text { label: Some(_), .. } if second.trim().is_empty() => {
             Err("the class is empty; remove the row or give it one".to_owned())
         }
-        Columns::Text { label: Some(_), .. } => Ok(plain(first, Some(second), position)),
+        // The name of a class is the same with white space around it.
+        Columns::Text { label: Some(_), .. } => {
+            Ok(plain(first, Some(second.trim().to_owned()), position))
+        }
         Columns::Pair { .. } => Ok(pair(first, second, position)),
     }
 }
@@ -102,9 +106,10 @@ pub(super) fn place(column: &Column, names: &[&str], width: usize) -> Result<usi
                     Err(format!("two columns are called `{name}`; say which by its number"))
                 }
                 (None, _) => {
+                    let near = did_you_mean(name, names.iter().copied());
                     let names: Vec<String> =
                         names.iter().take(12).map(|n| format!("`{}`", shorten(n))).collect();
-                    Err(format!("no column `{name}`; the columns are {}", names.join(", ")))
+                    Err(format!("no column `{name}`; the columns are {}{near}", names.join(", ")))
                 }
             }
         }
@@ -183,16 +188,18 @@ fn quoted(path: &Path, delimiter: u8, rows: &mut Rows<'_, '_>) -> Result<(), Err
         let more = reader
             .read_byte_record(&mut record)
             .map_err(|e| Error::at(path, place, format!("cannot be read: {e}")))?;
+        let end = reader.position().byte();
+        let quotes = &mut reader.get_mut().quotes;
         // The source is read ahead of the rows.
-        let (read, quotes) = (reader.position().line(), &reader.get_ref().quotes);
-        if let Some((line, message)) = quotes.wrong.filter(|(line, _)| !more || *line < read) {
-            return Err(Error::at(path, Position::Line(line), message));
+        if let Some(wrong) = quotes.wrong.as_ref().filter(|wrong| !more || wrong.byte < end) {
+            return Err(Error::at(path, Position::Line(wrong.line), wrong.message));
         }
         if !more {
             return Ok(());
         }
+        let start = record.position().map_or(0, csv::Position::byte);
+        let at = quotes.line_of_row(start).map_or(place, Position::Line);
         line = reader.position().line();
-        let at = record.position().map_or(place, |p| Position::Line(p.line()));
         let mut cells = Vec::with_capacity(record.len());
         for (i, cell) in record.iter().enumerate() {
             let mark: &[u8] = if rows.places.is_none() && i == 0 { b"\xef\xbb\xbf" } else { b"" };
@@ -239,12 +246,22 @@ impl Read for Bounded {
 struct Quotes {
     delimiter: u8,
     at: At,
-    n_bytes: usize,
+    n_bytes: u64,
     line: u64,
-    /// The line of the last opening quote.
-    opened: u64,
-    /// The first that is wrong: its line, and what to say of it.
-    wrong: Option<(u64, &'static str)>,
+    /// The byte and the line of each row that was not taken yet: those of the reader are one off
+    /// where lines end with two characters.
+    rows: VecDeque<(u64, u64)>,
+    is_row_start: bool,
+    /// The last opening quote.
+    opened: (u64, u64),
+    /// The first that is wrong.
+    wrong: Option<WrongQuote>,
+}
+
+struct WrongQuote {
+    byte: u64,
+    line: u64,
+    message: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -258,19 +275,41 @@ enum At {
 
 impl Quotes {
     fn new(delimiter: u8) -> Quotes {
-        Quotes { delimiter, at: At::CellStart, n_bytes: 0, line: 1, opened: 1, wrong: None }
+        let rows = VecDeque::new();
+        let (at, opened) = (At::CellStart, (0, 1));
+        Quotes { delimiter, at, n_bytes: 0, line: 1, rows, is_row_start: true, opened, wrong: None }
+    }
+
+    /// The line of the row that starts at a byte or at the next that is no line end.
+    fn line_of_row(&mut self, start: u64) -> Option<u64> {
+        while self.rows.front().is_some_and(|(byte, _)| *byte < start) {
+            self.rows.pop_front();
+        }
+        self.rows.front().map(|(_, line)| *line)
+    }
+
+    fn is_wrong(&mut self, message: &'static str) {
+        let (byte, line) = self.opened;
+        self.wrong.get_or_insert(WrongQuote { byte, line, message });
     }
 
     fn see(&mut self, byte: u8) {
         const MARK: &[u8] = b"\xef\xbb\xbf";
-        let is_mark = MARK.get(self.n_bytes) == Some(&byte);
+        let place = self.n_bytes;
         self.n_bytes += 1;
-        if is_mark && self.at == At::CellStart {
+        let mark = usize::try_from(place).ok().and_then(|place| MARK.get(place));
+        if mark == Some(&byte) && self.at == At::CellStart {
             return;
         }
+        let ends_line = matches!(byte, b'\r' | b'\n');
+        if self.is_row_start && !ends_line {
+            self.rows.push_back((place, self.line));
+            self.is_row_start = false;
+        }
+        self.is_row_start |= ends_line && self.at != At::Quoted;
         self.at = match (self.at, byte) {
             (At::CellStart, b'"') => {
-                self.opened = self.line;
+                self.opened = (place, self.line);
                 At::Quoted
             }
             (At::Quoted, b'"') => At::Quote,
@@ -280,7 +319,7 @@ impl Quotes {
             (At::Quote, _) => {
                 let message = "text behind a closing quote: a quote inside of a cell is written \
                                twice, and each that opens is closed";
-                self.wrong.get_or_insert((self.opened, message));
+                self.is_wrong(message);
                 At::Plain
             }
             (At::CellStart | At::Plain, _) => At::Plain,
@@ -290,7 +329,7 @@ impl Quotes {
 
     fn end(&mut self) {
         if self.at == At::Quoted {
-            self.wrong.get_or_insert((self.opened, "the quote that opens here is never closed"));
+            self.is_wrong("the quote that opens here is never closed");
         }
     }
 }

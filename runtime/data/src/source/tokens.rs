@@ -45,8 +45,8 @@ pub(crate) fn open(file: Original, vocab: u64) -> Result<Shard, Error> {
 /// Where the ids start and how wide they are.
 fn layout(file: &Original) -> Result<(u64, Width), Error> {
     let len = file.len();
-    let mut header = vec![0; usize::try_from(len.min(HEADER_BYTES)).expect("a header is short")];
-    file.read_at(0, &mut header)?;
+    let n = usize::try_from(len.min(HEADER_BYTES)).expect("a header is short");
+    let header = file.start(n)?;
     let number = |i: usize| {
         let four = header.get(4 * i..4 * i + 4).and_then(|b| b.try_into().ok());
         four.map(i32::from_le_bytes)

@@ -229,11 +229,7 @@ fn ids_stay(cx: &mut Checker<'_>, lines: &Lines<'_>, source: &DataSource, word: 
 
 /// What looks at documents, where a file is one stretch of text.
 fn documents(cx: &mut Checker<'_>, lines: &Lines<'_>, source: &DataSource, word: Span) {
-    let has_documents = |format: &Format| match format {
-        Format::Jsonl(_) | Format::Table { .. } => true,
-        Format::Text | Format::Tokens => false,
-    };
-    if source.sources.iter().all(|s| has_documents(&s.format)) {
+    if source.sources.iter().all(|s| s.format.has_documents()) {
         return;
     }
     let is_on = |line: &&Line<'_>| line.lead() != Some("none");

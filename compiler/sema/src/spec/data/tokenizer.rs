@@ -79,6 +79,13 @@ fn arguments(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenize
     let at = spec[expr].span;
     if let ExprKind::Str(text) = &spec[expr].kind {
         let path = super::super::settings::interpolate(cx, text, None)?;
+        let head = path.split('(').next().unwrap_or_default();
+        let words = ["bytes", "chars", "words", "bpe", "wordpiece", "gpt2"];
+        if words.contains(&head) {
+            let wrong = Diagnostic::new(Code::E0301, at, "a string names the file of a tokenizer");
+            cx.report(wrong.fix(format!("write `{path}` without quotes"), at, path.clone()));
+            return None;
+        }
         if path.is_empty() {
             cx.report(Diagnostic::new(Code::E0302, at, "the path of a file is empty"));
             return None;

@@ -353,7 +353,12 @@ fn what_the_files_hold_is_held_against_the_run() {
     let overlaps =
         vec![Overlap { between: ["train".to_owned(), "val".to_owned()], documents: 2, file: None }];
     assert_eq!(
-        says(text, "100", Facts { overlaps, ..facts() }),
+        says(text, "100", Facts { overlaps: overlaps.clone(), ..facts() }),
+        "2:1 W0705 2 documents are in `train` and in `val`\n  take the second ones out of the files\n"
+    );
+    let documents = "jsonl(\"a\", text: \"t\")";
+    assert_eq!(
+        says(documents, "100", Facts { overlaps, ..facts() }),
         "2:1 W0705 2 documents are in `train` and in `val`\n  add `dedup exact`, which keeps the first of equal documents\n"
     );
     let rows = "jsonl(\"a\") { pack none }";
