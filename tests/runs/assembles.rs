@@ -45,12 +45,9 @@ fn assemble(entries: Entries, target: Target) {
 #[test]
 fn every_kernel_of_the_examples_is_assembled() {
     let examples = ["hello", "shakespeare", "custom_optimizer"];
-    for (i, target) in Target::ALL.into_iter().enumerate() {
+    for target in Target::ALL {
         let mut entries = Entries::new();
-        // All for one target, and for each of the others one in turns.
-        let is_first = target == Target::Sm90;
-        let own = |n: &usize| is_first || n % examples.len() == i % examples.len();
-        for name in (0..examples.len()).filter(own).map(|n| examples[n]) {
+        for name in examples {
             let path = format!("{}/examples/{name}.lt", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(path).unwrap();
             let plan = crate::plans::compiled_on(&text, 256, target).plan;
@@ -61,7 +58,7 @@ fn every_kernel_of_the_examples_is_assembled() {
             });
             add(&plan.code, &mut entries);
         }
-        assert!(entries.len() > 20, "{} kernels", entries.len());
+        assert!(entries.len() > 50, "{} kernels", entries.len());
         assemble(entries, target);
     }
 }

@@ -150,11 +150,13 @@ const VAST: &str = "model gpt(layers: 15, width: 64Ki, heads: 64)\ndata text(\"t
 fn three_terabytes_are_refused_in_little_memory() {
     let folder = Folder::new("memory-vast");
     folder.write("vast.lt", VAST);
-    let ended = folder.shell("ulimit -v 262144; llmc train vast.lt --set train.memory=24GiB");
-    let ended = ended.exits(4);
-    ended.says("E0901");
-    ended.says("its largest tensors are");
-    ended.says("a model of ");
+    for command in ["check", "plan", "train"] {
+        let line = format!("ulimit -v 262144; llmc {command} vast.lt --set train.memory=24GiB");
+        let ended = folder.shell(&line).exits(4);
+        ended.says("E0901");
+        ended.says("its largest tensors are");
+        ended.says("a model of ");
+    }
     assert!(!folder.at("runs").exists(), "nothing was started");
 }
 
