@@ -105,10 +105,16 @@ impl Diagnostic {
 
     /// Adds help that carries its edit.
     #[must_use]
-    pub fn fix(mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Self {
+    pub fn fix(self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Self {
+        self.fix_all(title, vec![Edit { span, text: text.into() }])
+    }
+
+    /// Adds help that carries several edits, none overlapping, which are made together.
+    #[must_use]
+    pub fn fix_all(mut self, title: impl Into<String>, edits: Vec<Edit>) -> Self {
         let title = title.into();
         self.help.push(title.clone());
-        self.fixes.push(Fix { title, edits: vec![Edit { span, text: text.into() }] });
+        self.fixes.push(Fix { title, edits });
         self
     }
 

@@ -98,7 +98,8 @@ pub(crate) fn report_symbol(file: FileId, text: &str, l: u32, r: u32, out: &mut 
         "|" => d.help("write `or`, or `|>` to pass a value on"),
         "%" => percent(d, text, l, r),
         "!" => d.help("write `not`, or `!=` to compare"),
-        _ => d.fix("remove it", span, ""),
+        // What stands beside it may mean something else without it.
+        _ => d.help("remove it"),
     });
     out.patched.push((l, r));
 }
@@ -154,7 +155,7 @@ pub(crate) fn report_word(file: FileId, text: &str, l: u32, r: u32, out: &mut Le
         (None, Some((_, "\""))) => d.help("write strings with `\"`"),
         (None, Some((_, ascii))) => d.fix(format!("write `{ascii}`"), span, *ascii),
         (None, None) if is_word => d.help("write names with ASCII letters, digits and `_`"),
-        (None, None) => d.fix("remove it", span, ""),
+        (None, None) => d.help("remove it"),
     });
     is_word
 }

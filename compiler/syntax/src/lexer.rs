@@ -287,7 +287,11 @@ impl Lexer<'_> {
             self.span(l, r),
             "string is not closed before the end of the line",
         );
-        self.report(d.primary("it begins here").fix("add `\"`", self.span(r, r), "\""));
+        let d = d.primary("it begins here");
+        // Behind a space may follow what is no part of it.
+        let is_word = text.chars().all(|c| !c.is_whitespace() && !"(){},".contains(c));
+        let help = "add `\"`";
+        self.report(if is_word { d.fix(help, self.span(r, r), "\"") } else { d.help(help) });
         self.string(l, r);
         let line = self.src[..l as usize].rfind('\n').map_or(0, |i| i + 1) as u32;
         while let Some(open) = self.open.last()

@@ -16,6 +16,7 @@ mod tree;
 mod unexpected;
 
 pub use format::format;
+pub use literal::unit_meant;
 pub use parse::{parse, parse_words};
 pub use print::{print_expr, print_spec};
 

@@ -42,7 +42,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("days", "day"),
     ("sec", "s"),
     ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
     ("mins", "min"),
+    ("minute", "min"),
+    ("minutes", "min"),
     ("hr", "h"),
     ("hrs", "h"),
     ("hour", "h"),
@@ -50,6 +54,14 @@ const ALIASES: &[(&str, &str)] = &[
     ("bn", "B"),
     ("pct", "%"),
 ];
+
+/// The unit that a word stands for, and what it is one of: `hours` is `h`, `gb` is `GB`.
+pub fn unit_meant(word: &str) -> Option<(&'static str, Unit)> {
+    let alias = ALIASES.iter().find(|a| a.0 == word.to_ascii_lowercase()).map(|a| a.1);
+    let exact = UNITS.iter().find(|u| u.0 == alias.unwrap_or(word));
+    let found = exact.or_else(|| UNITS.iter().find(|u| u.0.eq_ignore_ascii_case(word)));
+    found.map(|u| (u.0, u.1))
+}
 
 /// Reads a number token, `50_257` or `1.5e3k`, with a diagnostic when its unit is unknown.
 pub(crate) fn number(file: FileId, start: u32, text: &str) -> (Number, Option<Diagnostic>) {
@@ -146,8 +158,7 @@ const COUNTED: [&str; 10] = [
 fn unknown_unit(span: Span, text: &str, bare: &str, unit: &str) -> Diagnostic {
     let unit_span = Span { start: span.start + bare.len() as u32, ..span };
     let d = Diagnostic::new(Code::E0003, unit_span, format!("unknown unit `{unit}` in `{text}`"));
-    let near = ALIASES.iter().find(|a| a.0 == unit.to_ascii_lowercase()).map(|a| a.1);
-    let near = near.or_else(|| UNITS.iter().map(|u| u.0).find(|u| u.eq_ignore_ascii_case(unit)));
+    let near = unit_meant(unit).map(|(ours, _)| ours);
     if COUNTED.contains(&unit) {
         return d.fix(format!("write `{bare} {unit}`"), unit_span, format!(" {unit}"));
     }
@@ -168,8 +179,8 @@ fn unknown_unit(span: Span, text: &str, bare: &str, unit: &str) -> Diagnostic {
 /// Reads a string token; `text` has its opening quote, and its closing one where it is closed.
 pub(crate) fn string(file: FileId, start: u32, text: &str) -> (StrLit, Vec<Diagnostic>) {
     let span = Span::new(file, start, start + text.len() as u32);
-    let inner = &text[1..];
-    let closed = text.len() > 1 && is_closed(inner);
+    let (quote, inner) = text.split_at(1);
+    let closed = is_closed(inner, quote);
     let inner = if closed { &inner[..inner.len() - 1] } else { inner };
     let mut reader =
         StrReader { file, base: start + 1, text: inner, at: 0, parts: vec![], diags: vec![] };
@@ -177,9 +188,9 @@ pub(crate) fn string(file: FileId, start: u32, text: &str) -> (StrLit, Vec<Diagn
     (StrLit { parts: reader.parts, span }, reader.diags)
 }
 
-/// Whether the last quote is not itself escaped; a string in single quotes counts as open.
-fn is_closed(inner: &str) -> bool {
-    let Some(body) = inner.strip_suffix('"') else { return false };
+/// Whether the last quote is one like the first, and not itself escaped.
+fn is_closed(inner: &str, quote: &str) -> bool {
+    let Some(body) = inner.strip_suffix(quote) else { return false };
     body.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 0
 }
 

@@ -7,7 +7,7 @@
 
 use crate::parse::end_of;
 use crate::token::{Token, keyword};
-use diag::{Code, Diagnostic, FileId, Span};
+use diag::{Code, Diagnostic, Edit, FileId, Span};
 use lalrpop_util::ParseError;
 
 type Tokens = [(u32, Token, u32)];
@@ -101,8 +101,10 @@ impl Case<'_> {
             Token::Assign if matches!(before, Some((Token::Assign, _))) => {
                 d.help("write `==` to compare")
             }
-            Token::Newline if self.ends_block_word() => {
-                d.help("a block stands in braces: `{`, its lines, and `}`")
+            Token::Newline if self.ends_block_word() => self.advise_braces(d),
+            Token::Comma | Token::Newline | Token::RBrace if !in_call => {
+                let edits = self.commas_at_ends();
+                if edits.is_empty() { d } else { d.fix_all("a line ends without a comma", edits) }
             }
             Token::Neg => {
                 let span = self.span;
@@ -131,6 +133,71 @@ impl Case<'_> {
         let [(l, _, r), (_, Token::Colon, _)] = self.tokens[before..self.at] else { return false };
         let word = &self.text[Span::new(self.file, l, r).range()];
         ["train", "data", "model", "layer", "rule", "fn", "if", "else", "for"].contains(&word)
+    }
+
+    /// Braces in the place of the `:` and around the lines that are further in, as YAML has them.
+    fn advise_braces(&self, d: Diagnostic) -> Diagnostic {
+        let help = "a block stands in braces: `{`, its lines, and `}`";
+        let (word, colon) = (self.tokens[self.at - 2], self.tokens[self.at - 1]);
+        let is_of_lines = ["train", "data"].contains(&&self.text[word.0 as usize..word.2 as usize]);
+        let from = self.text[..word.0 as usize].rfind('\n').map_or(0, |at| at + 1);
+        let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+        let outer = indent(&self.text[from..]);
+        let mut end = None;
+        let mut at = self.span.start as usize;
+        for (number, line) in self.text[at..].split_inclusive('\n').enumerate() {
+            let is_empty = line.trim().is_empty() || line.trim_start().starts_with('#');
+            if number > 0 && !is_empty {
+                if indent(line) <= outer {
+                    break;
+                }
+                end = Some(at + line.trim_end().len());
+            }
+            at += line.len();
+        }
+        let Some(end) = end.filter(|_| is_of_lines) else { return d.help(help) };
+        let end = Span::new(self.file, end as u32, end as u32);
+        let close = format!("\n{}}}", &self.text[from..from + outer]);
+        let open = Edit { span: Span::new(self.file, colon.0, colon.2), text: " {".to_owned() };
+        d.fix_all(help, vec![open, Edit { span: end, text: close }])
+    }
+
+    /// The commas that end lines as those of JSON do, here and further down the block, to be
+    /// removed: the next line is `word:` or `word =`, or there is none.
+    fn commas_at_ends(&self) -> Vec<Edit> {
+        let mut found = vec![];
+        let first = self.at - usize::from(self.token != Token::Comma).min(self.at);
+        let mut depth = 0usize;
+        for (l, token, r, next) in self.tokens[first..]
+            .iter()
+            .enumerate()
+            .map(|(i, &(l, token, r))| (l, token, r, &self.tokens[first + i + 1..]))
+        {
+            match token {
+                Token::LParen | Token::CallParen | Token::LBracket | Token::IndexBracket => {
+                    depth += 1;
+                }
+                Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+                Token::LBrace | Token::RBrace => break,
+                _ => {}
+            }
+            let is_end = match next {
+                [(_, Token::RBrace | Token::Newline, _), ..] => true,
+                [
+                    (l, Token::Name(_) | Token::Str(_), _),
+                    (_, Token::Colon | Token::Assign, _),
+                    ..,
+                ] => self.text[r as usize..*l as usize].contains('\n'),
+                _ => false,
+            };
+            if token == Token::Comma && depth == 0 && is_end {
+                let span = Span::new(self.file, l, r);
+                found.push(Edit { span, text: String::new() });
+            } else if found.is_empty() {
+                break;
+            }
+        }
+        found
     }
 
     /// Whether the same symbol touches it on the left.

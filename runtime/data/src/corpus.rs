@@ -278,15 +278,15 @@ fn classes(shards: &[Shard], data: &Data) -> Result<(Vec<String>, Vec<Vec<u32>>)
     all.dedup();
     if let Task::Classes { n } = data.task {
         let path = data.paths().next().map_or("the data", String::as_str);
-        let shown: Vec<String> = all.iter().take(12).map(|name| format!("`{name}`")).collect();
-        let shown = shown.join(", ");
         if all.len() < 2 {
-            let message = format!("classes need at least two, the data has {}: {shown}", all.len());
+            let (found, shown) = (all.len(), rarest(shards));
+            let message = format!("classes need at least two, the data has {found}: {shown}");
             return Err(Error::new(path, message));
         }
         if n.is_some_and(|n| n != all.len() as u64) {
             let n = n.unwrap_or_default();
-            let message = format!("`classes {n}`, but the data has {}: {shown}", all.len());
+            let (found, shown) = (all.len(), rarest(shards));
+            let message = format!("`classes {n}`, but the data has {found}: {shown}");
             return Err(Error::new(path, message));
         }
     }
@@ -294,6 +294,32 @@ fn classes(shards: &[Shard], data: &Data) -> Result<(Vec<String>, Vec<Vec<u32>>)
     let of_shard = |shard: &Shard| shard.layout.classes.iter().map(|name| numbers[name]).collect();
     let class_numbers = shards.iter().map(of_shard).collect();
     Ok((all.into_iter().cloned().collect(), class_numbers))
+}
+
+/// Classes with the number of their documents, the rarest first: a slip is rare.
+fn rarest(shards: &[Shard]) -> String {
+    const SHOWN: usize = 12;
+    let mut counts: BTreeMap<&String, u64> = BTreeMap::new();
+    for shard in shards {
+        let mut of_shard = vec![0; shard.layout.classes.len()];
+        for class in (0..shard.n_documents()).filter_map(|document| shard.class(document)) {
+            of_shard[class as usize] += 1;
+        }
+        for (name, n) in shard.layout.classes.iter().zip(of_shard) {
+            *counts.entry(name).or_default() += n;
+        }
+    }
+    let mut counts: Vec<(&String, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|&(name, n)| (n, name));
+    let one = |(name, n): &(&String, u64)| match n {
+        1 => format!("`{name}` in 1 document"),
+        n => format!("`{name}` in {n} documents"),
+    };
+    let mut shown: Vec<String> = counts.iter().take(SHOWN).map(one).collect();
+    if counts.len() > SHOWN {
+        shown.push(format!("and {} more", counts.len() - SHOWN));
+    }
+    shown.join(", ")
 }
 
 impl Corpus {

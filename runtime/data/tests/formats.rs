@@ -232,7 +232,12 @@ fn bad_data_is_located_and_says_what_to_do() {
     folder.write("half.csv", "a,b\n1,\"x\n2,\"y\"\n3,z\n");
     folder.write("half_crlf.csv", "a,b\r\n1,x\r\n2,\"y\"z,3");
     folder.write("width_crlf.csv", "a,b\r\n\r\n1,\"x\r\n\"\r\n2,y\r\n3\r\n");
+    folder.write("semi.csv", "a;b\n1;2\n");
     folder.write("space.jsonl", "{\"t\": \"x\", \"l\": \" \"}\n");
+    folder.write(
+        "slip.jsonl",
+        "{\"t\": \"x\", \"l\": \"good\"}\n".repeat(3) + "{\"t\": \"y\", \"l\": \"goood\"}\n",
+    );
     folder.write("text.xz", b"\xfd7zXZ\0\0\x04").write("text.zip", b"PK\x03\x04\x14\0");
     folder.write("cut.zst", [0x50, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 1]);
     let quotes = |path| {
@@ -243,9 +248,16 @@ fn bad_data_is_located_and_says_what_to_do() {
     let c = || Columns::Text { text: Column::Name("c".to_owned()), label: None };
     let table = |columns| of("a.csv", Format::Table { columns, header: None });
     let tokens = |path| Data { tokenizer: Tokenizer::Ids(5), ..of(path, Format::Tokens) };
+    let format = Format::Table { columns: b(), header: None };
+    let semicolons = of("semi.csv", format);
+    let classes = |path, n| {
+        let task = Task::Classes { n: Some(n) };
+        Data { pack: Pack::Rows, task, ..of(path, text_field(Some("l"))) }
+    };
     let wrong = [
         (table(b()), "a.csv: line 3: 1 cells, where the first row has 2"),
         (table(c()), "a.csv: line 1: no column `c`; the columns are `a`, `b`"),
+        (semicolons, "semi.csv: line 1: cells are separated by `;`"),
         (of("b.jsonl", text_field(None)), "b.jsonl: line 2: field `t` is a number"),
         (of("c.jsonl", text_field(None)), "c.jsonl: line 2: byte 0 of it is not UTF-8"),
         (tokens("odd.bin"), "odd.bin: byte 2: the last id is cut"),
@@ -258,6 +270,7 @@ fn bad_data_is_located_and_says_what_to_do() {
         (quotes("half_crlf.csv"), "half_crlf.csv: line 3: text behind a closing quote"),
         (quotes("width_crlf.csv"), "width_crlf.csv: line 6: 1 cells, where the first row has 2"),
         (of("space.jsonl", text_field(Some("l"))), "space.jsonl: line 1: the class is empty"),
+        (classes("slip.jsonl", 1), "the data has 2: `goood` in 1 document, `good` in 3 documents"),
         (of("text.xz", Format::Text), "text.xz: packed with xz, which is not read; unpack it"),
         (of("text.zip", Format::Text), "text.zip: packed with zip"),
         (of("cut.zst", Format::Text), "cut.zst: byte 0: cannot be read: the file ends inside"),

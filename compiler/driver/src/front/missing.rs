@@ -13,10 +13,10 @@ use sema::schema::nearest;
 /// Names of a folder that are looked at: data may lie in millions of files.
 const LISTED: usize = 10_000;
 
-/// E0702 for each path of the data that no file matches.
+/// E0702 for each path of the data, and of its tokenizer, that no file matches.
 pub(super) fn data(request: &DataSource, base: &Path) -> Vec<Diagnostic> {
-    let missing = request.paths().filter(|(path, _)| !has_file(path, base));
-    missing.map(|(path, span)| no_file(path, *span, base)).collect()
+    let missing = request.files().filter(|(path, _)| !has_file(path, base));
+    missing.map(|(path, span)| no_file(path, span, base)).collect()
 }
 
 fn no_file(path: &str, span: Span, base: &Path) -> Diagnostic {

@@ -9,9 +9,9 @@ use sema::DataSource;
 pub(super) fn data(error: &data::Error, request: &DataSource, base: &Path) -> Diagnostic {
     let below = |path: &Path| path.strip_prefix(base).unwrap_or(path).to_owned();
     let wrong = data::Error { path: below(&error.path), ..error.clone() };
-    let named = request.paths().find(|(path, _)| names(path, &error.path, base));
+    let named = request.files().find(|(path, _)| names(path, &error.path, base));
     let (span, label) = match named {
-        Some((_, span)) => (*span, "read from here"),
+        Some((_, span)) => (span, "read from here"),
         None => (request.span, "the data that is read"),
     };
     Diagnostic::new(Code::E0709, span, wrong.to_string()).primary(label)

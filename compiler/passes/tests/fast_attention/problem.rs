@@ -52,6 +52,13 @@ impl Tensor {
         let at = place.iter().zip(self.sizes).fold(0, |at, (i, size)| at * size + i);
         self.numbers[at as usize]
     }
+
+    /// The elements of a batch, head and row.
+    pub(crate) fn row(&self, place: [u64; 3]) -> &[f64] {
+        let row = place.iter().zip(self.sizes).fold(0, |at, (i, size)| at * size + i);
+        let width = self.sizes[3] as usize;
+        &self.numbers[row as usize * width..][..width]
+    }
 }
 
 /// A pass of a problem: its task and what was computed before.

@@ -61,9 +61,8 @@ impl<'s> Reference<'s> {
 
     /// The product of a row of a tensor and one of another, and that of magnitudes.
     fn product(&self, x: (usize, Row), y: (usize, Row)) -> (f64, f64) {
-        let at = |(which, [b, h, t]): (usize, Row), i: u64| self.tensors[which].at([b, h, t, i]);
-        let width = self.tensors[x.0].sizes[3];
-        let each = (0..width).map(|i| at(x, i) * at(y, i));
+        let [x, y] = [x, y].map(|(which, row)| self.tensors[which].row(row));
+        let each = x.iter().zip(y).map(|(x, y)| x * y);
         each.fold((0.0, 0.0), |(sum, l1), x| (sum + x, l1 + x.abs()))
     }
 
@@ -125,14 +124,18 @@ impl<'s> Reference<'s> {
             let log = top + sum.ln();
             let bound = off + SINGLES * log.abs() + lost(16 * keys);
             lse.push(Bounded { number: log, bound });
-            for i in 0..value_width {
-                let (mut mean, mut l1, mut small) = (0.0, 0.0, 0.0);
-                for (key, weight) in (0..).zip(&weights).filter(|_| sum > 0.0) {
-                    let value = self.tensors[2].at([row[0], self.group(row[1]), key, i]);
-                    let term = weight * self.factor(row, key) * value / sum;
-                    (mean, l1) = (mean + term, l1 + term.abs());
-                    small += value.abs() * least / sum;
+            let mut sums = vec![(0.0, 0.0, 0.0); value_width as usize];
+            for (key, weight) in (0..).zip(&weights).filter(|_| sum > 0.0) {
+                let share = weight * self.factor(row, key);
+                let values = self.tensors[2].row([row[0], self.group(row[1]), key]);
+                for ((mean, l1, small), value) in sums.iter_mut().zip(values) {
+                    let term = share * value / sum;
+                    *mean += term;
+                    *l1 += term.abs();
+                    *small += value.abs() * least / sum;
                 }
+            }
+            for (mean, l1, small) in sums {
                 let bound = l1 * (unit + 2.0 * off + 2.0 * lost(16 * keys)) + small;
                 let (unit, least) = roundoff(rounded_to);
                 out.push(Bounded { number: mean, bound: bound + unit * mean.abs() + least });
@@ -188,9 +191,8 @@ impl<'s> Reference<'s> {
                         let [b, h, t] = to;
                         let sizes = self.tensors[grad].sizes;
                         let first = ((b * sizes[1] + h) * sizes[2] + t) * sizes[3];
-                        for i in 0..sizes[3] {
-                            let y = self.tensors[from.0].at([from.1[0], from.1[1], from.1[2], i]);
-                            let sum = &mut grads[grad][(first + i) as usize];
+                        let sums = grads[grad][first as usize..].iter_mut();
+                        for (sum, y) in sums.zip(self.tensors[from.0].row(from.1)) {
                             sum.number += x * y;
                             sum.bound += y.abs() * (off + lost * x.abs());
                         }

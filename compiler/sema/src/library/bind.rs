@@ -40,7 +40,7 @@ impl Library {
             let message = format!("expected a {}, as `name(..)`", word(want));
             let wrong = Diagnostic::new(Code::E0301, span, message);
             return Err(vec![match in_quotes(spec, callee) {
-                Some(name) => wrong.fix("names have no quotes", span, name),
+                Some(name) => wrong.fix("names have no quotes", spec[callee].span, name),
                 None => wrong,
             }]);
         };

@@ -13,6 +13,8 @@ pub struct DataSource {
     pub sources: Vec<Source>,
     /// How text becomes ids.
     pub tokenizer: Tokenizer,
+    /// What names the tokenizer; the whole block where nothing does.
+    pub tokenizer_span: Span,
     /// Shares, in order.
     pub splits: Vec<(String, f64)>,
     /// Whether every split has the same share of each label.
@@ -282,7 +284,15 @@ impl DataSource {
         self.task == Task::NextToken && !matches!(self.tokenizer, Tokenizer::Ids(_))
     }
 
-    /// Every path, in order.
+    /// Every file that is read, the tokenizer's behind those of text, and what names it.
+    pub fn files(&self) -> impl Iterator<Item = (&str, Span)> {
+        let of_tokenizer =
+            if let Tokenizer::File(path) = &self.tokenizer { Some(path) } else { None };
+        let of_tokenizer = of_tokenizer.map(|path| (path.as_str(), self.tokenizer_span));
+        self.paths().map(|(path, span)| (path.as_str(), *span)).chain(of_tokenizer)
+    }
+
+    /// Every path of text, in order.
     pub fn paths(&self) -> impl Iterator<Item = &(String, Span)> {
         self.sources.iter().flat_map(|s| &s.paths)
     }

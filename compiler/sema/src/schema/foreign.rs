@@ -4,7 +4,7 @@
 //! and Keras. A row carries its value over where that is certain, and only advises elsewhere.
 
 use super::nearest;
-use Means::{Advice, Bool, Off, Percent, Put, Scaled, Share, Under, Values, Without};
+use Means::{Advice, Argument, Bool, Off, Percent, Put, Scaled, Share, Under, Values, Without};
 
 /// What a word of another tool stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Means {
     Bool(&'static str, Option<&'static str>),
     /// Nothing: what it asks for holds anyway, as the sentence says.
     Without(&'static str),
+    /// This argument of the model.
+    Argument(&'static str),
     /// What to write, and where; `{}` is the value.
     Advice(&'static str),
 }
@@ -39,7 +41,7 @@ impl Means {
                 line
             }
             Scaled(line, _) | Bool(line, _) => line,
-            Without(_) | Advice(_) => return None,
+            Without(_) | Argument(_) | Advice(_) => return None,
         };
         line.split(' ').next()
     }
@@ -231,17 +233,11 @@ const TABLE: &[(&str, Means)] = &[
     ("ema_decay ema_rate model_ema_decay", Under("ema")),
     ("accelerator device_type", Values("device")),
     ("criterion loss_fn loss_function objective", Values("loss")),
-    (
-        "n_layer n_layers num_layers num_hidden_layers depth",
-        Advice("it is an argument of the model: `model gpt(layers: {}, ..)`"),
-    ),
-    (
-        "n_head n_heads num_heads num_attention_heads",
-        Advice("it is an argument of the model: `model gpt(heads: {}, ..)`"),
-    ),
+    ("n_layer n_layers num_layers num_hidden_layers depth", Argument("layers")),
+    ("n_head n_heads num_heads num_attention_heads", Argument("heads")),
     (
         "n_embd hidden_size d_model embed_dim embedding_size dim hidden_dim n_embed",
-        Advice("it is an argument of the model: `model gpt(width: {}, ..)`"),
+        Argument("width"),
     ),
     (
         "vocab_size padded_vocab_size",
@@ -358,7 +354,7 @@ mod tests {
                 Scaled(a, b) => vec![a, b],
                 Bool(yes, no) => [yes].into_iter().chain(no).collect(),
                 Under(_) | Put(_) | Off(_) | Percent(_) | Share(_) | Values(_) | Without(_)
-                | Advice(_) => means.directive().into_iter().collect(),
+                | Argument(_) | Advice(_) => means.directive().into_iter().collect(),
             };
             for line in lines {
                 let first = line.split(' ').next().unwrap();

@@ -169,6 +169,7 @@ fn finish<'a>(
         name: name_of(block).map(str::to_owned),
         sources,
         tokenizer,
+        tokenizer_span: said.or(in_head.as_ref().map(|(_, at)| *at)).unwrap_or(block.span),
         splits: directives::splits(cx, &lines),
         stratified: false,
         shuffle: directives::shuffle(&lines),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diag::{Code, Diagnostic, Span};
+use diag::{Code, Diagnostic, Edit, Span};
 use syntax::ast::{Block, ExprId, ExprKind, Node, Spec, Stmt, StmtId, StmtKind};
 
 use super::Checker;
@@ -61,7 +61,9 @@ pub(super) struct BlockNode {
 pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
     let mut blocks = Blocks::default();
     let spec = cx.spec;
-    for &id in &spec.body {
+    let mut rest = spec.body.as_slice();
+    while let Some((&id, after)) = rest.split_first() {
+        rest = after;
         let stmt = &spec[id];
         match &stmt.kind {
             // Files are put together before anything of them is read.
@@ -72,16 +74,92 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
                     .help("`for` repeats lines inside a `layer` or `fn`"),
             ),
             StmtKind::Node(node) if is_allow(spec, node) => {}
-            StmtKind::Node(node) => classify_node(cx, node, stmt, &mut blocks),
-            StmtKind::Error => blocks.incomplete = true,
+            StmtKind::Node(node) => {
+                let lines = outside(cx, node, stmt, rest);
+                rest = &rest[lines.len()..];
+                classify_node(cx, node, stmt, lines, &mut blocks);
+            }
+            StmtKind::Error => {
+                blocks.incomplete = true;
+                // They may be the lines of what could not be read.
+                rest = &rest[n_further_in(cx, stmt.span, rest)..];
+            }
         }
     }
     unique_names(cx, &blocks);
     blocks
 }
 
+/// The lines behind a block without braces that stand further in, as Python has them, and start
+/// like lines of that block.
+fn outside<'a>(cx: &Checker<'_>, node: &Node, stmt: &Stmt, rest: &'a [StmtId]) -> &'a [StmtId] {
+    let spec = cx.spec;
+    let opened = word(spec, node.groups[0][0]);
+    let home = [Home::Train, Home::Data].into_iter().find(|home| opened == Some(home.word()));
+    let Some(home) = home.filter(|_| node.block.is_none()) else { return &[] };
+    let lines = &rest[..n_further_in(cx, stmt.span, rest)];
+    // What is a block of its own may stand at any column.
+    let is_line = |&id: &StmtId| match &spec[id].kind {
+        StmtKind::Node(node) => {
+            let is_block = |name: &str| {
+                home.find(name).is_none() && BLOCKS.iter().any(|block| block.word == name)
+            };
+            node.block.is_none() && !word(spec, node.groups[0][0]).is_some_and(is_block)
+        }
+        StmtKind::Error => true,
+        StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } => false,
+    };
+    let starts_well = lines.first().is_some_and(|&id| match &spec[id].kind {
+        StmtKind::Node(node) => word(spec, node.groups[0][0]).is_some_and(|name| {
+            home.find(name).is_some() && !BLOCKS.iter().any(|b| b.word == name)
+        }),
+        StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => false,
+    });
+    let n = lines.iter().take_while(|id| is_line(id)).count();
+    if starts_well { &lines[..n] } else { &[] }
+}
+
+/// How many of the statements behind a line start in lines that stand further in.
+fn n_further_in(cx: &Checker<'_>, of: Span, rest: &[StmtId]) -> usize {
+    let text = &cx.map.file(of.file).text;
+    let line = |span: Span| text[..span.start as usize].rfind('\n').map_or(0, |at| at + 1);
+    let indent = |at: usize| text[at..].len() - text[at..].trim_start_matches([' ', '\t']).len();
+    let own = line(of);
+    let is_in = |&&id: &&StmtId| {
+        let at = line(cx.spec[id].span);
+        at > of.end as usize && indent(at) > indent(own)
+    };
+    rest.iter().take_while(is_in).count()
+}
+
+/// E0206: what stands behind a block should stand in it.
+fn without_braces(cx: &Checker<'_>, block_word: &str, stmt: &Stmt, lines: &[StmtId]) -> Diagnostic {
+    let (first, last) = (cx.spec[lines[0]].span, cx.spec[lines[lines.len() - 1]].span);
+    let text = &cx.map.file(stmt.span.file).text[last.end as usize..];
+    let rest = text.lines().next().unwrap_or_default().trim_end();
+    let is_comment = rest.trim_start().starts_with('#');
+    let end = last.end + if is_comment { rest.len() as u32 } else { 0 };
+    let end = Span { start: end, end, ..last };
+    let close = if is_comment || rest.is_empty() { "\n}" } else { " }" };
+    let open = Edit { span: stmt.span.after(), text: " {".to_owned() };
+    let wrong = format!("these lines stand behind `{block_word}`, not in it");
+    let help = "a block stands in braces: `{`, its lines, and `}`";
+    Diagnostic::new(Code::E0206, first, wrong)
+        .primary("not inside any block")
+        .label(stmt.span, "this block has no braces")
+        .fix_all(help, vec![open, Edit { span: end, text: close.to_owned() }])
+}
+
 /// A name means one block.
 fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
+    let mut unnamed = blocks.trains.iter().filter(|block| block.name.is_none());
+    if let (Some(first), Some(second)) = (unnamed.next(), unnamed.next()) {
+        cx.report(
+            Diagnostic::new(Code::E0205, second.word, "a second `train` without a name")
+                .label(first.word, "the first")
+                .help("give each a name, `train quick { .. }`, or remove one"),
+        );
+    }
     let all = blocks.models.iter().chain(&blocks.datas).chain(&blocks.trains);
     let named = all.filter_map(|b| b.name.as_ref()).map(|(name, at)| (name.as_str(), *at));
     let args = blocks.args.iter().map(|arg| (arg.name.as_str(), arg.at));
@@ -97,7 +175,13 @@ fn unique_names(cx: &mut Checker<'_>, blocks: &Blocks) {
     }
 }
 
-fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Blocks) {
+fn classify_node(
+    cx: &mut Checker<'_>,
+    node: &Node,
+    stmt: &Stmt,
+    lines: &[StmtId],
+    blocks: &mut Blocks,
+) {
     let spec = cx.spec;
     let first = node.groups[0][0];
     if let Some(spaced) = spaced_call(spec, cx.map, &node.groups[0][1..]) {
@@ -120,7 +204,12 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Bl
     match BLOCKS.iter().find(|b| b.word == name) {
         None => {
             blocks.incomplete = true;
-            cx.report(unknown_block(name, at));
+            let mut wrong = import(cx, node).unwrap_or_else(|| unknown_block(name, at));
+            if node.ty.is_some() {
+                // A key of YAML that is near the word of a block is another thing.
+                wrong.fixes.clear();
+            }
+            cx.report(wrong);
         }
         Some(block) if block.status == Status::NotYet => {
             blocks.incomplete = true;
@@ -135,7 +224,11 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Bl
             blocks.args.extend(declared);
         }
         Some(block) => {
-            let read = read_block(cx, node, stmt, block.word);
+            let mut read = read_block(cx, node, stmt, block.word);
+            if !lines.is_empty() {
+                read.stmts = lines.to_vec();
+                cx.report(without_braces(cx, block.word, stmt, lines));
+            }
             match block.home {
                 None => blocks.models.push(read),
                 Some(Home::Data) => blocks.datas.push(read),
@@ -143,6 +236,25 @@ fn classify_node(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, blocks: &mut Bl
             }
         }
     }
+}
+
+/// `import base`, as other languages name the files they use.
+fn import(cx: &Checker<'_>, node: &Node) -> Option<Diagnostic> {
+    let spec = cx.spec;
+    let [first, path, ..] = node.groups[0][..] else { return None };
+    let theirs =
+        word(spec, first).filter(|name| ["import", "include", "from", "require"].contains(name))?;
+    let at = spec[first].span;
+    let wrong = Diagnostic::new(Code::E0201, at, format!("`{theirs}` is called `use` here"));
+    let is_all = node.groups.len() == 1
+        && node.groups[0].len() == 2
+        && node.ty.or(node.value).is_none()
+        && node.block.is_none();
+    Some(match (&spec[path].kind, word(spec, path)) {
+        (ExprKind::Str(_), _) if is_all => wrong.fix("write `use`", at, "use"),
+        (_, Some(name)) => wrong.help(format!("write `use \"{name}.lt\" as {name}`")),
+        (_, None) => wrong.help("write `use \"base.lt\" as base`"),
+    })
 }
 
 fn unknown_block(name: &str, at: Span) -> Diagnostic {
@@ -181,7 +293,8 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
     let takes_call = block_word != "train";
     let stmts = node.block.as_ref().map_or_else(Vec::new, |b: &Block| b.stmts.clone());
     let (unit, span, doc) = (cx.unit, stmt.span, stmt.doc.clone());
-    let (name, head, like) = (None, node.value, None);
+    let (name, like) = (None, None);
+    let head = node.value.or(node.ty);
     let mut read = BlockNode {
         unit,
         like,
@@ -198,7 +311,7 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
     if let [first, more @ ..] = rest {
         let is_link =
             more.is_empty() || word(spec, *first).is_none_or(|w| w != "from" && w != "like");
-        let is_named = !takes_call || node.value.is_some() || is_like(spec, more);
+        let is_named = !takes_call || head.is_some() || is_like(spec, more);
         if let (Some(name), true) = (word(spec, *first), is_link && is_named) {
             read.name = Some((name.to_owned(), spec[*first].span));
             rest = more;
@@ -211,17 +324,16 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
         } else if let (Some(name), true) = (word(spec, *first), is_mixture(cx, node, block_word)) {
             read.name = Some((name.to_owned(), spec[*first].span));
             rest = more;
-        } else if takes_call && node.value.is_none() && !is_like(spec, rest) {
+        } else if takes_call && head.is_none() && !is_like(spec, rest) {
             read.head = Some(*first);
             rest = more;
         }
     }
-    if let (false, Some(value)) = (takes_call, node.value) {
+    if let Some(wrong) = sign(cx, node, block_word, read.name.is_some()) {
+        cx.report(wrong);
+    }
+    if !takes_call {
         read.head = None;
-        cx.report(
-            Diagnostic::new(Code::E0204, spec[value].span, format!("`{block_word}` takes no `=`"))
-                .help(format!("write `{block_word} name {{ .. }}`")),
-        );
     }
     links(cx, block_word, rest, &mut read);
     if let Some(&extra) = node.groups.get(1).and_then(|g| g.first()) {
@@ -236,6 +348,28 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
         );
     }
     read
+}
+
+/// E0204: a `:` behind the word or the name of a block, or a `=` behind `train`.
+fn sign(cx: &Checker<'_>, node: &Node, block_word: &str, is_named: bool) -> Option<Diagnostic> {
+    let spec = cx.spec;
+    let of = |e: ExprId| spec[e].span;
+    let refuse = |sign: &str, at: Span| {
+        Diagnostic::new(Code::E0204, at, format!("`{block_word}` takes no `{sign}`"))
+    };
+    if block_word == "train" {
+        let (sign, value) = node.ty.map(|e| (":", e)).or(node.value.map(|e| ("=", e)))?;
+        return Some(refuse(sign, of(value)).help("write `train name { .. }`"));
+    }
+    let ty = node.ty?;
+    if node.value.is_some() {
+        return Some(refuse(":", of(ty)).help(format!("write `{block_word} name = ..`")));
+    }
+    let words = of(node.groups[0][0]).to(of(*node.groups[0].last()?));
+    let gap = Span { start: words.end, end: of(ty).start, ..words };
+    let sign = if is_named { " = " } else { " " };
+    let (text, value) = (clipped(cx.map.text(words)), clipped(cx.map.text(of(ty))));
+    Some(refuse(":", gap).fix(format!("write `{text}{sign}{value}`"), gap, sign))
 }
 
 /// `like other` and `from other`, each once.

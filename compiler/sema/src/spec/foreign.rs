@@ -93,6 +93,11 @@ fn translated(
                 None => wrong.help("remove the line"),
             };
         }
+        Means::Argument(argument) => {
+            let value = written.value.map_or_else(|| "..".to_owned(), clipped);
+            let call = format!("`model gpt({argument}: {value}, ..)`");
+            return wrong.help(format!("it is an argument of the model: {call}"));
+        }
         Means::Advice(advice) => {
             let value = written.value.map_or_else(|| "..".to_owned(), clipped);
             return wrong.help(advice.replace("{}", &value));

@@ -2,7 +2,7 @@
 //!
 //! A line of the command line replaces the block's; an option set there replaces that option.
 
-use diag::{Code, Diagnostic, Span};
+use diag::{Code, Diagnostic, Edit, Span};
 use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtId, StmtKind};
 
 use super::Checker;
@@ -12,7 +12,8 @@ use super::file::BlockNode;
 use super::foreign::{self, Written, unknown};
 use super::input::words_of;
 use super::overrides::Override;
-use super::words::{clipped, hyphenated, not_built, spaced_call, word};
+use super::shares;
+use super::words::{clipped, has_comment, hyphenated, not_built, spaced_call, thousands, word};
 use crate::schema::{Directive, Home, Kind, Status, accumulates};
 
 /// Who wrote a line.
@@ -63,8 +64,8 @@ pub(super) struct Lines<'a> {
     pub(super) lines: Vec<Line<'a>>,
     /// Directives that stand there but could not be read.
     broken: Vec<&'static str>,
-    /// Whether what it is like is not there, so that any directive may only be missing because of
-    /// that.
+    /// Whether what it is like is not there, or a line of it could not be read, so that any
+    /// directive may only be missing because of that.
     is_cut_off: bool,
     /// The name of the block.
     pub(super) job: Option<String>,
@@ -83,6 +84,7 @@ impl<'a> Lines<'a> {
         self.broken.extend(broken);
         let origin = Origin::Like(said);
         self.lines.extend(new.into_iter().map(|line| Line { origin, ..line }));
+        self.is_cut_off |= from.is_cut_off;
     }
 
     /// The line of a directive.
@@ -111,7 +113,7 @@ pub(super) fn read<'a>(
     let mut lines = cx.within(block.unit, |cx| own(cx, block, home));
     let mut at = block.like.as_ref().map(|(_, at)| *at);
     let (sources, ends_well) = cx.likes(block, home);
-    lines.is_cut_off = !ends_well;
+    lines.is_cut_off |= !ends_well;
     for source in sources {
         let Some(said) = at else { break };
         let copied = cx.within(source.unit, |cx| own(cx, &source, home));
@@ -154,6 +156,11 @@ fn read_stmt<'a>(
     let stmt = &spec[id];
     match &stmt.kind {
         StmtKind::Node(node) if is_allow(spec, node) => {}
+        StmtKind::Node(node) if let Some(wrong) = comma_at_the_end(cx, spec, node, home) => {
+            // The lines behind it are taken for values of this one.
+            lines.is_cut_off = true;
+            cx.report(wrong);
+        }
         StmtKind::Node(node) => {
             let Some((directive, words)) = directive_of(cx, node, spec, home, lines) else {
                 return;
@@ -188,7 +195,7 @@ fn read_stmt<'a>(
             stmt.span,
             "this has no effect in a block of directives",
         )),
-        StmtKind::Error => {}
+        StmtKind::Error => lines.is_cut_off = true,
     }
 }
 
@@ -205,7 +212,7 @@ fn directive_of(
     let quoted = foreign::quoted(spec, first, home);
     let named = word(spec, first).map(str::to_owned).or_else(|| hyphenated(spec, first));
     let Some(text) = named.or(quoted) else {
-        no_directive(cx, spec, first, home);
+        lines.broken.extend(no_directive(cx, spec, first, home));
         return None;
     };
     let Some(directive) = home.find(&text) else {
@@ -228,7 +235,13 @@ fn directive_of(
         let sign = if node.ty.is_some() { ":" } else { "=" };
         let last = node.groups[0].last().map_or(at, |&e| spec[e].span);
         let gap = Span { start: last.end, end: spec[value].span.start, file: at.file };
-        let line = format!("{text} {}", clipped(cx.map.text(spec[value].span)));
+        let line = cx.map.text(at.to(spec[value].span));
+        if let Some(wrong) = numbered_device(line, gap.to(spec[value].span)) {
+            cx.report(wrong);
+            return Some((directive, words));
+        }
+        let written = cx.map.text(at.to(last)).trim_start_matches('"').replacen('"', "", 1);
+        let line = format!("{} {}", clipped(&written), clipped(cx.map.text(spec[value].span)));
         let help = format!("write `{line}`");
         cx.report(if is_quoted && words.is_empty() {
             let wrong = format!("directives are not quoted and take no `{sign}`");
@@ -249,21 +262,49 @@ fn directive_of(
     Some((directive, words))
 }
 
-/// A line that starts with something that is no word.
-fn no_directive(cx: &mut Checker<'_>, spec: &Spec, first: ExprId, home: Home) {
+/// `device cuda:0`, as PyTorch numbers its devices.
+fn numbered_device(line: &str, number: Span) -> Option<Diagnostic> {
+    let index: u32 = line.strip_prefix("device cuda:")?.trim().parse().ok()?;
+    let wrong = Diagnostic::new(Code::E0204, number, "a device has no number");
+    Some(match index {
+        0 => wrong.fix("write `device cuda`: the first GPU", number, ""),
+        _ => wrong.help(format!(
+            "write `device cuda`, and run with `CUDA_VISIBLE_DEVICES={index}` in the environment"
+        )),
+    })
+}
+
+/// A line that starts with something that is no word; the directive that is meant.
+fn no_directive(
+    cx: &mut Checker<'_>,
+    spec: &Spec,
+    first: ExprId,
+    home: Home,
+) -> Option<&'static str> {
     let at = spec[first].span;
     if let ExprKind::Call { callee, args } = &spec[first].kind
-        && let Some(name) = word(spec, *callee).filter(|n| home.find(n).is_some())
+        && let Some(directive) = word(spec, *callee).and_then(|n| home.find(n))
     {
-        let arg = args.first().map_or(String::new(), |a| clipped(cx.map.text(spec[a.value].span)));
-        let line = format!("{name} {arg}");
-        let wrong = format!("`{name}` is a directive, not a function");
-        return cx.report(Diagnostic::new(Code::E0204, at, wrong).help(format!("write `{line}`")));
+        let values = args.iter().map(|arg| {
+            let value = cx.map.text(spec[arg.value].span);
+            arg.name.as_ref().map_or(value.to_owned(), |name| format!("{} {value}", name.text))
+        });
+        let values = values.collect::<Vec<_>>().join(if directive.list { ", " } else { " " });
+        let line = format!("{} {values}", directive.name);
+        let wrong = format!("`{}` is a directive, not a function", directive.name);
+        let wrong = Diagnostic::new(Code::E0204, at, wrong);
+        let help = format!("write `{}`", clipped(&line));
+        cx.report(match values.is_empty() || has_comment(cx.map, at) {
+            true => wrong.help(help),
+            false => wrong.fix(help, at, line),
+        });
+        return Some(directive.name);
     }
     cx.report(
         Diagnostic::new(Code::E0210, at, "this value is not used")
             .primary(format!("a line of `{}` starts with a directive", home.word())),
     );
+    None
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a line is made of")]
@@ -302,6 +343,10 @@ fn read_line<'a>(
         lines.broken.push(directive.name);
         return;
     }
+    if let Some(wrong) = shares::reworded(cx.map, spec, directive, &groups) {
+        lines.broken.push(directive.name);
+        return cx.report(wrong);
+    }
     let mut reader = Reader { cx, spec, home, directive, swallowed: vec![] };
     let items: Vec<_> = groups.into_iter().map(|group| reader.item(group, at)).collect();
     lines.broken.append(&mut reader.swallowed);
@@ -316,21 +361,42 @@ fn read_line<'a>(
     }
 }
 
+/// Lines that end with commas, as those of JSON do, so that the next lines are read as values.
+fn comma_at_the_end(cx: &Checker<'_>, spec: &Spec, node: &Node, home: Home) -> Option<Diagnostic> {
+    let name = word(spec, node.groups[0][0])?;
+    let is_list = home.find(name).is_some_and(|directive| directive.list);
+    // A list goes on in the next line: with one of its words, with the name of data.
+    let is_line = |group: &[ExprId]| {
+        let first = word(spec, group[0]).filter(|name| cx.block_names.iter().all(|n| n != name));
+        let found = first.and_then(|name| home.find(name));
+        found.is_some_and(|directive| group.len() > 1 || directive.bare)
+    };
+    let mut edits = vec![];
+    for pair in node.groups.windows(2) {
+        let (last, first) = (spec[*pair[0].last()?].span, spec[pair[1][0]].span);
+        let gap = Span { start: last.end, end: first.start, ..last };
+        let text = cx.map.text(gap);
+        let comma = text.find(',').map(|at| gap.start + at as u32);
+        let is_new = text.contains('\n');
+        if let Some(comma) = comma.filter(|_| is_line(&pair[1]) || is_new && !is_list) {
+            let span = Span { start: comma, end: comma + 1, ..gap };
+            edits.push(Edit { span, text: if is_new { "" } else { ";" }.to_owned() });
+        }
+    }
+    let first = edits.first()?.span;
+    let wrong = Diagnostic::new(Code::E0102, first, "a comma does not end a line");
+    let wrong = wrong.primary(format!("`{name}` goes on behind it"));
+    Some(wrong.fix_all("lines end without a sign, or by `;`", edits))
+}
+
 /// A number whose thousands are set off with commas, without them, and where it stands.
 fn with_commas(cx: &Checker<'_>, spec: &Spec, node: &Node) -> Option<(String, Span)> {
-    let first = *node.groups[0].last()?;
-    let mut parts = vec![cx.map.text(spec[first].span)];
-    let mut end = spec[first].span;
+    let mut parts = vec![*node.groups[0].last()?];
     for group in &node.groups[1..] {
         let [part] = group.as_slice() else { return None };
-        end = spec[*part].span;
-        parts.push(cx.map.text(end));
+        parts.push(*part);
     }
-    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    let are_thousands = parts[1..].iter().all(|part| part.len() == 3 && is_number(part));
-    let is_one =
-        are_thousands && is_number(parts[0]) && parts[0].len() <= 3 && !parts[0].starts_with('0');
-    is_one.then(|| (parts.concat(), spec[first].span.to(end)))
+    thousands(cx.map, spec, &parts)
 }
 
 /// Puts what the command line sets in the place of what the block says.

@@ -201,7 +201,7 @@ fn value_of(cx: &mut Checker<'_>, decl: &ArgDecl, called: &str) -> Option<Arg> {
             let wrong = format!("the argument `{called}` has no value");
             cx.report(
                 Diagnostic::new(Code::E0209, decl.at, wrong)
-                    .primary(format!("a {} without a default", decl.ty))
+                    .primary(format!("`{}`, without a default", decl.ty))
                     .help(format!("add `--{called} ..` to the command, or a default")),
             );
             return None;
@@ -376,7 +376,7 @@ fn within(cx: &mut Checker<'_>, decl: &ArgDecl, found: &Read, at: Span) -> Optio
 fn bound(cx: &mut Checker<'_>, decl: &ArgDecl, expr: ExprId) -> Option<(f64, Of)> {
     let spec = cx.spec;
     if matches!(decl.ty, "string" | "path" | "bool" | "dtype") {
-        let wrong = format!("a {} has no range", decl.ty);
+        let wrong = format!("a value of type `{}` has no range", decl.ty);
         let wrong = Diagnostic::new(Code::E0301, spec[expr].span, wrong);
         cx.report(wrong.help("list its values: `in [.., ..]`"));
         return None;

@@ -7,7 +7,7 @@ use super::args::{Given, Value};
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
 use super::train::{Cadence, needs_eval};
-use super::words::not_built;
+use super::words::other_metric;
 use crate::program::{EarlyStop, LogForm, LogTo};
 
 /// None: wrong or not known yet; `Some(None)`: the run goes to its end.
@@ -22,9 +22,7 @@ pub(super) fn early_stop(
     let Some(given) = line.value() else { return Some(None) };
     let is_val_loss = matches!(&given.value, Value::Metric(name) if name == "val.loss");
     if !is_val_loss {
-        let text = cx.map.text(given.span);
-        let unbuilt = not_built(&format!("early_stop {text}"), given.span);
-        cx.report(unbuilt.help("this version knows `early_stop val.loss`"));
+        cx.report(other_metric("early_stop", cx.map.text(given.span), given.span));
         return None;
     }
     if !cadence.has_val {

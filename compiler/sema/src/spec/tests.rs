@@ -1,6 +1,7 @@
 //! Specs as text in, diagnostics and settings out.
 
 mod data_lines;
+mod habits;
 mod halves;
 mod policies;
 mod precedence;

@@ -12,10 +12,9 @@ use super::file::BlockNode;
 use super::lengths::Scale;
 use super::lines::{Line, Lines};
 use super::settings::interpolate;
-use super::words::{clipped, not_built};
+use super::words::{clipped, not_built, other_metric};
 use super::{origin, policies, promises, regular, rules, schedule, sets, stopping};
 use crate::program::{Call, Checkpoint, Clip, Eval, Measure, Sample, Stated, Task, Train};
-use crate::schema::nearest;
 
 /// Tokens of a sequence when neither the block nor the model says.
 const DEFAULT_CONTEXT: u64 = 1024;
@@ -238,8 +237,7 @@ fn stops(cx: &mut Checker<'_>, lines: &Lines<'_>, has_val: bool) -> (Option<f64>
                 stops.0 = Some(stops.0.unwrap_or(*limit).max(*limit));
             }
             Some((Value::Below(metric, _), span)) => {
-                let unbuilt = not_built(&format!("stop when {metric}"), span);
-                cx.report(unbuilt.help("this version knows `val.loss`"));
+                cx.report(other_metric("stop when", metric, span));
             }
             Some((Value::Time(s), _)) => stops.1 = Some(stops.1.unwrap_or(*s).min(*s)),
             _ => {}
@@ -361,16 +359,7 @@ impl Cadence {
         };
         let is_val_loss = matches!(&given.value, Value::Metric(name) if name == "val.loss");
         if !is_val_loss {
-            let text = cx.map.text(given.span);
-            let is_slip = nearest(text, ["val.loss"]).is_some();
-            cx.report(if is_slip {
-                let wrong = format!("nothing measures `{text}`");
-                let wrong = Diagnostic::new(Code::E0302, given.span, wrong);
-                wrong.fix("did you mean `val.loss`?", given.span, "val.loss")
-            } else {
-                let unbuilt = not_built(&format!("checkpoint best {text}"), given.span);
-                unbuilt.help("this version knows `best val.loss`")
-            });
+            cx.report(other_metric("checkpoint best", cx.map.text(given.span), given.span));
         } else if !self.has_val {
             cx.report(needs_eval("checkpoint best val.loss", given.span));
         }

@@ -1,7 +1,8 @@
 //! Single values: numbers with their units, words of a choice, conditions.
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{BinaryOp, ExprId, ExprKind, StrLit, StrPart};
+use syntax::ast::{BinaryOp, ExprId, ExprKind, StrLit, StrPart, Unit};
+use syntax::unit_meant;
 
 use super::args::{Given, Reader, Stretch, Value};
 use super::foreign::percent;
@@ -25,6 +26,10 @@ impl Reader<'_, '_> {
     ) -> Option<(Given, usize)> {
         let mut span = self.spec[expr].span;
         let mut used = 1;
+        if let Some(wrong) = self.unit_apart(kind, expr, rest) {
+            self.cx.report(wrong);
+            return None;
+        }
         let value = match kind {
             Kind::Count { min, max } => Value::Count(self.count(expr, min, max, called)?),
             Kind::Positive => Value::Real(self.real(kind, expr, called, |x| x > 0.0)?),
@@ -570,6 +575,30 @@ impl Reader<'_, '_> {
         None
     }
 
+    /// `12 hours`: a unit of time or memory that stands behind its number, or is written in full.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "two sorts of values have units of their own"
+    )]
+    fn unit_apart(&self, kind: Kind, expr: ExprId, rest: &[ExprId]) -> Option<Diagnostic> {
+        let wanted = match kind {
+            Kind::Bytes => Unit::Bytes,
+            Kind::Time | Kind::SpanOrTime => Unit::Time,
+            _ => return None,
+        };
+        self.literal(expr).filter(|amount| amount.of == Of::Plain)?;
+        let (unit, behind) = rest.first().and_then(|&e| Some((word(self.spec, e)?, e)))?;
+        let (ours, _) = unit_meant(unit).filter(|(_, of)| *of == wanted)?;
+        let (number, behind) = (self.spec[expr].span, self.spec[behind].span);
+        let text = format!("{}{ours}", clipped(self.cx.map.text(number)));
+        let span = number.to(behind);
+        let wrong = format!("`{unit}` is no unit that stands behind its number");
+        let wrong = Diagnostic::new(Code::E0303, behind, wrong);
+        let help = format!("write `{text}`");
+        // A single letter may be many things.
+        Some(if unit.len() == 1 { wrong.help(help) } else { wrong.fix(help, span, text) })
+    }
+
     fn wrong_unit<T>(&mut self, expr: ExprId, called: &str, wants: &str) -> Option<T> {
         let span = self.spec[expr].span;
         let text = clipped(self.cx.map.text(span));
@@ -596,111 +625,5 @@ fn suggest_near(wrong: Diagnostic, text: &str, span: Span, all: &[&str]) -> Diag
     match crate::schema::nearest(text, all.iter().copied()) {
         Some(near) => wrong.fix(format!("did you mean `{near}`?"), span, near),
         None => wrong,
-    }
-}
-
-impl Kind {
-    /// How it is written, in a few words: `count`, `none | l2`; a word that is not built has a `*`.
-    pub fn form(self) -> String {
-        let words = |words: &[Word]| {
-            let mark = |w: &Word| if w.status == Status::Built { "" } else { "*" };
-            let all: Vec<String> = words.iter().map(|w| format!("{}{}", w.word, mark(w))).collect();
-            all.join(" | ")
-        };
-        match self {
-            Self::Count { .. } => "COUNT".to_owned(),
-            Self::Positive | Self::NonNegative => "REAL".to_owned(),
-            Self::Prob => "PROB".to_owned(),
-            Self::Bytes => "BYTES".to_owned(),
-            Self::Time => "TIME".to_owned(),
-            Self::Span => "SPAN".to_owned(),
-            Self::SpanOrTime => "SPAN | TIME".to_owned(),
-            Self::Str => "STRING".to_owned(),
-            Self::Name => "NAME".to_owned(),
-            Self::Metric => "METRIC".to_owned(),
-            Self::Choice(all) => words(all),
-            Self::Head(all) => format!("{} | WORD(..)", words(all)),
-            Self::Call => "CALL".to_owned(),
-            Self::Set => "SET".to_owned(),
-            Self::Batch => "batch COUNT".to_owned(),
-            Self::Cond => "METRIC < REAL".to_owned(),
-            Self::Steps => "FIRST..LAST [STRING]".to_owned(),
-            Self::Words(all) => format!("{} ..", words(all)),
-            Self::Mix => "NAME PROB".to_owned(),
-            Self::Flag => String::new(),
-            Self::Any => "..".to_owned(),
-        }
-    }
-
-    /// What it is, in words.
-    pub fn wants(self) -> String {
-        let words = match self {
-            Self::Count { .. } => "a whole number",
-            Self::Positive | Self::NonNegative => "a number",
-            Self::Prob => "a number within 0..1",
-            Self::Bytes => "a number of bytes",
-            Self::Time => "a time",
-            Self::Span => "a number of steps, epochs or tokens, or a percentage",
-            Self::SpanOrTime => "steps, epochs, tokens, a percentage or a time",
-            Self::Str => "a string",
-            Self::Name => "a name",
-            Self::Metric => "a metric such as `val.loss`",
-            Self::Choice(words) | Self::Words(words) => {
-                return alternatives(words.iter().map(|w| w.word));
-            }
-            Self::Head(words) => {
-                let words = alternatives(words.iter().map(|w| w.word));
-                return format!("{words}, or a file");
-            }
-            Self::Mix => "the name of a data block and its share, such as `web 70%`",
-            Self::Flag => "nothing",
-            Self::Call => "a name or a call",
-            Self::Set => "a set of weights such as `matrices`",
-            Self::Batch => "a batch such as `batch 256`",
-            Self::Cond => "a condition such as `val.loss < 2`",
-            Self::Steps => "steps such as `10..20`",
-            Self::Any => "a value",
-        };
-        words.to_owned()
-    }
-
-    /// The values it may have, for a message.
-    fn range(self) -> &'static str {
-        match self {
-            Self::Positive => "above 0",
-            Self::NonNegative => "0 or more",
-            Self::Count { .. }
-            | Self::Prob
-            | Self::Bytes
-            | Self::Time
-            | Self::Span
-            | Self::SpanOrTime
-            | Self::Str
-            | Self::Name
-            | Self::Metric
-            | Self::Choice(_)
-            | Self::Head(_)
-            | Self::Words(_)
-            | Self::Mix
-            | Self::Flag
-            | Self::Call
-            | Self::Set
-            | Self::Batch
-            | Self::Cond
-            | Self::Steps
-            | Self::Any => "",
-        }
-    }
-
-    /// What it is and which values it may have.
-    fn wants_within(self) -> String {
-        let wants = self.wants();
-        match (self, self.range()) {
-            // Bounds that are looked at elsewhere.
-            (Self::Count { max: 0, .. }, _) => wants,
-            (Self::Count { min, max }, _) => format!("{wants} within {min}..{max}"),
-            (_, "") => wants,
-            (_, range) => format!("{wants} {range}"),
-        }
     }
 }

@@ -98,10 +98,41 @@ pub(super) fn clipped(text: &str) -> String {
     if short.len() < text.len() { format!("{short}..") } else { short }
 }
 
+/// The number that groups of three digits, with commas between them, are meant for, and its place.
+pub(super) fn thousands(map: &SourceMap, spec: &Spec, parts: &[ExprId]) -> Option<(String, Span)> {
+    let (first, more) = parts.split_first()?;
+    let text = |e: &ExprId| map.text(spec[*e].span);
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let starts = is_number(text(first)) && text(first).len() <= 3 && !text(first).starts_with('0');
+    let goes_on = |e: &ExprId| text(e).len() == 3 && is_number(text(e));
+    let span = spec[*first].span.to(spec[*more.last()?].span);
+    let number = parts.iter().map(text).collect();
+    (starts && more.iter().all(goes_on)).then_some((number, span))
+}
+
+/// Whether an edit of all of it would lose a comment.
+pub(super) fn has_comment(map: &SourceMap, span: Span) -> bool {
+    map.text(span).contains('#')
+}
+
 /// Part of the language that this version only names.
 pub(crate) fn not_built(what: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0213, span, format!("`{what}` is not built yet"))
         .primary("part of the language, but not of this version")
+}
+
+/// A measure other than `val.loss`, which is the only one that `called` waits for: a slip of it, or
+/// one that is not built yet. `metric` is its name, or starts what stands at `at`.
+pub(super) fn other_metric(called: &str, metric: &str, at: Span) -> Diagnostic {
+    const OURS: &str = "val.loss";
+    let at = Span { end: at.start + metric.len() as u32, ..at };
+    let theirs = ["val_loss", "eval_loss", "eval.loss", "validation_loss", "valid_loss"];
+    if theirs.contains(&metric) || nearest(metric, [OURS]).is_some() {
+        let wrong = Diagnostic::new(Code::E0302, at, format!("nothing measures `{metric}`"));
+        return wrong.fix(format!("did you mean `{OURS}`?"), at, OURS);
+    }
+    not_built(&format!("{called} {metric}"), at)
+        .help(format!("this version knows `{called} {OURS}`"))
 }
 
 /// One of the blocks that a job may mean.

@@ -7,6 +7,7 @@ use super::types::{Kind, Ty, kind_of, rest_key, shape_parts};
 use super::value::{Elem, Tensor, Value};
 use super::{Eval, Stop, Tracer};
 use crate::dim::{AtomKind, Poly};
+use crate::schema::Means;
 use crate::shape::{Axis, Shape};
 
 /// An argument bound to its parameter.
@@ -56,7 +57,8 @@ impl Tracer<'_> {
         let mut failed = false;
         for arg in args {
             let at = self.frame.spec[arg.value].span;
-            let Some(i) = self.slot(decl, &params, arg, &mut next, at)? else { continue };
+            let is_free = |i: usize| slots[i].is_none();
+            let Some(i) = self.slot(decl, &params, arg, &mut next, at, is_free)? else { continue };
             if slots[i].is_some() {
                 let message = format!("`{}` is given twice", params[i].name.text);
                 let diagnostic = Diagnostic::new(Code::E0305, at, message).help("remove one");
@@ -90,6 +92,7 @@ impl Tracer<'_> {
         arg: &ast::Arg,
         next: &mut usize,
         at: Span,
+        is_free: impl Fn(usize) -> bool,
     ) -> Eval<Option<usize>> {
         let Some(name) = &arg.name else {
             *next += 1;
@@ -111,6 +114,20 @@ impl Tracer<'_> {
         if is_line && near.is_none_or(|near| !name.text.starts_with(near)) {
             let help = format!("`{}` is a line of the `train` block", name.text);
             return Err(self.fail(diagnostic.note(takes(params)).help(help)));
+        }
+        // `gpt(n_layer: 12)`.
+        let ours = match crate::schema::foreign(&name.text) {
+            Some(Means::Argument(ours)) => params.iter().position(|p| p.name.text == ours),
+            Some(_) | None => None,
+        };
+        if let Some(at) = ours {
+            let ours = &params[at].name.text;
+            let help = format!("`{}` is called `{ours}` here", name.text);
+            let diagnostic = diagnostic.note(takes(params));
+            return Err(self.fail(match is_free(at) {
+                true => diagnostic.fix(help, name.span, ours),
+                false => diagnostic.help(help),
+            }));
         }
         // `adam(betas: (0.9, 0.95))`.
         let stem = name.text.trim_end_matches('s');

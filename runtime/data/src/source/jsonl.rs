@@ -28,10 +28,15 @@ pub(super) fn read(path: &Path, fields: &Fields, give: &mut Give<'_>) -> Result<
 }
 
 fn document(line: &str, fields: &Fields, position: Position) -> Result<Document, String> {
+    if matches!(line.trim(), "[" | "{") {
+        return Err("JSON over several lines; write each object on a line of its own".to_owned());
+    }
     let value: Value = serde_json::from_str(line)
         .map_err(|e| format!("not JSON at column {}: {}", e.column(), reason(&e)))?;
     let Value::Object(object) = value else {
-        return Err(format!("{}, where an object `{{..}}` is expected on each line", kind(&value)));
+        let lists = if value.is_array() { "; take them out of the list, one a line" } else { "" };
+        let found = kind(&value);
+        return Err(format!("{found}, where an object `{{..}}` is expected on each line{lists}"));
     };
     match fields {
         Fields::Text { text, label } => {
@@ -190,7 +195,11 @@ mod tests {
     fn what_is_wrong_with_a_line_is_said() {
         let wrong = [
             (r#"{"a": {"#, "not JSON at column 7: EOF while parsing an object"),
-            ("[1]", "a list, where an object `{..}` is expected on each line"),
+            ("[", "JSON over several lines; write each object on a line of its own"),
+            (
+                "[1]",
+                "a list, where an object `{..}` is expected on each line; take them out of the list, one a line",
+            ),
             (r#"{"b": 1, "c": 2}"#, "no field `l`; the fields are `b`, `c`"),
             (r#"{"a.b": 1, "l": 1}"#, "field `a.b` is a number, where a text is expected"),
             (r#"{"a.b": "", "l": 1.5}"#, "field `l` is a number, where a class is expected"),

@@ -105,6 +105,10 @@ pub(super) fn place(column: &Column, names: &[&str], width: usize) -> Result<usi
                 (Some(_), Some(_)) => {
                     Err(format!("two columns are called `{name}`; say which by its number"))
                 }
+                // Tables of countries whose decimals have commas.
+                (None, _) if matches!(names, [only] if only.split(';').any(|n| n == name)) => {
+                    Err("cells are separated by `;`; separate them by commas or tabs".to_owned())
+                }
                 (None, _) => {
                     let near = did_you_mean(name, names.iter().copied());
                     let names: Vec<String> =

@@ -48,7 +48,15 @@ pub(in super::super) fn enough_data(
             }
             Pack::Rows => wrong.primary("each document is a sequence"),
         };
-        cx.report(wrong.help("use more text, a smaller `context`, or a smaller `batch`"));
+        let more = match data.source.pack {
+            Pack::Documents => "use more text, a smaller `context`, or",
+            Pack::Rows => "use more documents or",
+        };
+        let other = match split {
+            "train" => "a smaller `batch`".to_owned(),
+            split => format!("a larger share for `{split}` in `split`"),
+        };
+        cx.report(wrong.help(format!("{more} {other}")));
         // Both come from one text that is too short.
         return;
     }

@@ -100,6 +100,8 @@ fn part<'r, 'a>(
 ) -> Option<&'r Resolved<'a>> {
     let Some(found) = named(blocks, name) else {
         let wrong = Diagnostic::new(Code::E0202, at, format!("there is no data `{name}`"));
+        // Behind the name stands its share.
+        let at = Span { end: at.start + name.len() as u32, ..at };
         cx.report(did_you_mean(wrong, name, at, &names(blocks)));
         return None;
     };

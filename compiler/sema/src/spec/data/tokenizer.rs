@@ -3,12 +3,12 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is no word or call is refused alike")]
 
 use diag::{Code, Diagnostic, Span};
-use syntax::ast::{ExprId, ExprKind, Spec};
+use syntax::ast::{Arg, ExprId, ExprKind, Spec};
 
 use super::super::Checker;
 use super::super::args::{Given, Reader};
 use super::super::lines::{self, Line, Lines};
-use super::super::words::{describe, did_you_mean, word};
+use super::super::words::{describe, did_you_mean, thousands, word};
 use crate::program::{Format, Source, Tokenizer};
 use crate::schema::{Home, Kind};
 
@@ -123,10 +123,18 @@ fn learned(
     cx: &mut Checker<'_>,
     spec: &Spec,
     head: &str,
-    args: &[syntax::ast::Arg],
+    args: &[Arg],
     at: Span,
     least: u64,
 ) -> Option<u64> {
+    let values: Vec<ExprId> =
+        args.iter().take_while(|arg| arg.name.is_none()).map(|arg| arg.value).collect();
+    // `bpe(32,000)`
+    if let Some((number, at)) = thousands(cx.map, spec, &values) {
+        let wrong = Diagnostic::new(Code::E0305, at, "a number has no commas");
+        cx.report(wrong.fix(format!("write `{number}`"), at, number));
+        return None;
+    }
     let mut size = None;
     for arg in args {
         let span = spec[arg.value].span;

@@ -375,7 +375,7 @@ fn what_the_files_hold_is_held_against_the_run() {
     let few = vec![("train".to_owned(), 3), ("val".to_owned(), 1)];
     assert_eq!(
         says(rows, "10", Facts { documents: few, ..facts() }),
-        "2:1 E0704 `train` has 3 sequences, fewer than one batch of 4\n  use more text, a smaller `context`, or a smaller `batch`\n"
+        "2:1 E0704 `train` has 3 sequences, fewer than one batch of 4\n  use more documents or a smaller `batch`\n"
     );
 }
 
