@@ -164,7 +164,7 @@ impl Survey {
     /// The values that are kept from place to place, by the names of their states.
     fn caches(&self, graph: &Graph) -> BTreeMap<Value, String> {
         let sorted: BTreeSet<Value> = self.cached.iter().copied().collect();
-        debug_assert!(sorted.iter().all(|&v| graph[v].ty.shape.len() == 4));
+        assert!(sorted.iter().all(|&v| graph[v].ty.shape.len() == 4), "what is kept has four axes");
         let named = |(i, value): (usize, Value)| (value, format!("cache.{i}"));
         sorted.into_iter().enumerate().map(named).collect()
     }

@@ -86,7 +86,7 @@ pub(crate) fn lower(
             Some(found) => lowering.attention(trace, found),
             None => lowering.instr(instr),
         };
-        debug_assert_eq!(lowering.b.ty(value).shape, instr.ty.shape, "{:?}", instr.prim);
+        assert_eq!(lowering.b.ty(value).shape, instr.ty.shape, "the shape of {:?}", instr.prim);
         lowering.values.push(value);
     }
     lowering.b.origin = Origin::default();

@@ -270,7 +270,7 @@ impl Copier<'_, '_> {
             return copy;
         }
         let node = &self.map.graph.nodes[index];
-        debug_assert!(self.map.is_free[index], "what is read of a region is computed again");
+        assert!(self.map.is_free[index], "what is read of a region is computed again");
         let args: Vec<Value> = node.args.iter().map(|arg| self.read(region, arg.index())).collect();
         let value = self.free(index, &args);
         self.copies.insert((region, index), value);

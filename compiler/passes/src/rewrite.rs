@@ -15,7 +15,7 @@ pub(crate) fn rewrite(
         let args: Vec<Value> = node.args.iter().map(|a| values[a.index()]).collect();
         b.origin = node.origin;
         let value = rule(&mut b, node, &args);
-        debug_assert_eq!(b.ty(value), &node.ty, "a rewrite keeps the type of {}", node.op.name());
+        assert_eq!(b.ty(value), &node.ty, "a rewrite keeps the type of {}", node.op.name());
         values.push(value);
     }
     b.origin = Origin::default();

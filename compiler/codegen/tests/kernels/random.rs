@@ -464,6 +464,6 @@ pub(crate) fn sweep(op: Scalar, dtype: Dtype, args: Vec<Vec<u8>>, n: u64) -> Cas
         operands,
         body: body.finish(),
     };
-    debug_assert!(kernel.body.iter().any(|i| matches!(i, Inst::Store { .. })));
+    assert!(kernel.body.iter().any(|i| matches!(i, Inst::Store { .. })));
     Case { kernel, operands: bytes }
 }

@@ -176,7 +176,7 @@ impl Copier {
         let thread = b.special(ptx_builder::Special::TidX);
         let chunks = source.chunks();
         let stride = threads / chunks;
-        debug_assert!(stride.is_multiple_of(CHUNK), "chunks of a thread are permuted alike");
+        assert!(stride.is_multiple_of(CHUNK), "chunks of a thread are permuted alike");
         let n = source.lines().div_ceil(stride);
         let is_busy =
             (source.lines() < stride).then(|| b.ucmp(Cmp::Lt, thread, source.lines() * chunks));

@@ -61,7 +61,12 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const WIDE: usize>(
         let mut b = s.b;
         let mut sums = start::<V, ROWS, WIDE>(to);
         for _ in 0..s.k {
-            let columns: [V; WIDE] = std::array::from_fn(|j| V::load(b.add(j * V::N)));
+            let mut columns = [V::zero(); WIDE];
+            let mut from = b;
+            for column in &mut columns {
+                *column = V::load(from);
+                from = from.add(V::N);
+            }
             for (sums, a) in sums.iter_mut().zip(&mut a) {
                 let x = **a;
                 for (sum, column) in sums.iter_mut().zip(columns) {
@@ -128,14 +133,17 @@ unsafe fn packed<V: Lanes, const ROWS: usize, const WIDE: usize>(s: Sources, to:
         let mut sums = start::<V, ROWS, WIDE>(to);
         let (mut a, mut b) = (s.a, s.b);
         for _ in 0..s.k / 4 {
-            for at in 0..4 {
-                link(a.add(at * ROWS), b.add(at * WIDE * V::N), &mut sums);
-            }
+            link(a, b, &mut sums);
+            link(a.add(ROWS), b.add(WIDE * V::N), &mut sums);
+            link(a.add(2 * ROWS), b.add(2 * WIDE * V::N), &mut sums);
+            link(a.add(3 * ROWS), b.add(3 * WIDE * V::N), &mut sums);
             a = a.add(4 * ROWS);
             b = b.add(4 * WIDE * V::N);
         }
-        for at in 0..s.k % 4 {
-            link(a.add(at * ROWS), b.add(at * WIDE * V::N), &mut sums);
+        for _ in 0..s.k % 4 {
+            link(a, b, &mut sums);
+            a = a.add(ROWS);
+            b = b.add(WIDE * V::N);
         }
         store(sums, to);
     }
@@ -144,25 +152,28 @@ unsafe fn packed<V: Lanes, const ROWS: usize, const WIDE: usize>(s: Sources, to:
 /// One link of every chain: one k of packed operands.
 ///
 /// A function that is always inlined, and no closure: intrinsics are calls wherever the instructions
-/// are not known to be there.
+/// are not known to be there. Pointers advance: a product with an index is checked for overflow in
+/// some builds, and then the sums lie in memory.
 ///
 /// # Safety
 /// As for [`packed`].
 #[inline(always)]
 unsafe fn link<V: Lanes, const ROWS: usize, const WIDE: usize>(
-    a: *const f32,
-    b: *const f32,
+    mut a: *const f32,
+    mut b: *const f32,
     sums: &mut [[V; WIDE]; ROWS],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut columns = [V::zero(); WIDE];
-        for (j, column) in columns.iter_mut().enumerate() {
-            *column = V::load(b.add(j * V::N));
-            prefetch(b.wrapping_add((AHEAD * WIDE + j) * V::N));
+        for column in &mut columns {
+            *column = V::load(b);
+            prefetch(b.wrapping_add(AHEAD * WIDE * V::N));
+            b = b.add(V::N);
         }
-        for (i, sums) in sums.iter_mut().enumerate() {
-            let x = *a.add(i);
+        for sums in sums {
+            let x = *a;
+            a = a.add(1);
             for (sum, column) in sums.iter_mut().zip(columns) {
                 *sum = column.fma(x, *sum);
             }
