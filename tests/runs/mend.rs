@@ -37,6 +37,37 @@ fn certain_edits_are_made_and_the_rest_is_checked() {
 }
 
 #[test]
+fn a_text_that_is_no_spec_stays() {
+    let folder = with("mend_no_spec");
+    let text = "She said \u{201c}yes\u{201d}.\nlr 1e-3\n";
+    folder.write("prose.txt", text);
+    let ended = folder.llmc(&["check", "--fix", "prose.txt"]).exits(2);
+    assert!(ended.err.contains("`.lt`"), "{}", ended.err);
+    assert_eq!(std::fs::read_to_string(folder.at("prose.txt")).unwrap(), text);
+}
+
+#[test]
+fn what_is_allowed_stays_unless_it_is_denied() {
+    let folder = with("mend_allowed");
+    let spec = "\
+model gpt(layers: 1, width: 8, heads: 2)
+data text(\"text.txt\", tokenizer: bytes)
+train {
+  batch 4
+  context 8
+  steps 10
+  warmup 20
+}
+";
+    folder.write("b.lt", spec);
+    folder.llmc(&["check", "--fix", "b.lt"]).exits(0);
+    assert_eq!(std::fs::read_to_string(folder.at("b.lt")).unwrap(), spec);
+    folder.llmc(&["check", "--fix", "--deny", "W0512", "b.lt"]).exits(0);
+    let mended = std::fs::read_to_string(folder.at("b.lt")).unwrap();
+    assert_eq!(mended, spec.replace("warmup 20", "warmup 10%"));
+}
+
+#[test]
 fn messages_for_programs_parse() {
     let folder = with("messages");
     let ended = folder.llmc(&["check", "a.lt", "--error-format", "sarif"]).exits(2);

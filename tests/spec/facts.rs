@@ -49,6 +49,7 @@ pub(crate) fn made_up(front: &Front) -> Facts {
             | Tokenizer::Ids(n) => n,
             Tokenizer::Gpt2 => 50257,
         }),
+        chars: None,
         classes: request.has_labels().then_some(5),
         pad: Some(0),
         tokens: request.splits.iter().map(|(name, s)| (name.clone(), share(*s))).collect(),

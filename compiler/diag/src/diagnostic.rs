@@ -48,6 +48,8 @@ pub struct Fix {
     pub title: String,
     /// Replacements, none overlapping.
     pub edits: Vec<Edit>,
+    /// Whether what is allowed, and may be meant, would say something else.
+    pub alters: bool,
 }
 
 /// Replace the text under `span`.
@@ -114,8 +116,17 @@ impl Diagnostic {
     pub fn fix_all(mut self, title: impl Into<String>, edits: Vec<Edit>) -> Self {
         let title = title.into();
         self.help.push(title.clone());
-        self.fixes.push(Fix { title, edits });
+        self.fixes.push(Fix { title, edits, alters: false });
         self
+    }
+
+    /// Adds help that carries its edit, of what is allowed as it stands: the edit would say
+    /// something else.
+    #[must_use]
+    pub fn offer(self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Self {
+        let mut with = self.fix(title, span, text);
+        with.fixes.iter_mut().for_each(|fix| fix.alters = true);
+        with
     }
 
     /// The primary place.

@@ -1,9 +1,11 @@
 //! Edits that diagnostics carry, made.
 
-use crate::{Diagnostic, Edit, FileId, Fix};
+use crate::{Diagnostic, Edit, FileId, Fix, Level};
 
 /// A text after the fixes that are certain: those that are a diagnostic's only one and touch
 /// nothing but this file. Of two that touch the same place the first one is made.
+///
+/// A fix that alters what is allowed is only offered, unless that is denied.
 ///
 /// Gives the text and the diagnostics whose fix was made, in the order of their places; the others
 /// may be mended once the result is checked again.
@@ -15,7 +17,9 @@ pub fn apply<'d>(
     let mut certain: Vec<(&Diagnostic, &Fix)> = found
         .iter()
         .filter_map(|d| match &d.fixes[..] {
-            [fix] if fix.edits.iter().all(|edit| edit.span.file == file) => Some((d, fix)),
+            [fix] if is_within(file, fix) && (!fix.alters || d.level == Level::Error) => {
+                Some((d, fix))
+            }
             _ => None,
         })
         .collect();
@@ -40,6 +44,10 @@ pub fn apply<'d>(
     }
     out += &text[end..];
     (out, made)
+}
+
+fn is_within(file: FileId, fix: &Fix) -> bool {
+    fix.edits.iter().all(|edit| edit.span.file == file)
 }
 
 /// Whether two edits can both be made, in any order.
@@ -72,6 +80,15 @@ mod tests {
         let all = [found(0, 3, "1"), found(2, 5, "x"), found(7, 7, "a"), found(7, 7, "b")];
         let (out, made) = apply(FileId(0), "one two", &all);
         assert_eq!((out.as_str(), made.len()), ("1 twoa", 2));
+    }
+
+    #[test]
+    fn a_warning_keeps_what_it_is_about_unless_it_is_denied() {
+        let span = Span::new(FileId(0), 0, 3);
+        let lint = Diagnostic::new(Code::W0512, span, "hardly meant").offer("mend it", span, "1");
+        let denied = Diagnostic { level: Level::Error, ..lint.clone() };
+        assert_eq!(apply(FileId(0), "one", &[lint]).0, "one");
+        assert_eq!(apply(FileId(0), "one", &[denied]).0, "1");
     }
 
     #[test]

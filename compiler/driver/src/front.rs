@@ -252,7 +252,8 @@ impl Front {
         let cache = crate::cache::of_user().map(|kept| kept.folder);
         match scan(&passes::plan_of::data_of(&request), base, cache.as_deref()) {
             Ok((found, corpus)) => {
-                let facts = Facts { weights, ..facts::of(&found) };
+                let chars = corpus.vocabulary().alphabet().map(<[char]>::to_vec);
+                let facts = Facts { weights, chars, ..facts::of(&found) };
                 Ok((self.check(Some(&facts)), Some((facts, corpus))))
             }
             // Nothing is wrong with the data.

@@ -11,7 +11,7 @@ mod train;
 
 pub use blocks::{BLOCKS, Block};
 pub use data::{SOURCES, Source, SourceArg, Takes};
-pub use foreign::{Means, accumulates, foreign, foreign_value, near_foreign};
+pub use foreign::{Means, accumulates, foreign, foreign_value, is_in, near_foreign};
 pub use suggest::nearest;
 pub(crate) use train::DTYPES;
 

@@ -11,6 +11,7 @@ mod bind;
 mod data;
 mod file;
 mod foreign;
+mod habits;
 mod input;
 mod interface;
 mod jobs;

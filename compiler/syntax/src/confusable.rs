@@ -114,16 +114,20 @@ fn percent(d: Diagnostic, text: &str, l: u32, r: u32) -> Diagnostic {
     d.fix("write it without a space: `5%`", gap, "%")
 }
 
-/// Reports a string in single quotes.
-pub(crate) fn report_quotes(file: FileId, text: &str, l: u32, r: u32, out: &mut Lexed) {
+/// Reports a string in other quotes; gives what stands between them.
+pub(crate) fn report_quotes(file: FileId, text: &str, l: u32, r: u32, out: &mut Lexed) -> Span {
     let written = &text[l as usize..r as usize];
-    let inner = &written[1..written.len() - 1];
+    let quote = written.chars().next().unwrap_or_default();
+    let close = written.chars().next_back().unwrap_or_default();
+    let inner = &written[quote.len_utf8()..written.len() - close.len_utf8()];
     let span = Span::new(file, l, r);
-    let d = Diagnostic::new(Code::E0001, span, "unexpected character `'`");
+    let d = Diagnostic::new(Code::E0001, span, format!("unexpected character `{quote}`"));
     let help = "write strings with `\"`";
     let is_plain = !inner.contains(['"', '\\', '{']);
     out.diags.push(if is_plain { d.fix(help, span, format!("\"{inner}\"")) } else { d.help(help) });
     out.patched.push((l, r));
+    let start = l + quote.len_utf8() as u32;
+    Span::new(file, start, start + inner.len() as u32)
 }
 
 /// Reports a word with characters outside ASCII; true when it stands for a name.

@@ -74,12 +74,12 @@ impl Lexer<'_> {
                 }
             }
             Raw::Symbol => confusable::report_symbol(self.file, self.src, l, r, &mut self.out),
-            Raw::SingleQuoted => {
-                confusable::report_quotes(self.file, self.src, l, r, &mut self.out);
-                self.string(l, r);
+            Raw::SingleQuoted | Raw::RoundQuoted => {
+                let inner = confusable::report_quotes(self.file, self.src, l, r, &mut self.out);
+                self.string(l, r, &format!("\"{}\"", &self.src[inner.range()]), inner.start - 1);
             }
             Raw::Number => self.number(l, r),
-            Raw::Str => self.string(l, r),
+            Raw::Str => self.written_string(l, r),
             Raw::OpenStr => self.open_string(l, r),
             Raw::LBrace => return self.open(Bracket::Brace, Token::LBrace, l),
             Raw::LParen => {
@@ -271,8 +271,15 @@ impl Lexer<'_> {
         self.push(l, Token::Number(self.out.numbers.len() as u32 - 1), r);
     }
 
-    fn string(&mut self, l: u32, r: u32) {
-        let (string, problems) = literal::string(self.file, l, &self.src[l as usize..r as usize]);
+    fn written_string(&mut self, l: u32, r: u32) {
+        let src = self.src;
+        self.string(l, r, &src[l as usize..r as usize], l);
+    }
+
+    /// A string token; its text in quotes would begin at `at`.
+    fn string(&mut self, l: u32, r: u32, text: &str, at: u32) {
+        let (mut string, problems) = literal::string(self.file, at, text);
+        string.span = self.span(l, r);
         self.out.diags.extend(problems);
         self.out.strings.push(string);
         self.push(l, Token::Str(self.out.strings.len() as u32 - 1), r);
@@ -292,7 +299,7 @@ impl Lexer<'_> {
         let is_word = text.chars().all(|c| !c.is_whitespace() && !"(){},".contains(c));
         let help = "add `\"`";
         self.report(if is_word { d.fix(help, self.span(r, r), "\"") } else { d.help(help) });
-        self.string(l, r);
+        self.written_string(l, r);
         let line = self.src[..l as usize].rfind('\n').map_or(0, |i| i + 1) as u32;
         while let Some(open) = self.open.last()
             && open.kind != Bracket::Brace

@@ -34,6 +34,9 @@ pub(crate) enum Raw {
     /// A string in the wrong quotes.
     #[regex(r"'[^'\n]*'")]
     SingleQuoted,
+    /// A string in the quotes of word processors.
+    #[regex("[“„][^“”„\"\n]*[“”]")]
+    RoundQuoted,
     /// A run of one symbol that means nothing.
     #[regex(r"\$+|&+|!+|\|+|\?+|`+|~+|%+|\\+|'", priority = 1)]
     Symbol,

@@ -102,6 +102,12 @@ impl Case<'_> {
                 d.help("write `==` to compare")
             }
             Token::Newline if self.ends_block_word() => self.advise_braces(d),
+            Token::Newline if self.ends_section() => {
+                d.help("a directive and its options stand in one line: `eval every 50 batches 4`")
+            }
+            Token::LBrace if let Some(gap) = self.before_a_block() => {
+                d.fix("the `{` of a block stands right behind its words", gap, " ")
+            }
             Token::Comma | Token::Newline | Token::RBrace if !in_call => {
                 let edits = self.commas_at_ends();
                 if edits.is_empty() { d } else { d.fix_all("a line ends without a comma", edits) }
@@ -133,6 +139,34 @@ impl Case<'_> {
         let [(l, _, r), (_, Token::Colon, _)] = self.tokens[before..self.at] else { return false };
         let word = &self.text[Span::new(self.file, l, r).range()];
         ["train", "data", "model", "layer", "rule", "fn", "if", "else", "for"].contains(&word)
+    }
+
+    /// The line end, `:` or `=` between the words of a block and its `{`, with the spaces around it.
+    fn before_a_block(&self) -> Option<Span> {
+        let [word, sign] = self.tokens[self.at.checked_sub(2)?..self.at] else { return None };
+        let gap = Span::new(self.file, word.2, self.span.start);
+        let line = self.text[..word.0 as usize].rfind('\n').map_or(0, |at| at + 1);
+        let first = self.text[line..word.2 as usize].split_whitespace().next()?;
+        let is_of_lines = ["train", "data"].contains(&first);
+        let is_sign = matches!(sign.1, Token::Colon | Token::Assign | Token::Newline);
+        let is_bare = ["", ":", "="].contains(&self.text[gap.range()].trim());
+        let opens = self.tokens[..self.at].iter().filter(|t| t.1 == Token::LBrace).count();
+        let closes = self.tokens[..self.at].iter().filter(|t| t.1 == Token::RBrace).count();
+        let is_outside = opens == closes && word.1 != Token::RBrace;
+        (is_of_lines && is_sign && is_bare && is_outside).then_some(gap)
+    }
+
+    /// Whether it ends `eval:` in a block, with lines behind it that stand further in, as YAML has
+    /// them.
+    fn ends_section(&self) -> bool {
+        let Some((Token::Colon, colon)) = self.before() else { return false };
+        let Some(&(next, ..)) = self.tokens.get(self.at + 1) else { return false };
+        let line = |at: u32| self.text[..at as usize].rfind('\n').map_or(0, |end| end + 1);
+        let indent = |at: u32| {
+            let line = &self.text[line(at)..];
+            line.len() - line.trim_start_matches([' ', '\t']).len()
+        };
+        indent(colon.start) > 0 && indent(next) > indent(colon.start)
     }
 
     /// Braces in the place of the `:` and around the lines that are further in, as YAML has them.

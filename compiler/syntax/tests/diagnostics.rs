@@ -89,7 +89,7 @@ fn typographic_symbols() {
       ┌─ spec.lt:2:5
       │
     2 │ y = “text”
-      │     ^
+      │     ^^^^^^
       │
       = help: write strings with `"`
 

@@ -313,6 +313,11 @@ impl Vocabulary {
         Ok(())
     }
 
+    /// All characters that it writes, ascending, where it does not write any text.
+    pub fn alphabet(&self) -> Option<&[char]> {
+        if let Model::Chars(chars) = &self.model { Some(chars) } else { None }
+    }
+
     /// Whether every byte is an id, text or not.
     pub(crate) fn takes_bytes(&self) -> bool {
         self.model == Model::Bytes

@@ -38,6 +38,10 @@ const ROUNDS: usize = 20;
 
 /// Makes the edits that are certain, and says which.
 fn mend(source: &Source) -> Result<(), Failure> {
+    if source.spec.extension().is_none_or(|ending| ending != "lt") {
+        let name = source.spec.display();
+        return Err(Failure::Usage(format!("`--fix` edits files that end with `.lt`, not {name}")));
+    }
     let text = read(&source.spec)?;
     let name = source.spec.to_string_lossy();
     let mut mended = text.clone();

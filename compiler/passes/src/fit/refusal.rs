@@ -102,7 +102,7 @@ pub(super) fn refuse(
         let title = format!("use {}: {bytes}, {pace}", texts.join(" and "));
         let edits = edits.iter().map(|(span, text)| Edit { span: *span, text: text.clone() });
         wrong.help.push(title.clone());
-        wrong.fixes.push(Fix { title, edits: edits.collect() });
+        wrong.fixes.push(Fix { title, edits: edits.collect(), alters: false });
     }
     wrong.fixes.retain(|fix| !fix.edits.is_empty());
     Ok(wrong.note(kinds(usage, room)).note(tensors(usage)))

@@ -241,6 +241,8 @@ pub struct Facts {
     pub vocab: Option<u64>,
     /// Distinct labels, where there are labels.
     pub classes: Option<u64>,
+    /// All characters that the tokenizer writes, ascending, where it does not write any text.
+    pub chars: Option<Vec<char>>,
     /// The id of padding, where the vocabulary has one.
     pub pad: Option<u64>,
     /// Tokens of each split, by name.

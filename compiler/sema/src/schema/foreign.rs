@@ -69,6 +69,16 @@ pub fn foreign_value(directive: &str, value: &str) -> Option<&'static str> {
     found.map(|&(_, ours)| ours)
 }
 
+/// Whether values of a directive are in this unit when none is written.
+pub fn is_in(directive: &str, unit: &str) -> bool {
+    match directive {
+        "context" => unit == "tokens",
+        "batch" | "micro_batch" => ["sequences", "samples", "rows"].contains(&unit),
+        "accumulate" => unit == "steps",
+        _ => false,
+    }
+}
+
 /// The words that say how many micro-batches make a step.
 pub fn accumulates(word: &str) -> bool {
     word == "accumulate" || foreign(word) == Some(Under("accumulate"))
@@ -229,7 +239,10 @@ const TABLE: &[(&str, Means)] = &[
         "resume_from_checkpoint resume_from init_from auto_resume_from_checkpoints",
         Advice("`llmc train` goes on with an unfinished run by itself; remove the line"),
     ),
-    ("early_stopping_patience patience", Advice("write `early_stop val.loss patience {}`")),
+    (
+        "early_stopping_patience patience",
+        Advice("write `early_stop val.loss patience ..` in steps; there {} counts evaluations"),
+    ),
     ("ema_decay ema_rate model_ema_decay", Under("ema")),
     ("accelerator device_type", Values("device")),
     ("criterion loss_fn loss_function objective", Values("loss")),
@@ -332,7 +345,7 @@ const VALUES: &[(&str, &[(&str, &str)])] = &[
     ("numerics", &[("deterministic true", "exact"), ("nondeterministic false", "fast")]),
     ("resume", &[("true", "auto"), ("false", "never")]),
     ("recompute", &[("true full selective", "all"), ("false", "none")]),
-    ("clip", &[("norm", "1.0 l2"), ("false", "none")]),
+    ("clip", &[("false", "none")]),
 ];
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use syntax::ast::{ExprId, Spec, StrLit};
 use super::Checker;
 use super::sets::StatedSet;
 use super::words::{alternatives, describe, did_you_mean, not_built, word};
-use crate::schema::{Directive, Form, Home, Kind, Opt, Status};
+use crate::schema::{Directive, Form, Home, Kind, Opt, Status, is_in};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -270,6 +270,10 @@ impl Reader<'_, '_> {
                 wrong.help(format!("it stands after a value: `{name} {lead} .. {text}`"))
             }
             (Some(_), _) => wrong.help(format!("it stands after a value: `{name} .. {text}`")),
+            (None, _) if is_in(name, text) => {
+                let gap = Span { start: self.before(expr), ..span };
+                wrong.fix(format!("`{name}` is in {text} without the word"), gap, "")
+            }
             (None, []) => wrong.help(format!("`{name}` has no options")),
             (None, words) => did_you_mean(wrong, text, span, words),
         };

@@ -55,6 +55,16 @@ pub(super) struct BlockNode {
     pub(super) head_unit: usize,
     /// The lines in it.
     pub(super) stmts: Vec<StmtId>,
+    /// Whether its lines stand behind it in a way that could not be read.
+    pub(super) is_cut_off: bool,
+}
+
+/// What stands behind a block without braces.
+struct Behind<'a> {
+    /// Its lines, which stand further in.
+    lines: &'a [StmtId],
+    /// Whether braces follow in a way that could not be read.
+    is_cut_off: bool,
 }
 
 /// Sorts the lines of the file and reports those that are no block.
@@ -77,7 +87,12 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
             StmtKind::Node(node) => {
                 let lines = outside(cx, node, stmt, rest);
                 rest = &rest[lines.len()..];
-                classify_node(cx, node, stmt, lines, &mut blocks);
+                let is_cut_off = node.block.is_none()
+                    && rest.first().is_some_and(|&id| {
+                        let is_error = matches!(spec[id].kind, StmtKind::Error);
+                        is_error && cx.map.text(spec[id].span).starts_with('{')
+                    });
+                classify_node(cx, node, stmt, &Behind { lines, is_cut_off }, &mut blocks);
             }
             StmtKind::Error => {
                 blocks.incomplete = true;
@@ -120,11 +135,14 @@ fn outside<'a>(cx: &Checker<'_>, node: &Node, stmt: &Stmt, rest: &'a [StmtId]) -
 }
 
 /// How many of the statements behind a line start in lines that stand further in.
-fn n_further_in(cx: &Checker<'_>, of: Span, rest: &[StmtId]) -> usize {
+pub(super) fn n_further_in(cx: &Checker<'_>, of: Span, rest: &[StmtId]) -> usize {
     let text = &cx.map.file(of.file).text;
     let line = |span: Span| text[..span.start as usize].rfind('\n').map_or(0, |at| at + 1);
     let indent = |at: usize| text[at..].len() - text[at..].trim_start_matches([' ', '\t']).len();
     let own = line(of);
+    if !text[own..of.start as usize].trim().is_empty() {
+        return 0;
+    }
     let is_in = |&&id: &&StmtId| {
         let at = line(cx.spec[id].span);
         at > of.end as usize && indent(at) > indent(own)
@@ -179,7 +197,7 @@ fn classify_node(
     cx: &mut Checker<'_>,
     node: &Node,
     stmt: &Stmt,
-    lines: &[StmtId],
+    behind: &Behind<'_>,
     blocks: &mut Blocks,
 ) {
     let spec = cx.spec;
@@ -225,9 +243,10 @@ fn classify_node(
         }
         Some(block) => {
             let mut read = read_block(cx, node, stmt, block.word);
-            if !lines.is_empty() {
-                read.stmts = lines.to_vec();
-                cx.report(without_braces(cx, block.word, stmt, lines));
+            read.is_cut_off = behind.is_cut_off;
+            if !behind.lines.is_empty() {
+                read.stmts = behind.lines.to_vec();
+                cx.report(without_braces(cx, block.word, stmt, behind.lines));
             }
             match block.home {
                 None => blocks.models.push(read),
@@ -271,11 +290,16 @@ fn unknown_block(name: &str, at: Span) -> Diagnostic {
         }
     }
     if let Some(means) = foreign(name) {
-        let wrong = format!("unknown block `{name}`: a setting belongs to a `train` block");
-        let there = "move it between the braces of `train { .. }`";
-        let help = match means.directive().filter(|ours| *ours != name) {
+        let ours = means.directive();
+        let homes = [Home::Train, Home::Data];
+        let home =
+            homes.into_iter().find(|home| ours.is_some_and(|ours| home.find(ours).is_some()));
+        let block = home.unwrap_or(Home::Train).word();
+        let wrong = format!("unknown block `{name}`: a setting belongs to a `{block}` block");
+        let there = format!("move it between the braces of `{block} {{ .. }}`");
+        let help = match ours.filter(|ours| *ours != name) {
             Some(ours) => format!("{there}, where it is called `{ours}`"),
-            None => there.to_owned(),
+            None => there,
         };
         return Diagnostic::new(Code::E0201, at, wrong).primary("not inside any block").help(help);
     }
@@ -306,6 +330,7 @@ fn read_block(cx: &mut Checker<'_>, node: &Node, stmt: &Stmt, block_word: &str) 
         head,
         head_unit: unit,
         stmts,
+        is_cut_off: false,
     };
     let mut rest = &words[1..];
     if let [first, more @ ..] = rest {

@@ -29,7 +29,13 @@ pub(super) fn choose<'b>(cx: &mut Checker<'_>, blocks: &'b Blocks) -> Option<&'b
         let names: Vec<&str> = blocks.trains.iter().map(BlockNode::called).collect();
         let wrong = format!("the spec has no job `{}`", asked.text);
         let wrong = Diagnostic::new(Code::E0202, asked.span, wrong);
-        cx.report(did_you_mean(wrong, &asked.text, asked.span, &names));
+        cx.report(match asked.text.split_once('=') {
+            Some((path, value)) if !path.is_empty() => {
+                let block = if path.contains('.') { "" } else { "train." };
+                wrong.help(format!("a line is set with `--set {block}{path}={value}`"))
+            }
+            Some(_) | None => did_you_mean(wrong, &asked.text, asked.span, &names),
+        });
     }
     found
 }

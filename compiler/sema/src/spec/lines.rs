@@ -2,14 +2,15 @@
 //!
 //! A line of the command line replaces the block's; an option set there replaces that option.
 
-use diag::{Code, Diagnostic, Edit, Span};
+use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtId, StmtKind};
 
 use super::Checker;
 use super::allow::{ALLOW, is_allow, whole_lines};
 use super::args::{Given, Item, Reader};
-use super::file::BlockNode;
+use super::file::{BlockNode, n_further_in};
 use super::foreign::{self, Written, unknown};
+use super::habits::{block_of_options, comma_at_the_end, numbered_device, once};
 use super::input::words_of;
 use super::overrides::Override;
 use super::shares;
@@ -71,6 +72,8 @@ pub(super) struct Lines<'a> {
     pub(super) job: Option<String>,
     /// Whether a line says, in some tool's words, how many micro-batches make a step.
     accumulates: bool,
+    /// Directives that stand there, or will when the edits so far are made.
+    taken: Vec<&'static str>,
 }
 
 impl<'a> Lines<'a> {
@@ -136,11 +139,25 @@ fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
         StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
     });
     let accumulates = first_words.any(accumulates);
+    let named = block.stmts.iter().filter_map(|&id| match &spec[id].kind {
+        StmtKind::Node(node) => named(spec, node.groups[0][0], home),
+        StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
+    });
+    let taken = named.filter_map(|name| home.find(&name)).map(|d| d.name).collect();
     let job = block.name.as_ref().map(|(name, _)| name.clone());
-    let mut lines = Lines { lines: vec![], broken: vec![], accumulates, is_cut_off: false, job };
+    let is_cut_off = block.is_cut_off;
+    let mut lines = Lines { lines: vec![], broken: vec![], accumulates, taken, is_cut_off, job };
     let mut seen: Vec<(&'static str, Span)> = vec![];
-    for &id in &block.stmts {
+    let mut rest = block.stmts.as_slice();
+    while let Some((&id, after)) = rest.split_first() {
         read_stmt(cx, id, spec, home, &mut lines, &mut seen);
+        rest = match &spec[id].kind {
+            // They may be options of what could not be read.
+            StmtKind::Error => &after[n_further_in(cx, spec[id].span, after)..],
+            StmtKind::Node(_) | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Use { .. } => {
+                after
+            }
+        };
     }
     lines
 }
@@ -199,6 +216,12 @@ fn read_stmt<'a>(
     }
 }
 
+/// The word that a line starts with, also in quotes or with hyphens.
+fn named(spec: &Spec, first: ExprId, home: Home) -> Option<String> {
+    let word = word(spec, first).map(str::to_owned);
+    word.or_else(|| hyphenated(spec, first)).or_else(|| foreign::quoted(spec, first, home))
+}
+
 /// The directive a line starts with, and the words after it.
 fn directive_of(
     cx: &mut Checker<'_>,
@@ -209,9 +232,7 @@ fn directive_of(
 ) -> Option<(&'static Directive, Vec<ExprId>)> {
     let first = node.groups[0][0];
     let at = spec[first].span;
-    let quoted = foreign::quoted(spec, first, home);
-    let named = word(spec, first).map(str::to_owned).or_else(|| hyphenated(spec, first));
-    let Some(text) = named.or(quoted) else {
+    let Some(text) = named(spec, first, home) else {
         lines.broken.extend(no_directive(cx, spec, first, home));
         return None;
     };
@@ -226,7 +247,7 @@ fn directive_of(
         // What it stands for is there, in other words: that it is missing is not said as well.
         lines.broken.extend(foreign::meant(&text, home));
         let wrong = unknown(&text, at, home, written);
-        cx.report(wrong);
+        cx.report(once(wrong, home, &mut lines.taken));
         return None;
     };
     let is_quoted = matches!(spec[first].kind, ExprKind::Str(_));
@@ -256,22 +277,9 @@ fn directive_of(
         cx.report(wrong.fix(format!("write `{text}`"), at, text.clone()));
     }
     if let Some(block) = &node.block {
-        let wrong = format!("`{text}` takes no block");
-        cx.report(Diagnostic::new(Code::E0301, block.span, wrong).help("remove the braces"));
+        cx.report(block_of_options(cx, spec, node, block, directive));
     }
     Some((directive, words))
-}
-
-/// `device cuda:0`, as PyTorch numbers its devices.
-fn numbered_device(line: &str, number: Span) -> Option<Diagnostic> {
-    let index: u32 = line.strip_prefix("device cuda:")?.trim().parse().ok()?;
-    let wrong = Diagnostic::new(Code::E0204, number, "a device has no number");
-    Some(match index {
-        0 => wrong.fix("write `device cuda`: the first GPU", number, ""),
-        _ => wrong.help(format!(
-            "write `device cuda`, and run with `CUDA_VISIBLE_DEVICES={index}` in the environment"
-        )),
-    })
 }
 
 /// A line that starts with something that is no word; the directive that is meant.
@@ -359,34 +367,6 @@ fn read_line<'a>(
         Some(items) => lines.lines.push(Line { directive, spec, span, items, origin }),
         None => lines.broken.push(directive.name),
     }
-}
-
-/// Lines that end with commas, as those of JSON do, so that the next lines are read as values.
-fn comma_at_the_end(cx: &Checker<'_>, spec: &Spec, node: &Node, home: Home) -> Option<Diagnostic> {
-    let name = word(spec, node.groups[0][0])?;
-    let is_list = home.find(name).is_some_and(|directive| directive.list);
-    // A list goes on in the next line: with one of its words, with the name of data.
-    let is_line = |group: &[ExprId]| {
-        let first = word(spec, group[0]).filter(|name| cx.block_names.iter().all(|n| n != name));
-        let found = first.and_then(|name| home.find(name));
-        found.is_some_and(|directive| group.len() > 1 || directive.bare)
-    };
-    let mut edits = vec![];
-    for pair in node.groups.windows(2) {
-        let (last, first) = (spec[*pair[0].last()?].span, spec[pair[1][0]].span);
-        let gap = Span { start: last.end, end: first.start, ..last };
-        let text = cx.map.text(gap);
-        let comma = text.find(',').map(|at| gap.start + at as u32);
-        let is_new = text.contains('\n');
-        if let Some(comma) = comma.filter(|_| is_line(&pair[1]) || is_new && !is_list) {
-            let span = Span { start: comma, end: comma + 1, ..gap };
-            edits.push(Edit { span, text: if is_new { "" } else { ";" }.to_owned() });
-        }
-    }
-    let first = edits.first()?.span;
-    let wrong = Diagnostic::new(Code::E0102, first, "a comma does not end a line");
-    let wrong = wrong.primary(format!("`{name}` goes on behind it"));
-    Some(wrong.fix_all("lines end without a sign, or by `;`", edits))
 }
 
 /// A number whose thousands are set off with commas, without them, and where it stands.

@@ -56,7 +56,7 @@ fn unclipped(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train, model: &Tra
         Diagnostic::new(Code::W0506, line.span, wrong)
             .label(recurrence, "the state goes along this axis")
             .note("they can grow with every place, and one such step undoes many")
-            .fix("write `clip 1.0`", line.span, "clip 1.0"),
+            .offer("write `clip 1.0`", line.span, "clip 1.0"),
     );
 }
 
@@ -103,7 +103,7 @@ pub(super) fn decimal_k(cx: &mut Checker<'_>, line: &Line<'_>, expr: syntax::ast
     let binary = digits.parse::<i64>().ok().map(|d| d << if suffix == "Ki" { 10 } else { 20 });
     let Some(binary) = binary else { return };
     cx.report(
-        Diagnostic::new(Code::W0311, span, format!("`{}` is {int}, not {binary}", n.text)).fix(
+        Diagnostic::new(Code::W0311, span, format!("`{}` is {int}, not {binary}", n.text)).offer(
             format!("write `{digits}{suffix}`"),
             span,
             format!("{digits}{suffix}"),
@@ -142,7 +142,7 @@ fn warmup_ends(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
             Diagnostic::new(Code::W0512, line.span, "warmup never ends")
                 .primary(format!("{warmup} steps of warmup"))
                 .label(steps.span, format!("the run has only {total} steps"))
-                .fix("`warmup 10%` scales with `steps`", line.span, "warmup 10%"),
+                .offer("`warmup 10%` scales with `steps`", line.span, "warmup 10%"),
         );
     }
 }
@@ -164,7 +164,7 @@ fn fires(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
         let wrong = Diagnostic::new(Code::W0513, line.span, wrong);
         let help = format!("`{name} every 10%` scales with `steps`");
         cx.report(match line.option("every") {
-            Some(given) => wrong.fix(help, given.span, "10%"),
+            Some(given) => wrong.offer(help, given.span, "10%"),
             None => wrong.help(help),
         });
     }

@@ -213,6 +213,13 @@ fn wrong_member(rest: &[Ident], home: Home) -> Option<Diagnostic> {
         return None;
     }
     let wrong = format!("`{}` has no option `{}`", directive.name, option.text);
+    if directive.name == "model" {
+        let name = &option.text;
+        return Some(Diagnostic::new(Code::E0208, option.span, wrong).help(format!(
+            "an argument of the model that is set from outside is declared in the spec: \
+             `arg {name}: int = ..` or `real`, `model gpt({name}: {name}, ..)`; then `--{name} ..` sets it"
+        )));
+    }
     let words: Vec<_> = directive.option_words().collect();
     let wrong = Diagnostic::new(Code::E0208, option.span, wrong);
     Some(did_you_mean(wrong, &option.text, option.span, &words))

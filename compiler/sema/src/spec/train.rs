@@ -395,7 +395,11 @@ impl Cadence {
 
     fn sample(&self, cx: &mut Checker<'_>, lines: &Lines<'_>, line: &Line<'_>) -> Option<Sample> {
         let prompt = match line.value().and_then(Given::text) {
-            Some(text) => Some(interpolate(cx, text, Some(lines))?),
+            Some(text) => {
+                let prompt = interpolate(cx, text, Some(lines))?;
+                writable(cx, &prompt, text.span)?;
+                Some(prompt)
+            }
             None => None,
         };
         let length = line.option("length").and_then(Given::count).unwrap_or(SAMPLE_LENGTH);
@@ -415,6 +419,21 @@ impl Cadence {
         let steps = stretch.and_then(|stretch| self.scale.steps_of(stretch));
         (steps, line.flag() == Some("exp"))
     }
+}
+
+/// E0706: a prompt has to be text that the tokenizer of the data writes.
+fn writable(cx: &mut Checker<'_>, prompt: &str, at: Span) -> Option<()> {
+    let chars = cx.facts.and_then(|facts| facts.chars.as_ref());
+    let new = chars.and_then(|known| prompt.chars().find(|c| known.binary_search(c).is_err()));
+    let Some(new) = new else { return Some(()) };
+    let shown = if new.is_control() { String::new() } else { format!("`{new}`, ") };
+    let wrong = format!("the tokenizer has no id for {shown}U+{:04X}", u32::from(new));
+    cx.report(
+        Diagnostic::new(Code::E0706, at, wrong)
+            .primary("in this prompt")
+            .help("leave it out, or use a tokenizer of any text: `bytes`, `bpe(4k)`"),
+    );
+    None
 }
 
 /// What is measured beside the loss and the perplexity, which always are.

@@ -26,7 +26,9 @@ impl Reader<'_, '_> {
     ) -> Option<(Given, usize)> {
         let mut span = self.spec[expr].span;
         let mut used = 1;
-        if let Some(wrong) = self.unit_apart(kind, expr, rest) {
+        let wrong =
+            self.unit_apart(kind, expr, rest).or_else(|| self.point_of_thousands(kind, expr));
+        if let Some(wrong) = wrong {
             self.cx.report(wrong);
             return None;
         }
@@ -223,7 +225,9 @@ impl Reader<'_, '_> {
         let text = clipped(self.cx.map.text(span));
         let wrong = format!("`{called}` must be within 0..1, found {text}");
         let wrong = Diagnostic::new(Code::E0302, span, wrong);
-        let percent = amount.of == Of::Plain && (1.0..=100.0).contains(&amount.value);
+        // A mean over hardly more than the last step is not what anybody wants.
+        let least = if self.directive.name == "ema" { 50.0 } else { 1.0 };
+        let percent = amount.of == Of::Plain && (least..=100.0).contains(&amount.value);
         self.cx.report(match percent {
             true => wrong.fix(format!("did you mean `{text}%`?"), span, format!("{text}%")),
             false => wrong,
@@ -513,7 +517,12 @@ impl Reader<'_, '_> {
         let bare = text.trim_matches('"');
         let number: Option<f64> = bare.parse().ok();
         let is_span = matches!(kind, Kind::Span | Kind::SpanOrTime);
-        let meant = foreign_value(self.directive.name, bare);
+        let has_lead = |lead| self.directive.forms.iter().any(|form| form.lead == Some(lead));
+        let is_none = ["None", "null", "off"].contains(&bare) && called == self.directive.name;
+        let meant = match is_none && has_lead("none") {
+            true => Some("none"),
+            false => foreign_value(self.directive.name, bare),
+        };
         let names = self.cx.arg_names(self.spec.file);
         let near = word(self.spec, expr).and_then(|name| nearest(name, names));
         let near = near.map(str::to_owned);
@@ -597,6 +606,20 @@ impl Reader<'_, '_> {
         let help = format!("write `{text}`");
         // A single letter may be many things.
         Some(if unit.len() == 1 { wrong.help(help) } else { wrong.fix(help, span, text) })
+    }
+
+    /// `steps 10.000`, whose point some write to set off thousands.
+    fn point_of_thousands(&self, kind: Kind, expr: ExprId) -> Option<Diagnostic> {
+        if !matches!(kind, Kind::Count { .. } | Kind::Span | Kind::SpanOrTime) {
+            return None;
+        }
+        let ExprKind::Number(number) = &self.spec[expr].kind else { return None };
+        let start = number.text.strip_suffix(".000").filter(|start| start.len() <= 3)?;
+        let whole: u32 = start.parse().ok().filter(|n| *n > 0)?;
+        let span = self.spec[expr].span;
+        let wrong = format!("`{}` may be {whole} or {whole}000", number.text);
+        let wrong = Diagnostic::new(Code::E0301, span, wrong).primary("a point starts a fraction");
+        Some(wrong.help(format!("write `{whole}` or `{whole}_000`")))
     }
 
     fn wrong_unit<T>(&mut self, expr: ExprId, called: &str, wants: &str) -> Option<T> {

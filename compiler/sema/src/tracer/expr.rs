@@ -149,7 +149,11 @@ impl Tracer<'_> {
             return self.fail(crate::spec::not_built(name, span));
         }
         let known = self.frame.env.iter().map(|(n, _)| n.as_str()).filter(|n| !n.starts_with('.'));
+        // As Python writes them.
+        let mut constants = ["true", "false"].into_iter();
+        let constant = constants.find(|constant| name.eq_ignore_ascii_case(constant));
         let near = crate::schema::nearest(name, known.chain(self.lib.callable_names()));
+        let near = constant.or(near);
         let mut diagnostic = Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"));
         if let Some(near) = near {
             let near = near.to_string();

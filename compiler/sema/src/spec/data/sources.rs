@@ -6,7 +6,7 @@ use syntax::ast::{Arg, ExprId, ExprKind};
 use super::super::Checker;
 use super::super::file::BlockNode;
 use super::super::lines::Line;
-use super::super::words::{describe, did_you_mean, dotted, not_built, word};
+use super::super::words::{clipped, describe, did_you_mean, dotted, not_built, word};
 use super::tokenizer;
 use crate::program::{Column, Columns, Fields, Format, Source, Tokenizer};
 use crate::schema::{self, SOURCES, SourceArg, Status, Takes};
@@ -46,11 +46,8 @@ pub(super) fn head(
     let expr = block.head?;
     let at = spec[expr].span;
     let ExprKind::Call { callee, args } = &spec[expr].kind else {
-        let found = describe(spec, cx.map, expr);
-        cx.report(
-            Diagnostic::new(Code::E0301, at, format!("`data` takes a source, found {found}"))
-                .help("write `data text(\"input.txt\")`"),
-        );
+        let wrong = no_source(cx, expr);
+        cx.report(wrong);
         return None;
     };
     let row = row(cx, *callee)?;
@@ -83,6 +80,37 @@ pub(super) fn head(
     let name = block.name.as_ref().map(|(name, _)| name.clone());
     let source = Source { name, paths: found.paths, format, share: 1.0, span: at };
     Some(Head { source, tokenizer: found.tokenizer })
+}
+
+/// How files that a source reads are called.
+const ENDINGS: &[&str] =
+    &[".txt", ".md", ".gz", ".zst", ".jsonl", ".csv", ".tsv", ".parquet", ".bin"];
+
+/// A block of data whose source is no call; of a file, what reads it.
+fn no_source(cx: &Checker<'_>, expr: ExprId) -> Diagnostic {
+    let at = cx.spec[expr].span;
+    let found = describe(cx.spec, cx.map, expr);
+    let wrong = Diagnostic::new(Code::E0301, at, format!("`data` takes a source, found {found}"));
+    let ExprKind::Str(path) = &cx.spec[expr].kind else {
+        return wrong.help("write `data text(\"input.txt\")`");
+    };
+    let path = path.plain().unwrap_or_default();
+    let is = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
+    let quoted = cx.map.text(at);
+    if is(&[".txt", ".md", ".txt.gz", ".txt.zst"]) {
+        let call = format!("text({quoted})");
+        return wrong.fix(format!("write `data {}`", clipped(&call)), at, call);
+    }
+    let call = if is(&[".jsonl", ".jsonl.gz", ".jsonl.zst"]) {
+        format!("jsonl({quoted}, text: \"..\")")
+    } else if is(&[".csv", ".tsv", ".parquet"]) {
+        format!("table({quoted}, text: \"..\")")
+    } else if is(&[".bin"]) {
+        format!("tokens({quoted})")
+    } else {
+        format!("text({quoted})")
+    };
+    wrong.help(format!("write `data {call}`"))
 }
 
 fn row(cx: &mut Checker<'_>, callee: ExprId) -> Option<&'static schema::Source> {
@@ -201,10 +229,16 @@ fn path(cx: &mut Checker<'_>, source: &str, expr: ExprId) -> Option<String> {
     }
     let ExprKind::Str(text) = &cx.spec[expr].kind else {
         let found = describe(cx.spec, cx.map, expr);
-        let wrong = format!("`{source}` takes paths, found {found}");
-        cx.report(
-            Diagnostic::new(Code::E0301, cx.spec[expr].span, wrong).primary("expected a string"),
-        );
+        let (wrong, at) = (format!("`{source}` takes paths, found {found}"), cx.spec[expr].span);
+        let wrong = Diagnostic::new(Code::E0301, at, wrong).primary("expected a string");
+        let written = cx.map.text(at);
+        let is_path = ENDINGS.iter().any(|ending| written.ends_with(ending))
+            && written.chars().all(|c| c.is_alphanumeric() || "._-/*".contains(c));
+        let quoted = format!("\"{written}\"");
+        cx.report(match is_path {
+            true => wrong.fix(format!("write `{}`", clipped(&quoted)), at, quoted),
+            false => wrong.help(format!("a path stands in quotes: `{source}(\"..\")`")),
+        });
         return None;
     };
     let text = super::super::settings::interpolate(cx, text, None)?;

@@ -60,7 +60,7 @@ fn narrow_master(cx: &mut Checker<'_>, lines: &Lines<'_>, train: &Train) {
     let (name, lr) = (master.name(), train.lr);
     let wrong = format!("{name} weights lose updates below 1/{share} of the weight");
     let lost = format!("a step of {lr:e} leaves weights above {:.3} where they are", lr * share);
-    cx.report(Diagnostic::new(Code::W0607, given.span, wrong).primary(lost).fix(
+    cx.report(Diagnostic::new(Code::W0607, given.span, wrong).primary(lost).offer(
         "use `master fp32`",
         given.span,
         "fp32",

@@ -162,3 +162,68 @@ fn units_devices_and_files_are_said_as_ours() {
     assert_eq!(mended(&used("from base import model")).0, used("from base import model"));
     assert_eq!(mended(&used("include \"base.lt\"")).0, used("use \"base.lt\""));
 }
+
+#[test]
+fn options_in_blocks_of_their_own_come_into_the_line() {
+    let with =
+        |line: &str| format!("{MODEL}{DATA}{}", TRAIN.replace("}", &format!("  {line}\n}}")));
+    let eval = with("eval every 10 batches 4");
+    becomes(&with("eval { every 10; batches 4 }"), &eval);
+    becomes(&with("eval {\n    every: 10\n    batches = 4\n  }"), &eval);
+    becomes(&with("sample \"x\" { every 10 }"), &with("sample \"x\" every 10"));
+    becomes(&with("sample: \"x\" { every 10 }"), &with("sample \"x\" every 10"));
+    // What is not one of its options, or a comment, is not carried over.
+    for kept in ["eval { often }", "eval {\n    every 10 # Enough.\n  }"] {
+        assert_eq!(mended(&with(kept)).0, with(kept));
+    }
+    // Whether its lines are options is not certain; they are not told to be unknown.
+    let section = with("eval:\n    every: 10\n    batches: 4");
+    assert_eq!(mended(&section), (section, 1));
+    let section = format!("{MODEL}{DATA}{TRAIN}training:\n  batch: 4\n  seed: 1\n");
+    assert_eq!(mended(&section).0, section);
+}
+
+#[test]
+fn a_block_begins_right_behind_its_words() {
+    let meant = format!("{MODEL}{DATA}{TRAIN}");
+    becomes(&meant.replace("train {", "train\n{"), &meant);
+    becomes(&meant.replace("train {", "train\n\n  {"), &meant);
+    let comment = meant.replace("train {", "train # Enough.\n{");
+    assert_eq!(mended(&comment).0, comment);
+    becomes(&meant.replace("train {", "train: {"), &meant);
+    becomes(&meant.replace("train {", "train = {"), &meant);
+    let named = meant.replace("train", "train quick");
+    becomes(&named.replace("quick {", "quick =\n{"), &named);
+    // Whose lines they are is not certain.
+    let second = format!("{MODEL}{DATA}train {{ batch 4; steps 100 }}\n{{\n  seed 1\n}}\n");
+    assert_eq!(mended(&second).0, second);
+}
+
+#[test]
+fn a_directive_is_not_said_twice_by_an_edit() {
+    let with = |lines: &str| format!("{MODEL}{DATA}{}", TRAIN.replace("}", &format!("{lines}}}")));
+    for kept in ["  optimizer adamw()\n  momentum 0.9\n", "  clip 1.0\n  max_grad_norm 0.5\n"] {
+        assert_eq!(mended(&with(kept)).0, with(kept));
+    }
+    let quoted = with("  \"seed\": 1\n  random_seed 2\n");
+    assert!(mended(&quoted).0.contains("random_seed 2"), "{quoted}");
+    let twice = with("  save_steps 50\n  output_dir \"out\"\n");
+    assert_eq!(mended(&twice).0, twice.replace("save_steps 50", "checkpoint every 50"));
+}
+
+#[test]
+fn words_of_python_and_needless_units_are_replaced() {
+    let with =
+        |line: &str| format!("{MODEL}{DATA}{}", TRAIN.replace("}", &format!("  {line}\n}}")));
+    becomes(&with("clip None"), &with("clip none"));
+    becomes(&with("max_grad_norm=None"), &with("clip none"));
+    becomes(&with("context 32 tokens"), &with("context 32"));
+    becomes(&with("micro_batch 2 sequences"), &with("micro_batch 2"));
+    // Either may be meant.
+    assert_eq!(mended(&with("warmup 10.000")), (with("warmup 10.000"), 1));
+    assert_eq!(mended(&with("ema 2")), (with("ema 2"), 1));
+    becomes(&with("ema 99.9"), &with("ema 99.9%"));
+    let data = |source: &str| format!("{MODEL}data {source}\n{TRAIN}");
+    becomes(&data("\"a.txt\""), &data("text(\"a.txt\")"));
+    becomes(&data("text(texts/a.txt)"), &data("text(\"texts/a.txt\")"));
+}
