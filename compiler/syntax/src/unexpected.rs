@@ -141,19 +141,20 @@ impl Case<'_> {
         ["train", "data", "model", "layer", "rule", "fn", "if", "else", "for"].contains(&word)
     }
 
-    /// The line end, `:` or `=` between the words of a block and its `{`, with the spaces around it.
+    /// The line end, `:` or `=` between the words of a block, which start their line, and its `{`;
+    /// with the spaces around it.
     fn before_a_block(&self) -> Option<Span> {
         let [word, sign] = self.tokens[self.at.checked_sub(2)?..self.at] else { return None };
         let gap = Span::new(self.file, word.2, self.span.start);
-        let line = self.text[..word.0 as usize].rfind('\n').map_or(0, |at| at + 1);
-        let first = self.text[line..word.2 as usize].split_whitespace().next()?;
-        let is_of_lines = ["train", "data"].contains(&first);
+        let opens = |&(l, _, r): &(u32, Token, u32)| {
+            let starts_line = l == 0 || self.text.as_bytes()[l as usize - 1] == b'\n';
+            starts_line && ["train", "data"].contains(&&self.text[l as usize..r as usize])
+        };
+        let is_named = matches!(word.1, Token::Name(_));
+        let words = &self.tokens[self.at.saturating_sub(3)..self.at - 1];
         let is_sign = matches!(sign.1, Token::Colon | Token::Assign | Token::Newline);
-        let is_bare = ["", ":", "="].contains(&self.text[gap.range()].trim());
-        let opens = self.tokens[..self.at].iter().filter(|t| t.1 == Token::LBrace).count();
-        let closes = self.tokens[..self.at].iter().filter(|t| t.1 == Token::RBrace).count();
-        let is_outside = opens == closes && word.1 != Token::RBrace;
-        (is_of_lines && is_sign && is_bare && is_outside).then_some(gap)
+        let is_bare = || ["", ":", "="].contains(&self.text[gap.range()].trim());
+        (is_sign && is_named && words.iter().any(opens) && is_bare()).then_some(gap)
     }
 
     /// Whether it ends `eval:` in a block, with lines behind it that stand further in, as YAML has

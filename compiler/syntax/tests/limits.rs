@@ -85,6 +85,10 @@ fn many_errors() {
         let n_codes = codes_small_stack(line.repeat(10_000)).len();
         assert_eq!(n_codes, 10_000, "{line:?}");
     }
+    // What is said of one error does not grow with the others.
+    for line in ["train = {}\n", "data: {}\n"] {
+        assert_eq!(codes_small_stack(line.repeat(90_000)).len(), 90_000, "{line:?}");
+    }
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 

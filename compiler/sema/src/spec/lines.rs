@@ -139,11 +139,11 @@ fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
         StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
     });
     let accumulates = first_words.any(accumulates);
-    let named = block.stmts.iter().filter_map(|&id| match &spec[id].kind {
+    let words = block.stmts.iter().filter_map(|&id| match &spec[id].kind {
         StmtKind::Node(node) => named(spec, node.groups[0][0], home),
         StmtKind::Use { .. } | StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Error => None,
     });
-    let taken = named.filter_map(|name| home.find(&name)).map(|d| d.name).collect();
+    let taken = words.filter_map(|name| home.find(&name)).map(|d| d.name).collect();
     let job = block.name.as_ref().map(|(name, _)| name.clone());
     let is_cut_off = block.is_cut_off;
     let mut lines = Lines { lines: vec![], broken: vec![], accumulates, taken, is_cut_off, job };
