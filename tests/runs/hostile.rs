@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::folder::{Ended, Folder, end, gpt};
 
@@ -43,7 +43,7 @@ fn data_may_be_many_files() {
 #[test]
 fn ten_thousand_errors_are_a_hundred_and_a_count() {
     let folder = Folder::new("hostile-errors");
-    for line in ["x = )\n", "data\n", "train { acumulate 2 }\n"] {
+    for line in ["x = )\n", "data\n", "acumulate 2\n"] {
         folder.write("a.lt", line.repeat(10_000));
         let (ended, most) = measured(&folder, &["check", "a.lt"]);
         let ended = ended.exits(2);
@@ -51,6 +51,41 @@ fn ten_thousand_errors_are_a_hundred_and_a_count() {
         assert_eq!(n, 100, "{line}");
         ended.says("more diagnostics");
         assert!(ended.err.len() < 100 * 4096 && most < LITTLE, "{line}");
+    }
+}
+
+/// What is said of a line takes no longer for all that stands around it.
+#[test]
+fn a_megabyte_of_one_line_is_checked_in_seconds() {
+    let folder = Folder::new("hostile-megabyte");
+    folder.write("a.txt", "some text");
+    let around = "model gpt(layers: 1, width: 4, heads: 2)\ndata text(\"a.txt\")\n";
+    let block = format!("{around}train {{\n");
+    let layer = format!("{around}layer own(d: dim)(x: [b, d]) -> [b, d] {{\n");
+    for (before, line, after, messages) in [
+        ("", "x = )", "", &["unexpected `)`"][..]),
+        ("", "a: 1,;", "", &["unexpected `,`"]),
+        ("", "train = {}", "", &["unexpected `{`"]),
+        ("", "{a} layer", "", &["unexpected `{`", "unexpected `layer`"]),
+        ("", "train 4, dev 1", "", &["`train` does not take `4`"]),
+        ("", "use \"x#.lt\"", "", &["there is no file"]),
+        ("", "model m# = gpt(layers: 1, width: 4, heads: 2)", "", &["more than 256 blocks"]),
+        ("", "train { batch 2; context 4; steps 10 }", "", &["more than 256 blocks"]),
+        ("", "fn f#(x: real) -> real { x }", "", &["more than 1024 declarations"]),
+        ("", "word# 3", "", &["unknown block `word0`"]),
+        (&block, "word# 3", "}\n", &["`word0`"]),
+        (&layer, "x# = y#(x)", "x\n}\n", &["`y0` is not defined"]),
+        (&layer, "x = linear(d, d)(x)", "x\n}\n", &["no name of their own"]),
+    ] {
+        let n = 1_000_000 / (line.len() + 14);
+        let lines = (0..n).map(|i| line.replace('#', &i.to_string()) + "\n");
+        folder.write("a.lt", [before, &lines.collect::<String>(), after].concat());
+        let started = Instant::now();
+        let (ended, most) = measured(&folder, &["check", "a.lt"]);
+        let took = started.elapsed();
+        let ended = ended.exits(2);
+        messages.iter().for_each(|message| ended.says(message));
+        assert!(took < Duration::from_secs(20) && most < 4 * LITTLE, "{line}: {took:?}, {most}");
     }
 }
 

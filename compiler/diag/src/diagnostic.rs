@@ -1,5 +1,7 @@
 //! A diagnostic: what is wrong, where each side of it came from, and the way out.
 
+use std::collections::BTreeSet;
+
 use crate::{Code, Level, Span};
 
 /// One error or warning, collected and rendered later.
@@ -133,4 +135,11 @@ impl Diagnostic {
     pub fn span(&self) -> Span {
         self.labels[0].span
     }
+}
+
+/// Leaves out what says the same of the same place as one before it.
+pub fn without_repeats(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut said = BTreeSet::new();
+    diagnostics.retain(|d| said.insert((d.code, d.span(), d.message.clone())));
+    diagnostics
 }

@@ -11,5 +11,5 @@ pub mod render;
 mod source;
 
 pub use codes::{Code, Level};
-pub use diagnostic::{Diagnostic, Edit, Fix, Label, LabelStyle};
+pub use diagnostic::{Diagnostic, Edit, Fix, Label, LabelStyle, without_repeats};
 pub use source::{FileId, SourceFile, SourceMap, Span};

@@ -3,6 +3,9 @@
 //! The first that holds decides: a flag of the command line that names the code; an `allow` of the
 //! spec; `warnings` on the command line; else a lint is a warning. Errors are never a choice.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::{Code, Diagnostic, FileId, Level, Span};
 
 /// What the command line says of lints.
@@ -64,7 +67,7 @@ pub enum Scope {
     /// What lies in this block.
     Within(Span),
     /// What lies in none of these other blocks.
-    Outside(Vec<Span>),
+    Outside(Arc<[Span]>),
 }
 
 impl Scope {
@@ -154,8 +157,10 @@ pub fn idle(
 ) -> Vec<Diagnostic> {
     let idle = allows.iter().zip(held).filter(|(a, held)| !**held && !ELSEWHERE.contains(&a.code));
     let idle = idle.filter(|(allow, _)| is_looked_at(allow));
+    let mut n_codes: BTreeMap<Span, usize> = BTreeMap::new();
+    allows.iter().for_each(|allow| *n_codes.entry(allow.line).or_default() += 1);
     idle.map(|(allow, _)| {
-        let is_alone = allows.iter().filter(|other| other.line == allow.line).count() == 1;
+        let is_alone = n_codes[&allow.line] == 1;
         let name = allow.code.name();
         let wrong =
             Diagnostic::new(Code::W0217, allow.at, format!("`allow {name}` silences nothing"))
@@ -255,7 +260,7 @@ mod tests {
             |code, scope| Allow { code, at: at(1, 2), line: at(0, 3), scope, only_in: None };
         let allows = [
             allow(Code::W0512, Scope::Within(at(0, 5))),
-            allow(Code::W0512, Scope::Outside(vec![at(0, 9)])),
+            allow(Code::W0512, Scope::Outside([at(0, 9)].into())),
             allow(Code::W0906, Scope::All),
         ];
         let (left, held) = Flags::default().settle(&allows, vec![found(Code::W0512, 10)]);
@@ -272,7 +277,7 @@ mod tests {
             (Scope::All, None, 0),
             (Scope::All, Some(FileId(0)), 0),
             (Scope::All, Some(FileId(1)), 1),
-            (Scope::Outside(vec![]), Some(FileId(1)), 1),
+            (Scope::Outside([].into()), Some(FileId(1)), 1),
         ] {
             let allow = Allow { code: Code::W0512, at: at(1, 2), line: at(0, 3), scope, only_in };
             assert_eq!(Flags::default().settle(&[allow], found()).0.len(), n_left);

@@ -1,5 +1,6 @@
 //! Source files and places in them.
 
+use std::iter;
 use std::ops::Range;
 
 /// A file of a [`SourceMap`].
@@ -51,6 +52,8 @@ pub struct SourceFile {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// Where its lines start.
+    lines: Vec<u32>,
 }
 
 /// All texts that one compilation reads; spans point into it.
@@ -68,7 +71,10 @@ impl SourceMap {
     /// Adds a text and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"));
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let (name, text) = (name.into(), text.into());
+        let ends = (0u32..).zip(text.bytes()).filter(|&(_, byte)| byte == b'\n');
+        let lines = iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        self.files.push(SourceFile { name, text, lines });
         id
     }
 
@@ -87,11 +93,16 @@ impl SourceMap {
         &self.file(span.file).text[span.range()]
     }
 
+    /// Line of a byte, from 1.
+    pub fn line(&self, file: FileId, byte: u32) -> usize {
+        self.file(file).lines.partition_point(|&start| start <= byte)
+    }
+
     /// Line and column of a byte, both from 1; columns count characters.
     pub fn line_col(&self, file: FileId, byte: u32) -> (usize, usize) {
-        let before = &self.file(file).text[..byte as usize];
-        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (line, before[line_start..].chars().count() + 1)
+        let SourceFile { text, lines, .. } = self.file(file);
+        let line = self.line(file, byte);
+        let start = lines[line - 1];
+        (line, text[start as usize..byte as usize].chars().count() + 1)
     }
 }

@@ -8,6 +8,7 @@ mod weights;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data::{Corpus, scan};
 use diag::lints::{Allow, Flags, Scope, idle};
@@ -47,7 +48,7 @@ pub struct Front {
     /// The spec's text.
     pub file: FileId,
     /// The spec.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// Variables of the environment that its strings name.
     pub environment: Vec<(String, String)>,
     /// The texts of the files that it uses, by their path from its folder.
@@ -56,7 +57,7 @@ pub struct Front {
     options: Vec<CliOption>,
     imports: Vec<Import>,
     job: Option<Ident>,
-    std: Vec<(Spec, FileId)>,
+    std: Vec<Arc<Spec>>,
     /// What the parser said.
     pub diagnostics: Vec<Diagnostic>,
     /// What the command line says of lints.
@@ -96,7 +97,7 @@ impl Front {
             let file = map.add(source.name, source.text);
             let (spec, faults) = syntax::parse(&map, file);
             assert!(faults.is_empty(), "the standard library parses: {faults:?}");
-            std.push((spec, file));
+            std.push(spec);
         }
         let path = Path::new(&request.path);
         let uses::Used { imports, texts, diagnostics: faults } =
@@ -113,7 +114,7 @@ impl Front {
             options.map(|(name, value)| CliOption::parse(&mut map, name, value.as_deref()));
         let options = options.collect();
         let job = request.job.as_ref().map(|job| word(&mut map, job));
-        let used = imports.iter().filter_map(|i| i.spec.as_deref());
+        let used = imports.iter().filter_map(|i| i.spec.as_ref());
         let specs = [&spec].into_iter().chain(used).chain(overrides.iter().map(|o| &o.spec));
         let environment = environment(specs, request.environment.as_deref());
         let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -137,7 +138,7 @@ impl Front {
 
     /// Calls a function with what a check reads.
     fn with_input<T>(&self, f: impl FnOnce(&Input<'_>) -> T) -> T {
-        let std: Vec<&Spec> = self.std.iter().map(|(spec, _)| spec).collect();
+        let std: Vec<&Arc<Spec>> = self.std.iter().collect();
         f(&Input {
             name: &self.name,
             spec: &self.spec,
@@ -163,7 +164,7 @@ impl Front {
 
     /// Every `allow` of the spec and of the files that it uses.
     fn allows(&self) -> Vec<Allow> {
-        let used = self.imports.iter().filter_map(|i| i.spec.as_deref());
+        let used = self.imports.iter().filter_map(|i| i.spec.as_ref());
         let mut seen = BTreeSet::new();
         let specs = [&self.spec].into_iter().chain(used).filter(|spec| seen.insert(spec.file));
         let allows = specs.flat_map(|spec| sema::allows(spec, &self.map).0);
@@ -175,8 +176,8 @@ impl Front {
     }
 
     /// The sources of the standard library.
-    pub fn std_specs(&self) -> impl Iterator<Item = (&Spec, FileId)> {
-        self.std.iter().map(|(spec, file)| (spec, *file))
+    pub fn std_specs(&self) -> impl Iterator<Item = &Spec> {
+        self.std.iter().map(|spec| &**spec)
     }
 
     /// The data that the training job wants, where that much is clear.
@@ -229,7 +230,7 @@ impl Front {
     /// The line where a diagnostic points.
     fn line(&self, diagnostic: &Diagnostic) -> (FileId, usize) {
         let Span { file, start, .. } = diagnostic.span();
-        (file, self.map.line_col(file, start).0)
+        (file, self.map.line(file, start))
     }
 
     /// Reads the data that the spec names and checks with what it holds.
@@ -286,10 +287,10 @@ fn word(map: &mut SourceMap, text: &str) -> Ident {
 
 /// The variables that specs name and that are set.
 fn environment<'a>(
-    specs: impl Iterator<Item = &'a Spec>,
+    specs: impl Iterator<Item = &'a Arc<Spec>>,
     given: Option<&[(String, String)]>,
 ) -> Vec<(String, String)> {
-    let names: BTreeSet<&str> = specs.flat_map(sema::variables).collect();
+    let names: BTreeSet<&str> = specs.flat_map(|spec| sema::variables(spec)).collect();
     let value = |name: &str| match given {
         Some(given) => given.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
         None => std::env::var(name).ok(),

@@ -5,9 +5,10 @@
 
 mod bind;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use diag::{Code, Diagnostic, FileId, SourceMap};
+use diag::{Code, Diagnostic, FileId, SourceMap, Span, without_repeats};
 use syntax::ast::{self, DeclKind, ExprId};
 
 use crate::Call;
@@ -29,15 +30,15 @@ pub enum Provenance {
 #[derive(Debug, Clone)]
 pub struct Declarations<'a> {
     /// Its tree.
-    pub spec: &'a ast::Spec,
+    pub spec: &'a Arc<ast::Spec>,
     /// Who wrote it.
     pub by: Provenance,
     /// The files that it uses.
     pub uses: Vec<Used>,
 }
 
-impl<'a> From<(&'a ast::Spec, Provenance)> for Declarations<'a> {
-    fn from((spec, by): (&'a ast::Spec, Provenance)) -> Self {
+impl<'a> From<(&'a Arc<ast::Spec>, Provenance)> for Declarations<'a> {
+    fn from((spec, by): (&'a Arc<ast::Spec>, Provenance)) -> Self {
         Self { spec, by, uses: vec![] }
     }
 }
@@ -62,6 +63,17 @@ struct Scope {
 /// Files behind one another at most, as in `a.b.c.layer`.
 const MAX_USES: usize = 64;
 
+/// Declarations of one file that are checked: what one does not know may be any other.
+const MAX_DECLARATIONS: usize = 1024;
+
+/// E0005: a file holds more than a check should have to compare.
+pub(crate) fn too_many(at: Span, most: usize, what: &str) -> Diagnostic {
+    let wrong = format!("the file holds more than {most} {what}");
+    Diagnostic::new(Code::E0005, at, wrong)
+        .primary("one too many")
+        .help("split it and join the parts with `use`")
+}
+
 /// Sizes that every layer can name without taking them as arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ambient {
@@ -81,6 +93,7 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     entries: Vec<Entry>,
+    by_name: BTreeMap<String, Vec<usize>>,
     scopes: Vec<Scope>,
 }
 
@@ -91,37 +104,36 @@ impl Library {
     /// the same side are an error.
     pub fn load(sources: &[Declarations<'_>], map: &SourceMap) -> (Library, Vec<Diagnostic>) {
         let mut library = Library::default();
-        let mut diags = Vec::new();
+        let (mut diags, mut users) = (vec![], vec![]);
         for Declarations { spec, by, uses } in sources {
             assert!((spec.file.0 as usize) < map.iter().count(), "a tree of this source map");
-            let spec = Arc::new((*spec).clone());
             library.scopes.push(Scope { by: *by, file: spec.file, uses: uses.clone() });
+            let first = library.entries.len();
             for &id in &spec.body {
                 let ast::StmtKind::Decl(decl) = &spec[id].kind else { continue };
+                let n = library.entries.len();
+                if n - first == MAX_DECLARATIONS {
+                    diags.push(too_many(decl.name.span, MAX_DECLARATIONS, "declarations"));
+                } else if n - first < MAX_DECLARATIONS && *by != Provenance::Std {
+                    users.push(n);
+                }
                 diags.extend(library.declared_twice(decl, *by));
-                library.entries.push(Entry { spec: spec.clone(), decl: decl.clone(), by: *by });
+                library.by_name.entry(decl.name.text.clone()).or_default().push(n);
+                library.entries.push(Entry { spec: Arc::clone(spec), decl: decl.clone(), by: *by });
             }
         }
         diags.extend(library.opened_twice());
-        let users = |i: &usize| library.entries[*i].by != Provenance::Std;
-        for found in library.check((0..library.entries.len()).filter(users)) {
-            // A signature is read again wherever it is called.
-            let is_same = |d: &Diagnostic| {
-                (d.code, d.span(), &d.message) == (found.code, found.span(), &found.message)
-            };
-            if !diags.iter().any(is_same) {
-                diags.push(found);
-            }
-        }
-        (library, diags)
+        diags.extend(library.check(users.into_iter()));
+        // A signature is read again wherever it is called.
+        (library, without_repeats(diags))
     }
 
     fn declared_twice(&self, decl: &ast::Decl, by: Provenance) -> Option<Diagnostic> {
         let clash = |e: &&Entry| {
             let same_kind = e.decl.kind == decl.kind || by != Provenance::Std;
-            e.by == by && e.decl.name.text == decl.name.text && same_kind
+            e.by == by && same_kind
         };
-        let first = self.entries.iter().find(clash)?;
+        let first = self.all_named(&decl.name.text).map(|i| &self.entries[i]).find(clash)?;
         let name = &decl.name;
         Some(
             Diagnostic::new(Code::E0205, name.span, format!("`{}` is declared twice", name.text))
@@ -139,8 +151,9 @@ impl Library {
             for used in opened {
                 for e in self.entries.iter().filter(|e| e.by == used.by) {
                     let name = &e.decl.name;
-                    let clash = |o: &&Entry| sides.contains(&o.by) && o.decl.name.text == name.text;
-                    let Some(first) = self.entries.iter().find(clash) else { continue };
+                    let clash = |o: &&Entry| sides.contains(&o.by);
+                    let first = self.all_named(&name.text).map(|i| &self.entries[i]).find(clash);
+                    let Some(first) = first else { continue };
                     let wrong = format!("`{}` is declared twice", name.text);
                     found.push(
                         Diagnostic::new(Code::E0205, first.decl.name.span, wrong)
@@ -256,12 +269,17 @@ impl Library {
         let kinds = [DeclKind::Layer, DeclKind::Fn, DeclKind::Rule];
         sides.into_iter().flat_map(move |side| {
             kinds.into_iter().flat_map(move |kind| {
-                (0..self.entries.len()).filter(move |&i| {
+                self.all_named(name).filter(move |&i| {
                     let e = &self.entries[i];
-                    e.by == side && e.decl.kind == kind && e.decl.name.text == name
+                    e.by == side && e.decl.kind == kind
                 })
             })
         })
+    }
+
+    /// The declarations of a name, of all files, in order.
+    fn all_named<'l>(&'l self, name: &str) -> impl Iterator<Item = usize> + use<'l> {
+        self.by_name.get(name).map_or(&[][..], Vec::as_slice).iter().copied()
     }
 
     fn uses_of(&self, by: Provenance) -> &[Used] {

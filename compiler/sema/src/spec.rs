@@ -38,8 +38,9 @@ mod values;
 mod words;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use diag::{Code, Diagnostic, Level, SourceMap};
+use diag::{Code, Diagnostic, Level, SourceMap, without_repeats};
 use syntax::ast;
 
 use crate::library::Library;
@@ -64,7 +65,7 @@ struct Checker<'a> {
     input: &'a Input<'a>,
     name: &'a str,
     /// The file that is being read.
-    spec: &'a ast::Spec,
+    spec: &'a Arc<ast::Spec>,
     map: &'a SourceMap,
     library: Library,
     /// The names of that file.
@@ -146,6 +147,9 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Where so much is wrong with one job, the others wait.
+const ENOUGH: usize = 1000;
+
 /// Checks a spec and resolves it to a program.
 ///
 /// Without `facts` everything is checked that does not need the data; there is then no program
@@ -168,17 +172,16 @@ pub fn check(input: &Input<'_>, facts: Option<&Facts>) -> (Option<Program>, Vec<
     }
     let others = jobs::others(&blocks[0], job).filter(|_| input.job.is_none());
     for other in others {
+        if diagnostics.iter().filter(|d| d.level == Level::Error).count() > ENOUGH {
+            break;
+        }
         // The facts are those of the data of the job that runs.
         let mut cx = Checker::new(input, None, library.clone());
         cx.diagnostics.splice(0..0, declared.iter().cloned());
         run(&mut cx, Some(other));
-        let same = |a: &Diagnostic, b: &Diagnostic| {
-            (a.code, a.span(), &a.message) == (b.code, b.span(), &b.message)
-        };
-        let is_new = |d: &Diagnostic| !diagnostics.iter().any(|known| same(known, d));
-        let found: Vec<Diagnostic> = cx.diagnostics.into_iter().filter(is_new).collect();
-        diagnostics.extend(found);
+        diagnostics.extend(cx.diagnostics);
     }
+    let mut diagnostics = without_repeats(diagnostics);
     diagnostics.sort_by_key(|d| (d.span().file, d.span().start));
     (program.filter(|_| !has_errors(&diagnostics)), diagnostics)
 }

@@ -1,5 +1,7 @@
 //! Static values: what is known when the program is checked.
 
+use std::collections::BTreeMap;
+
 use crate::Call;
 
 /// The value of a configuration argument.
@@ -23,10 +25,10 @@ pub enum StaticArg {
     Unknown,
 }
 
-/// Names that an expression at file level may use, in the order they were added.
+/// Names that an expression at file level may use.
 #[derive(Debug, Clone, Default)]
 pub struct StaticEnv {
-    names: Vec<(String, StaticArg)>,
+    names: BTreeMap<String, StaticArg>,
 }
 
 impl StaticEnv {
@@ -37,7 +39,7 @@ impl StaticEnv {
 
     /// Adds a name, dotted as `data.vocab` where it is a member; the last one of a name counts.
     pub fn set(&mut self, name: impl Into<String>, value: StaticArg) {
-        self.names.push((name.into(), value));
+        self.names.insert(name.into(), value);
     }
 
     /// Adds a name that exists but whose value is not known yet.
@@ -47,11 +49,16 @@ impl StaticEnv {
 
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&StaticArg> {
-        self.names.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v)
+        self.names.get(name)
+    }
+
+    /// All names with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &StaticArg)> {
+        self.names.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// All names, for suggestions.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|(n, _)| n.as_str())
+        self.names.keys().map(String::as_str)
     }
 }

@@ -1,6 +1,8 @@
 //! Declarations as text in; diagnostics and traces out.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the primitives it is about")]
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, SourceMap};
 use sema::trace::{Elem, Prim, Trace, Type};
 use sema::{Ambient, Call, Declarations, Library, Provenance, StaticEnv};
@@ -9,7 +11,7 @@ use syntax::ast::{DeclKind, ExprId, Spec, StmtKind};
 /// A spec with the standard library around it.
 struct World {
     map: SourceMap,
-    spec: Spec,
+    spec: Arc<Spec>,
     library: Library,
     diags: Vec<Diagnostic>,
 }
@@ -23,7 +25,8 @@ fn world(text: &str) -> World {
         diags.extend(found);
         spec
     };
-    let std: Vec<Spec> = stdlib::SOURCES.iter().map(|s| parse(&mut map, s.name, s.text)).collect();
+    let std: Vec<Arc<Spec>> =
+        stdlib::SOURCES.iter().map(|s| parse(&mut map, s.name, s.text)).collect();
     let spec = parse(&mut map, "spec.lt", text);
     let mut sources: Vec<Declarations<'_>> =
         std.iter().map(|s| (s, Provenance::Std).into()).collect();

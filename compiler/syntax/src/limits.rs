@@ -11,6 +11,8 @@ pub const LINE_BYTES: usize = 64 << 10;
 pub const NAME_BYTES: usize = 256;
 /// Brackets inside each other.
 pub const NESTING: usize = 64;
+/// Lines of one block.
+pub const BLOCK_LINES: usize = 4096;
 /// Operators between a statement and any value in it; a tree is no deeper than this allows.
 pub const OPERATORS: u32 = 256;
 
@@ -67,6 +69,13 @@ fn check_characters(file: FileId, text: &str, out: &mut Lexed) {
 pub(crate) fn long_name(span: Span, n_bytes: usize) -> Diagnostic {
     let message = format!("the name has {n_bytes} bytes, more than {NAME_BYTES}");
     Diagnostic::new(Code::E0005, span, message).help("shorten it")
+}
+
+pub(crate) fn long_block(span: Span) -> Diagnostic {
+    let message = format!("the block has more than {BLOCK_LINES} lines");
+    Diagnostic::new(Code::E0005, span, message)
+        .primary("one too many")
+        .help("keep the lines that are meant; those of a layer can be layers of their own")
 }
 
 pub(crate) fn deep_nesting(span: Span) -> Diagnostic {

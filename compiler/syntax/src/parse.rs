@@ -1,5 +1,7 @@
 //! Text to tree: the lexer, the generated parser, and the errors of both.
 
+use std::sync::Arc;
+
 use crate::ast::{ExprId, Spec};
 use crate::grammar;
 use crate::lexer::lex;
@@ -10,7 +12,7 @@ use diag::{Diagnostic, FileId, SourceMap, Span};
 use lalrpop_util::ParseError;
 
 /// Parses a whole file.
-pub fn parse(map: &SourceMap, file: FileId) -> (Spec, Vec<Diagnostic>) {
+pub fn parse(map: &SourceMap, file: FileId) -> (Arc<Spec>, Vec<Diagnostic>) {
     let text = &map.file(file).text;
     let mut lexed = lex(file, text, 0);
     let mut builder = Builder::new(file, &mut lexed);
@@ -21,8 +23,8 @@ pub fn parse(map: &SourceMap, file: FileId) -> (Spec, Vec<Diagnostic>) {
         Ok(body) => builder.spec.body = body,
         Err(error) => errors.push(error),
     }
-    let diags = collect(file, text, lexed, errors);
-    (builder.spec, diags)
+    let diags = collect(file, text, lexed, errors, builder.over);
+    (Arc::new(builder.spec), diags)
 }
 
 /// Parses the words after `path=` of a command-line setting: the text from byte `start` on.
@@ -47,7 +49,7 @@ pub fn parse_words(
         errors.push(error);
         vec![]
     });
-    let diags = collect(file, text, lexed, errors);
+    let diags = collect(file, text, lexed, errors, builder.over);
     (builder.spec, groups, diags)
 }
 
@@ -57,8 +59,10 @@ fn collect(
     text: &str,
     lexed: Lexed,
     errors: Vec<ParseError<u32, Token, ()>>,
+    over: Vec<Diagnostic>,
 ) -> Vec<Diagnostic> {
     let Lexed { tokens, diags: mut all, patched, .. } = lexed;
+    all.extend(over);
     let silent = silent_ranges(text, &patched);
     for error in errors {
         let at = place(&error);

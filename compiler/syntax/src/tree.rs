@@ -1,14 +1,19 @@
 //! What the grammar's actions build the tree with.
 
-use crate::ast::{BinaryOp, Expr, ExprId, ExprKind, Number, Spec, Stmt, StmtId, StmtKind, StrLit};
+use crate::ast::{
+    BinaryOp, Block, Expr, ExprId, ExprKind, Number, Spec, Stmt, StmtId, StmtKind, StrLit,
+};
+use crate::limits::{self, BLOCK_LINES};
 use crate::token::{Lexed, Token};
-use diag::{FileId, Span};
+use diag::{Diagnostic, FileId, Span};
 use lalrpop_util::ErrorRecovery;
 
 /// The arena under construction, and the texts that tokens point at.
 pub(crate) struct Builder {
     pub(crate) spec: Spec,
     pub(crate) errors: Vec<ErrorRecovery<u32, Token, ()>>,
+    /// What is over a limit.
+    pub(crate) over: Vec<Diagnostic>,
     names: Vec<String>,
     numbers: Vec<Number>,
     strings: Vec<StrLit>,
@@ -22,6 +27,7 @@ impl Builder {
         Self {
             spec: Spec { file, exprs: vec![], stmts: vec![], body: vec![] },
             errors: vec![],
+            over: vec![],
             names: std::mem::take(&mut lexed.names),
             numbers: std::mem::take(&mut lexed.numbers),
             strings: std::mem::take(&mut lexed.strings),
@@ -63,6 +69,17 @@ impl Builder {
     ) -> ExprId {
         let op_span = self.span(at.0, at.1);
         self.expr(l, r, ExprKind::Binary { op, op_span, left, right })
+    }
+
+    /// A block; of one that is too long the end is a line that could not be read.
+    pub(crate) fn block(&mut self, l: u32, r: u32, mut stmts: Vec<StmtId>) -> Block {
+        if let Some(&first) = stmts.get(BLOCK_LINES) {
+            let at = self.spec[first].span;
+            self.over.push(limits::long_block(at));
+            stmts.truncate(BLOCK_LINES);
+            stmts.push(self.stmt(at.start, at.end, StmtKind::Error));
+        }
+        Block { span: self.span(l, r), stmts }
     }
 
     pub(crate) fn stmt(&mut self, l: u32, r: u32, kind: StmtKind) -> StmtId {

@@ -41,6 +41,9 @@ pub(crate) fn explain(
     }
 }
 
+/// Commas that one edit removes: of a long list the others are found when it is read again.
+const MAX_COMMAS: usize = 100;
+
 struct Case<'a> {
     file: FileId,
     text: &'a str,
@@ -144,17 +147,27 @@ impl Case<'_> {
     /// The line end, `:` or `=` between the words of a block, which start their line, and its `{`;
     /// with the spaces around it.
     fn before_a_block(&self) -> Option<Span> {
-        let [word, sign] = self.tokens[self.at.checked_sub(2)?..self.at] else { return None };
+        let mut before = &self.tokens[..self.at];
+        let mut is_sign = |is: fn(Token) -> bool| match before {
+            [rest @ .., (_, token, _)] if is(*token) => {
+                before = rest;
+                true
+            }
+            _ => false,
+        };
+        let ends_line = is_sign(|token| token == Token::Newline);
+        let is_set = is_sign(|token| matches!(token, Token::Colon | Token::Assign));
+        let &word = before.last()?;
         let gap = Span::new(self.file, word.2, self.span.start);
         let opens = |&(l, _, r): &(u32, Token, u32)| {
             let starts_line = l == 0 || self.text.as_bytes()[l as usize - 1] == b'\n';
             starts_line && ["train", "data"].contains(&&self.text[l as usize..r as usize])
         };
         let is_named = matches!(word.1, Token::Name(_));
-        let words = &self.tokens[self.at.saturating_sub(3)..self.at - 1];
-        let is_sign = matches!(sign.1, Token::Colon | Token::Assign | Token::Newline);
+        let words = &before[before.len().saturating_sub(2)..];
         let is_bare = || ["", ":", "="].contains(&self.text[gap.range()].trim());
-        (is_sign && is_named && words.iter().any(opens) && is_bare()).then_some(gap)
+        let is_it = (ends_line || is_set) && is_named && words.iter().any(opens) && is_bare();
+        is_it.then_some(gap)
     }
 
     /// Whether it ends `eval:` in a block, with lines behind it that stand further in, as YAML has
@@ -225,6 +238,9 @@ impl Case<'_> {
                 ] => self.text[r as usize..*l as usize].contains('\n'),
                 _ => false,
             };
+            if found.len() == MAX_COMMAS {
+                break;
+            }
             if token == Token::Comma && depth == 0 && is_end {
                 let span = Span::new(self.file, l, r);
                 found.push(Edit { span, text: String::new() });

@@ -85,9 +85,9 @@ fn many_errors() {
         let n_codes = codes_small_stack(line.repeat(10_000)).len();
         assert_eq!(n_codes, 10_000, "{line:?}");
     }
-    // What is said of one error does not grow with the others.
-    for line in ["train = {}\n", "data: {}\n"] {
-        assert_eq!(codes_small_stack(line.repeat(90_000)).len(), 90_000, "{line:?}");
+    // What is said of one error does not grow with the others, nor does what it takes to go on.
+    for line in ["train = {}\n", "data: {}\n", "train {} a\n", "if a {} b\n"] {
+        assert_eq!(codes_small_stack(line.repeat(30_000)).len(), 30_000, "{line:?}");
     }
     assert!(started.elapsed() < Duration::from_secs(10));
 }
@@ -107,4 +107,11 @@ fn empty_texts() {
         let n_codes = codes(text).len();
         assert_eq!(n_codes, usize::from(text == "\u{feff}\u{feff}"), "{text:?}");
     }
+}
+
+#[test]
+fn lines_of_a_block() {
+    let text = |n: usize| format!("a {{\n{}}}\n", "b 1\n".repeat(n));
+    assert_eq!(codes(&text(4096)), []);
+    assert_eq!(codes(&text(4097)), [Code::E0005]);
 }

@@ -16,7 +16,7 @@ fn examples() -> Vec<(String, String)> {
     files.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-fn parse(text: &str) -> (syntax::ast::Spec, usize) {
+fn parse(text: &str) -> (std::sync::Arc<syntax::ast::Spec>, usize) {
     let mut map = SourceMap::new();
     let file = map.add("spec.lt", text);
     let (spec, diags) = syntax::parse(&map, file);

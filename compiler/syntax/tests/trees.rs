@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use diag::SourceMap;
 use syntax::ast::{ExprKind, Spec, StmtKind, StrPart, Unit};
 
-fn parse(text: &str) -> (SourceMap, Spec) {
+fn parse(text: &str) -> (SourceMap, Arc<Spec>) {
     let mut map = SourceMap::new();
     let file = map.add("spec.lt", text);
     let (spec, diags) = syntax::parse(&map, file);
@@ -16,6 +18,18 @@ fn parse(text: &str) -> (SourceMap, Spec) {
 
 fn printed(text: &str) -> String {
     syntax::print_spec(&parse(text).1)
+}
+
+#[test]
+fn what_stands_behind_a_block_does_not_open_it_again() {
+    for closed in ["a {\n  b\n}", "fn f() {\n  b\n}", "for i in x {\n  b\n}", ") {\n  b\n}"] {
+        let mut map = SourceMap::new();
+        let file = map.add("spec.lt", format!("{closed} c d\ne\n"));
+        let (spec, diags) = syntax::parse(&map, file);
+        assert_eq!(spec.body.len(), 2, "{closed}: {spec:?}");
+        let last: Vec<&str> = diags.iter().map(|d| map.text(d.span())).collect();
+        assert_eq!(last.last(), Some(&"c"), "{closed}");
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl<'a> Part<'a> {
         let high = spans.iter().map(|s| s.start as usize).max().unwrap_or(0).min(file.text.len());
         let start = file.text[..low].rfind('\n').map_or(0, |i| i + 1);
         let end = file.text[high..].find('\n').map_or(file.text.len(), |i| high + i);
-        let first_line = file.text[..start].bytes().filter(|b| *b == b'\n').count();
+        let first_line = map.line(id, start as u32) - 1;
         let mut part =
             Part { id, name: &file.name, first_line, lines: vec![], text: String::new() };
         let mut at = start;

@@ -54,7 +54,7 @@ fn mend(source: &Source) -> Result<(), Failure> {
             break;
         }
         for d in made {
-            let line = front.map.line_col(front.file, d.span().start).0;
+            let line = front.map.line(front.file, d.span().start);
             say(format_args!("{name}:{line}: {}: {}", d.code.name(), d.fixes[0].title));
         }
         mended = next;

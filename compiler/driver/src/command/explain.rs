@@ -33,7 +33,7 @@ fn prefix(name: &str) -> &str {
 pub(super) fn std(name: Option<&str>) -> Result<(), Failure> {
     let front = Front::parse("empty.lt", "", &[]);
     let mut names = vec![];
-    for (spec, file) in front.std_specs() {
+    for spec in front.std_specs() {
         for &id in &spec.body {
             let stmt = &spec[id];
             let StmtKind::Decl(decl) = &stmt.kind else { continue };
@@ -45,7 +45,7 @@ pub(super) fn std(name: Option<&str>) -> Result<(), Failure> {
                 say(format_args!("{}", front.map.text(stmt.span)));
                 return Ok(());
             }
-            names.push(format!("{:<18} {}", decl.name.text, front.map.file(file).name));
+            names.push(format!("{:<18} {}", decl.name.text, front.map.file(spec.file).name));
         }
     }
     match name {

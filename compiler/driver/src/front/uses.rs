@@ -20,6 +20,9 @@ const MAX_DEPTH: usize = 16;
 /// Files of a spec at most.
 const MAX_FILES: usize = 64;
 
+/// Lines `use` of one file at most.
+const MAX_USES: usize = 256;
+
 /// Where the texts of used files come from.
 #[derive(Debug, Clone, Default)]
 pub enum Files {
@@ -70,8 +73,17 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn walk(&mut self, spec: &Spec, chain: &mut Chain) {
-        for &id in &spec.body {
-            let StmtKind::Use { path, .. } = &spec[id].kind else { continue };
+        let paths = spec.body.iter().filter_map(|&id| match &spec[id].kind {
+            StmtKind::Use { path, .. } => Some(path),
+            StmtKind::Decl(_) | StmtKind::For { .. } | StmtKind::Node(_) | StmtKind::Error => None,
+        });
+        for (n, path) in paths.enumerate() {
+            if n == MAX_USES {
+                let wrong = format!("the file has more than {MAX_USES} lines `use`");
+                let wrong = Diagnostic::new(Code::E0005, path.span, wrong).primary("one too many");
+                self.used.diagnostics.push(wrong.help("remove those that repeat another"));
+                break;
+            }
             let read = self.file(path, chain);
             let folder = read.as_ref().ok().and_then(|(key, _)| key.parent());
             let folder = folder.map_or(String::new(), slashed);
@@ -137,7 +149,6 @@ impl Reader<'_> {
         let (spec, faults) = syntax::parse(self.map, file);
         self.used.diagnostics.extend(faults);
         self.used.texts.insert(slashed(&key), content);
-        let spec = Arc::new(spec);
         chain.push((key.clone(), Some(at)));
         self.walk(&spec, chain);
         chain.pop();

@@ -5,6 +5,8 @@
     reason = "what is neither a call nor a name is refused alike"
 )]
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, Arg, DeclKind, ExprId, ExprKind};
 
@@ -26,7 +28,7 @@ impl Library {
     /// What is wrong with the call.
     pub fn bind(
         &self,
-        spec: &ast::Spec,
+        spec: &Arc<ast::Spec>,
         expr: ExprId,
         want: DeclKind,
         env: &StaticEnv,
@@ -77,7 +79,7 @@ impl Library {
     #[allow(clippy::result_large_err, reason = "made once, where compilation ends")]
     pub fn eval_static(
         &self,
-        spec: &ast::Spec,
+        spec: &Arc<ast::Spec>,
         expr: ExprId,
         env: &StaticEnv,
     ) -> Result<StaticArg, Diagnostic> {
@@ -128,7 +130,7 @@ impl Library {
     fn bind_to(
         &self,
         decl: usize,
-        spec: &ast::Spec,
+        spec: &Arc<ast::Spec>,
         args: &[Arg],
         env: &StaticEnv,
         span: Span,
@@ -156,13 +158,8 @@ impl Library {
     }
 
     fn names_of(&self, env: &StaticEnv) -> Vec<(String, Value)> {
-        let names: Vec<&str> = env.names().collect();
-        names
-            .into_iter()
-            .filter_map(|name| {
-                let value = env.get(name)?;
-                Some((name.to_string(), self.static_value(value).unwrap_or(Value::Hole)))
-            })
+        env.iter()
+            .map(|(name, value)| (name.to_owned(), self.static_value(value).unwrap_or(Value::Hole)))
             .collect()
     }
 

@@ -3,6 +3,9 @@
 //! Hugging Face's Trainer, nanoGPT, llm.c, Lightning, DeepSpeed, axolotl, torchtune, LLaMA-Factory
 //! and Keras. A row carries its value over where that is certain, and only advises elsewhere.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use super::nearest;
 use Means::{Advice, Argument, Bool, Off, Percent, Put, Scaled, Share, Under, Values, Without};
 
@@ -47,11 +50,16 @@ impl Means {
     }
 }
 
+/// The table by the word.
+static MEANINGS: LazyLock<BTreeMap<&str, Means>> = LazyLock::new(|| {
+    TABLE.iter().flat_map(|&(theirs, ours)| theirs.split(' ').map(move |w| (w, ours))).collect()
+});
+
 /// The meaning of a word; hyphens and capitals do not count.
 pub fn foreign(word: &str) -> Option<Means> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let word = word.trim_start_matches('_');
-    TABLE.iter().find(|(theirs, _)| theirs.split(' ').any(|w| w == word)).map(|&(_, ours)| ours)
+    MEANINGS.get(word).copied()
 }
 
 /// The word of another tool that is nearly this one.

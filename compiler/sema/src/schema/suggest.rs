@@ -6,6 +6,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let word = word.to_lowercase();
     let letters: Vec<char> = word.chars().collect();
     let far = (letters.len() / 3).max(1);
+    let own = letters_of(&word);
     let mut table = Table::default();
     let near = candidates.into_iter().filter_map(|c| {
         let apart = letters.len().abs_diff(c.chars().count());
@@ -13,11 +14,21 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             return Some(((apart, apart), c));
         }
         // What differs more in length alone is not compared: a name may have thousands of letters.
-        let d = if apart > far { apart } else { table.distance(&letters, c, far) };
+        // An edit changes a letter into another at most.
+        let differ = (letters_of(c) ^ own).count_ones() as usize;
+        if apart > far || differ > 2 * far {
+            return None;
+        }
+        let d = table.distance(&letters, c, far);
         (d <= far).then_some(((d, apart), c))
     });
     // Of two that are as near, the one of the same length: a letter is replaced more often.
     near.min_by_key(|&(d, _)| d).map(|(_, c)| c)
+}
+
+/// The letters of a word as a set, capitals as their small ones: some share a place in it.
+fn letters_of(word: &str) -> u64 {
+    word.chars().flat_map(char::to_lowercase).fold(0, |set, c| set | 1 << (u32::from(c) & 63))
 }
 
 /// Rows of the table of distances; kept, since a spec may have thousands of misspelt words.
@@ -72,5 +83,6 @@ mod tests {
         assert_eq!(nearest("zebra", ["train", "data"]), None);
         assert_eq!(nearest("adamW", ["adam", "adamw"]), Some("adamw"));
         assert_eq!(nearest("adamv", ["adam", "adamw"]), Some("adamw"));
+        assert_eq!(nearest("élan", ["Élan", "plan"]), Some("Élan"));
     }
 }

@@ -7,6 +7,7 @@ use diag::lints::{Allow, Scope, lint, near};
 use diag::{Code, Diagnostic, SourceMap, Span};
 use syntax::ast::{Expr, ExprKind, Node, Spec, Stmt, StmtKind};
 
+use super::file::MAX_BLOCKS;
 use super::words::word;
 use crate::schema::Home;
 
@@ -16,8 +17,8 @@ pub(super) const ALLOW: &str = "allow";
 /// Every `allow` of a spec, and what is wrong with some.
 pub fn allows(spec: &Spec, map: &SourceMap) -> (Vec<Allow>, Vec<Diagnostic>) {
     let (mut allows, mut diagnostics) = (vec![], vec![]);
-    let blocks: Vec<(Home, &Stmt)> =
-        spec.body.iter().filter_map(|id| block(spec, &spec[*id])).collect();
+    let blocks = spec.body.iter().filter_map(|id| block(spec, &spec[*id]));
+    let blocks: Vec<(Home, &Stmt)> = blocks.take(MAX_BLOCKS).collect();
     for &id in &spec.body {
         let stmt = &spec[id];
         read(spec, map, stmt, &Scope::All, &mut allows, &mut diagnostics);

@@ -1,5 +1,7 @@
 //! Reads the arguments of one directive as its row of the schema describes them.
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, Spec, StrLit};
 
@@ -125,7 +127,7 @@ impl Item {
 /// Reads the words after a directive; `None` when something is wrong, which is then reported.
 pub(super) struct Reader<'c, 'a> {
     pub(super) cx: &'c mut Checker<'a>,
-    pub(super) spec: &'c Spec,
+    pub(super) spec: &'c Arc<Spec>,
     pub(super) home: Home,
     pub(super) directive: &'static Directive,
     /// Directives found on the same line.

@@ -1,5 +1,7 @@
 //! Models and calls of rules, schedules and losses, bound to declarations.
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Arg, DeclKind, ExprId, ExprKind, Spec};
 
@@ -159,7 +161,7 @@ pub(super) fn choose_model(
 /// Binds a call; what is wrong with it is reported.
 pub(super) fn bind(
     cx: &mut Checker<'_>,
-    spec: &Spec,
+    spec: &Arc<Spec>,
     expr: ExprId,
     want: DeclKind,
 ) -> Option<Call> {
@@ -185,7 +187,7 @@ pub(super) fn bind(
 /// Only a declaration that has a `to` and no such argument of its own has it beside.
 pub(super) fn bind_beside(
     cx: &mut Checker<'_>,
-    spec: &Spec,
+    spec: &Arc<Spec>,
     expr: ExprId,
     want: DeclKind,
     beside: &str,
@@ -201,10 +203,10 @@ pub(super) fn bind_beside(
         return bind(cx, spec, expr, want).map(|call| (call, None));
     };
     let extra = extra.value;
-    let mut without = spec.clone();
+    let mut without = Spec::clone(spec);
     let kept: Vec<Arg> = args.iter().filter(|a| !is_it(a)).cloned().collect();
     without.exprs[expr.0 as usize].kind = ExprKind::Call { callee: *callee, args: kept };
-    bind(cx, &without, expr, want).map(|call| (call, Some(extra)))
+    bind(cx, &Arc::new(without), expr, want).map(|call| (call, Some(extra)))
 }
 
 /// Binds a declaration of the standard library with these arguments in place of its defaults.

@@ -10,7 +10,11 @@ use super::allow::is_allow;
 use super::options::{self, ArgDecl};
 use super::units;
 use super::words::{clipped, did_you_mean, dotted, not_built, spaced_call, word};
+use crate::library::too_many;
 use crate::schema::{BLOCKS, Home, SOURCES, Status, foreign};
+
+/// Blocks and arguments of one file: each is looked at for every job, and knows all the others.
+pub(super) const MAX_BLOCKS: usize = 256;
 
 /// The blocks of a file that this version runs.
 #[derive(Debug, Default, Clone)]
@@ -25,6 +29,11 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
+    /// How many there are.
+    fn n_blocks(&self) -> usize {
+        self.args.len() + self.models.len() + self.datas.len() + self.trains.len()
+    }
+
     /// The names of all of them.
     pub(super) fn names(&self) -> Vec<String> {
         let all = self.models.iter().chain(&self.datas).chain(&self.trains);
@@ -93,6 +102,12 @@ pub(super) fn classify(cx: &mut Checker<'_>) -> Blocks {
                         is_error && cx.map.text(spec[id].span).starts_with('{')
                     });
                 classify_node(cx, node, stmt, &Behind { lines, is_cut_off }, &mut blocks);
+                if blocks.n_blocks() > MAX_BLOCKS {
+                    blocks.incomplete = true;
+                    let word = spec[node.groups[0][0]].span;
+                    cx.report(too_many(word, MAX_BLOCKS, "blocks and arguments"));
+                    break;
+                }
             }
             StmtKind::Error => {
                 blocks.incomplete = true;

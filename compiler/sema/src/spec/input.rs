@@ -16,9 +16,9 @@ pub struct Input<'a> {
     /// The file's stem.
     pub name: &'a str,
     /// The spec.
-    pub spec: &'a Spec,
+    pub spec: &'a Arc<Spec>,
     /// The standard library.
-    pub std: &'a [&'a Spec],
+    pub std: &'a [&'a Arc<Spec>],
     /// All texts that spans point into.
     pub map: &'a SourceMap,
     /// The texts of `--set`.
@@ -35,7 +35,12 @@ pub struct Input<'a> {
 
 impl<'a> Input<'a> {
     /// A spec alone.
-    pub fn new(name: &'a str, spec: &'a Spec, std: &'a [&'a Spec], map: &'a SourceMap) -> Self {
+    pub fn new(
+        name: &'a str,
+        spec: &'a Arc<Spec>,
+        std: &'a [&'a Arc<Spec>],
+        map: &'a SourceMap,
+    ) -> Self {
         let (overrides, options, environment, imports) = (&[], &[], &[], &[]);
         Self { name, spec, std, map, overrides, options, environment, imports, job: None }
     }
@@ -65,7 +70,7 @@ pub struct CliOption {
     /// The value as it was given; none for a flag alone.
     pub value: Option<Ident>,
     /// The value, parsed as a line that starts with a word.
-    pub(super) spec: Spec,
+    pub(super) spec: Arc<Spec>,
     /// What the parser said of it, which does not matter to an argument that is a text.
     pub(super) faults: Vec<Diagnostic>,
 }

@@ -2,6 +2,8 @@
 //!
 //! A line of the command line replaces the block's; an option set there replaces that option.
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{ExprId, ExprKind, Ident, Node, Spec, StmtId, StmtKind};
 
@@ -32,7 +34,7 @@ pub(super) enum Origin {
 pub(super) struct Line<'a> {
     pub(super) directive: &'static Directive,
     /// The tree its expressions are in.
-    pub(super) spec: &'a Spec,
+    pub(super) spec: &'a Arc<Spec>,
     /// The whole line.
     pub(super) span: Span,
     /// One for each part between commas; at least one.
@@ -165,7 +167,7 @@ fn own<'a>(cx: &mut Checker<'a>, block: &BlockNode, home: Home) -> Lines<'a> {
 fn read_stmt<'a>(
     cx: &mut Checker<'a>,
     id: StmtId,
-    spec: &'a Spec,
+    spec: &'a Arc<Spec>,
     home: Home,
     lines: &mut Lines<'a>,
     seen: &mut Vec<(&'static str, Span)>,
@@ -320,7 +322,7 @@ fn read_line<'a>(
     cx: &mut Checker<'a>,
     node: &Node,
     words: &[ExprId],
-    spec: &'a Spec,
+    spec: &'a Arc<Spec>,
     home: Home,
     directive: &'static Directive,
     span: Span,

@@ -8,6 +8,8 @@
     reason = "what is neither a range nor a list is refused alike"
 )]
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{BinaryOp, Elem, ExprId, ExprKind, Node, Spec};
 
@@ -264,7 +266,7 @@ fn of_static(value: StaticArg) -> Read {
 /// A value of the type of the argument.
 fn read(
     cx: &mut Checker<'_>,
-    spec: &Spec,
+    spec: &Arc<Spec>,
     decl: &ArgDecl,
     (expr, rest): (ExprId, &[ExprId]),
 ) -> Option<Read> {

@@ -3,6 +3,7 @@
 //! The text is a virtual file of its own, so that messages point into it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use diag::{Code, Diagnostic, FileId, SourceMap, Span};
 use syntax::ast::{Ident, Node, Spec};
@@ -23,7 +24,7 @@ pub struct Override {
     /// `["train", "checkpoint", "every"]`.
     pub path: Vec<Ident>,
     /// The value, parsed as a line that starts with the last word of the path.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// All of the text.
     pub span: Span,
 }
@@ -90,7 +91,7 @@ pub(super) fn masked_line(
     id: FileId,
     word: Range<usize>,
     skipped: usize,
-) -> (Spec, Vec<Diagnostic>) {
+) -> (Arc<Spec>, Vec<Diagnostic>) {
     let line = &map.file(id).text;
     let mut masked = " ".repeat(word.start);
     masked.push_str(&line[word.clone()]);

@@ -482,3 +482,17 @@ fn nesting_is_the_parsers_to_report() {
     let out = train(&format!("lr {}1{}", "(".repeat(70), ")".repeat(70)));
     assert_eq!(out.matches(" E0").count(), 1, "{out}");
 }
+
+#[test]
+fn a_file_holds_so_many_blocks_and_declarations() {
+    let spec = around("steps 1k\nbatch 32");
+    let over = |line: &str, n: usize| {
+        let lines: String = (0..n).map(|i| line.replace('#', &i.to_string()) + "\n").collect();
+        run(&(lines + &spec), &[], None).1.contains("E0005")
+    };
+    // Three blocks are there.
+    let limits = [("arg a#: int = 1", 253), ("data d# = text(\"a.txt\")", 253)];
+    for (line, most) in limits.into_iter().chain([("fn f#(x: real) -> real { x }", 1024)]) {
+        assert!(!over(line, most) && over(line, most + 1), "{line}");
+    }
+}

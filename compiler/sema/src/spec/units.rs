@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use diag::{Code, Diagnostic, FileId, Span};
 use syntax::ast::{Expr, ExprKind, Ident, Spec, StmtKind, StrPart};
@@ -24,7 +25,7 @@ const MAX_LIKES: usize = 16;
 /// A file, and what is known of its names.
 #[derive(Debug)]
 pub(super) struct Unit<'a> {
-    pub(super) spec: &'a Spec,
+    pub(super) spec: &'a Arc<Spec>,
     /// How the first file calls it: `base.`, and nothing for the first file itself.
     pub(super) prefix: String,
     /// Its folder, as seen from that of the first file.
@@ -38,7 +39,7 @@ pub(super) struct Unit<'a> {
 
 /// All files, the spec first; a file that is used twice is there once.
 pub(super) fn load<'a>(input: &Input<'a>) -> Vec<Unit<'a>> {
-    let imports = input.imports.iter().filter_map(|i| Some((i.spec.as_deref()?, &i.folder)));
+    let imports = input.imports.iter().filter_map(|i| Some((i.spec.as_ref()?, &i.folder)));
     let first = (input.spec, &String::new());
     let mut units: Vec<Unit<'a>> = vec![];
     for (spec, folder) in [first].into_iter().chain(imports) {
@@ -125,6 +126,8 @@ pub(super) fn sources<'a>(input: &Input<'a>, units: &[Unit<'a>]) -> Vec<Declarat
 pub(super) fn is_read(cx: &mut Checker<'_>, path: Span) -> bool {
     match cx.input.imports.iter().find(|i| i.at == path) {
         Some(import) => import.spec.is_some(),
+        // Of more lines than a file may have the others are not read.
+        None if !cx.input.imports.is_empty() => false,
         None => {
             let wrong = Diagnostic::new(Code::E0212, path, "there are no files to use here");
             cx.report(wrong.help("check the spec as a file, with `llmc check`"));
@@ -167,7 +170,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The tree of a file; none of the library's and of the command line's.
-    pub(super) fn spec_of(&self, file: FileId) -> Option<&'a Spec> {
+    pub(super) fn spec_of(&self, file: FileId) -> Option<&'a Arc<Spec>> {
         self.units.iter().map(|unit| unit.spec).find(|spec| spec.file == file)
     }
 

@@ -1,5 +1,7 @@
 //! Bodies: bindings, parameters, states, requirements, loops and the result.
 
+use std::collections::BTreeMap;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{self, DeclKind, ExprId, ExprKind, StmtId, StmtKind};
 
@@ -75,6 +77,8 @@ impl Tracer<'_> {
     pub(super) fn statement(&mut self, id: StmtId, last: bool) -> Eval<Option<Value>> {
         let spec = self.frame.spec.clone();
         let stmt = &spec[id];
+        // A name is looked for among all others.
+        self.step(self.frame.env.len() as u64 / 256, stmt.span)?;
         let node = match &stmt.kind {
             StmtKind::Error => {
                 self.frame.unread = true;
@@ -379,7 +383,7 @@ impl Tracer<'_> {
     }
 
     fn iteration(&mut self, name: &ast::Ident, i: Poly, body: &ast::Block, span: Span) -> Eval<()> {
-        self.step(STEPS_OF_A_TURN, span)?;
+        self.step(STEPS_OF_A_TURN + self.frame.env.len() as u64, span)?;
         let outer = self.frame.env.clone();
         self.bind(&name.text, Value::Size(i));
         for &id in &body.stmts {
@@ -392,16 +396,18 @@ impl Tracer<'_> {
         // Names of outside that were bound anew keep their new value; those of inside end.
         let mut env = outer;
         let counter = &name.text;
+        let inner = self.frame.env.clone();
+        let latest: BTreeMap<&str, &Value> = inner.iter().map(|(n, v)| (n.as_str(), v)).collect();
         for (name, value) in env.iter_mut().filter(|(name, _)| name != counter) {
-            let Some(new) = self.lookup(name).cloned() else { continue };
-            if let (Value::Tensor(old), Value::Tensor(new)) = (&*value, &new)
+            let Some(&new) = latest.get(name.as_str()) else { continue };
+            if let (Value::Tensor(old), Value::Tensor(new)) = (&*value, new)
                 && !old.shape.same(&new.shape)
             {
                 let (was, is) = (self.show_shape(&old.shape), self.show_shape(&new.shape));
                 let message = format!("the loop changes `{name}` from `{was}` to `{is}`");
                 return Err(self.error(Code::E0410, span, message));
             }
-            *value = new;
+            *value = new.clone();
         }
         self.frame.env = env;
         Ok(())

@@ -309,11 +309,11 @@ impl<'a> Tracer<'a> {
     /// A walk over expressions at file level, with these names.
     pub(crate) fn at_file_level(
         lib: &'a Library,
-        spec: &ast::Spec,
+        spec: &Arc<ast::Spec>,
         names: Vec<(String, Value)>,
     ) -> Tracer<'a> {
         let frame = Frame {
-            spec: Arc::new(spec.clone()),
+            spec: spec.clone(),
             by: lib.side_of(spec.file),
             kind: None,
             layer: String::new(),

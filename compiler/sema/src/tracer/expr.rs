@@ -7,6 +7,9 @@ use super::value::{Elem, Value};
 use super::{Eval, MAX_DEPTH, MAX_STEPS, Stop, Tracer};
 use crate::trace::Prim;
 
+/// Names in scope that one unknown may be a slip of, at most: a body may have thousands.
+const MAX_NEAR: usize = 1000;
+
 impl Tracer<'_> {
     /// The value of an expression.
     pub(super) fn eval(&mut self, id: ExprId) -> Eval<Value> {
@@ -148,11 +151,14 @@ impl Tracer<'_> {
         if crate::spec::is_later(name) {
             return self.fail(crate::spec::not_built(name, span));
         }
-        let known = self.frame.env.iter().map(|(n, _)| n.as_str()).filter(|n| !n.starts_with('.'));
+        // The latest come first.
+        let known = self.frame.env.iter().rev().map(|(n, _)| n.as_str());
+        let known = known.filter(|n| !n.starts_with('.'));
         // As Python writes them.
         let mut constants = ["true", "false"].into_iter();
         let constant = constants.find(|constant| name.eq_ignore_ascii_case(constant));
-        let near = crate::schema::nearest(name, known.chain(self.lib.callable_names()));
+        let near =
+            crate::schema::nearest(name, known.take(MAX_NEAR).chain(self.lib.callable_names()));
         let near = constant.or(near);
         let mut diagnostic = Diagnostic::new(Code::E0202, span, format!("`{name}` is not defined"));
         if let Some(near) = near {

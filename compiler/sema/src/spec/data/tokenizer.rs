@@ -2,6 +2,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is no word or call is refused alike")]
 
+use std::sync::Arc;
+
 use diag::{Code, Diagnostic, Span};
 use syntax::ast::{Arg, ExprId, ExprKind, Spec};
 
@@ -66,7 +68,7 @@ pub(super) fn of_line(cx: &mut Checker<'_>, line: &Line<'_>, expr: ExprId) -> Op
 }
 
 /// A tokenizer among the arguments of a source.
-pub(super) fn of_expr(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenizer> {
+pub(super) fn of_expr(cx: &mut Checker<'_>, spec: &Arc<Spec>, expr: ExprId) -> Option<Tokenizer> {
     let directive = Home::Data.find("tokenizer").expect("a row of the schema");
     let kind = directive.forms.first().and_then(|f| f.value).unwrap_or(Kind::Any);
     let mut reader = Reader { cx, spec, home: Home::Data, directive, swallowed: vec![] };
@@ -75,7 +77,7 @@ pub(super) fn of_expr(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option
 }
 
 /// A word that the schema has, and what stands in its brackets.
-fn arguments(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenizer> {
+fn arguments(cx: &mut Checker<'_>, spec: &Arc<Spec>, expr: ExprId) -> Option<Tokenizer> {
     let at = spec[expr].span;
     if let ExprKind::Str(text) = &spec[expr].kind {
         let path = super::super::settings::interpolate(cx, text, None)?;
@@ -121,7 +123,7 @@ fn arguments(cx: &mut Checker<'_>, spec: &Spec, expr: ExprId) -> Option<Tokenize
 /// How many ids a tokenizer learns: `bpe(8k)`, `bpe(8k, train: true)`.
 fn learned(
     cx: &mut Checker<'_>,
-    spec: &Spec,
+    spec: &Arc<Spec>,
     head: &str,
     args: &[Arg],
     at: Span,
@@ -173,7 +175,7 @@ fn learned(
 }
 
 /// `train: true` says what holds anyway.
-fn trains(cx: &mut Checker<'_>, spec: &Spec, head: &str, expr: ExprId) -> Option<()> {
+fn trains(cx: &mut Checker<'_>, spec: &Arc<Spec>, head: &str, expr: ExprId) -> Option<()> {
     let at = spec[expr].span;
     match spec[expr].kind {
         ExprKind::Bool(true) => return Some(()),

@@ -192,6 +192,10 @@ fn a_block_begins_right_behind_its_words() {
     assert_eq!(mended(&comment).0, comment);
     becomes(&meant.replace("train {", "train: {"), &meant);
     becomes(&meant.replace("train {", "train = {"), &meant);
+    let named = meant.replace("train {", "train quick {");
+    for sign in [":", " =", "\n", ":\n", " = \n"] {
+        becomes(&named.replace("quick {", &format!("quick{sign} {{")), &named);
+    }
     // Whose lines they are is not certain.
     let second = format!("{MODEL}{DATA}train {{ batch 4; steps 100 }}\n{{\n  seed 1\n}}\n");
     assert_eq!(mended(&second).0, second);

@@ -27,7 +27,7 @@ pub(super) fn program(files: &[(&str, &str)], said: &Said<'_>) -> Result<Program
             let file = map.add(*name, *text);
             let (spec, found) = syntax::parse(&map, file);
             assert!(found.is_empty(), "{name}: {}", list(&map, &found));
-            (*name, Arc::new(spec))
+            (*name, spec)
         })
         .collect();
     let std_file = map.add("std/test.lt", STD);
