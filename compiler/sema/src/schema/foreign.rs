@@ -139,7 +139,7 @@ const TABLE: &[(&str, Means)] = &[
     ("epochs num_epochs num_train_epochs max_epochs n_epochs epoch", Put("steps {} epochs")),
     (
         "max_steps max_iters iterations num_iterations train_iters max_train_steps num_steps \
-         total_steps num_train_steps n_steps iters",
+         total_steps num_train_steps n_steps iters step",
         Under("steps"),
     ),
     ("max_tokens total_tokens train_tokens", Put("steps {} tokens")),
@@ -180,7 +180,9 @@ const TABLE: &[(&str, Means)] = &[
         "epsilon eps adam_epsilon adam_eps",
         Advice("it is an argument of the rule: `optimizer adamw(eps: {})`"),
     ),
-    ("momentum", Put("optimizer sgd(momentum: {})")),
+    // Which rule it should be an argument of is not certain: the default has none.
+    ("momentum", Advice("it is an argument of the rule: `optimizer sgd(momentum: {})`")),
+    ("sample_interval sample_every sample_steps", Advice("write `sample \"ROMEO:\" every {}`")),
     ("wd decay weight_decay_rate", Under("weight_decay")),
     ("l2 l2_reg", Advice("the `l2` of sgd and adam is an argument: `optimizer adam(l2: {})`")),
     ("label_smoothing_factor label_smoothing_eps", Under("label_smoothing")),

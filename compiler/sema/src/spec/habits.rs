@@ -65,15 +65,18 @@ pub(super) fn block_of_options(
     }
 }
 
-/// `device cuda:0`, as PyTorch numbers its devices.
+/// `device cuda:0` or `cpu:0`, as PyTorch numbers its devices.
 pub(super) fn numbered_device(line: &str, number: Span) -> Option<Diagnostic> {
-    let index: u32 = line.strip_prefix("device cuda:")?.trim().parse().ok()?;
+    let (device, index) = line.strip_prefix("device ")?.split_once(':')?;
+    let index: u32 = index.trim().parse().ok()?;
     let wrong = Diagnostic::new(Code::E0204, number, "a device has no number");
-    Some(match index {
-        0 => wrong.fix("write `device cuda`: the first GPU", number, ""),
-        _ => wrong.help(format!(
+    Some(match (device, index) {
+        ("cpu", _) => wrong.fix("write `device cpu`", number, ""),
+        ("cuda", 0) => wrong.fix("write `device cuda`: the first GPU", number, ""),
+        ("cuda", _) => wrong.help(format!(
             "write `device cuda`, and run with `CUDA_VISIBLE_DEVICES={index}` in the environment"
         )),
+        (_, _) => return None,
     })
 }
 

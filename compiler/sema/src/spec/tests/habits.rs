@@ -153,6 +153,11 @@ fn units_devices_and_files_are_said_as_ours() {
     becomes(&with("memory 8 GB"), &with("memory 8GB"));
     becomes(&with("memory 8 gib"), &with("memory 8GiB"));
     becomes(&with("device cuda:0"), &with("device cuda"));
+    becomes(&with("device cpu:0"), &with("device cpu"));
+    let meant = format!("{MODEL}{DATA}{TRAIN}");
+    becomes(&meant.replace("steps 100", "step 100"), &meant);
+    // Another rule is another training.
+    assert_eq!(mended(&with("momentum 0.9")).0, with("momentum 0.9"));
     becomes(&with("lr(1e-3)"), &with("lr 1e-3"));
     let model = |layers: &str, width: &str| {
         format!("model gpt({layers}: 2, {width}: 4, heads: 2)\n{DATA}{TRAIN}")
